@@ -1,0 +1,116 @@
+/* The filesystem engine: an encrypted tree on a store, as operations on nodes.  It knows no FUSE.
+ *
+ * Every operation returns 0 (or a count) or a negative errno, as the POSIX call of its name would.  Nodes are named by
+ * 64-bit ids that are never reused; id 1 is the root.  Each successful lookup, mknod, mkdir, symlink, link adds one to the node's
+ * lookup count; fs_forget takes counts away.  Thread-safe: any operation may run in any thread at any time; a thread that has called one calls
+ * fs_thread_end before it ends.
+ *
+ * Permissions are checked by the kernel (default_permissions); the caller is passed for ownership of new objects only. */
+#ifndef COFFER_FS_ENGINE_H
+#define COFFER_FS_ENGINE_H
+
+#include <dirent.h>
+
+#include "keymgr/keyring.h"
+#include "util/base/store.h"
+
+enum { ROOT_NODE = 1 };
+
+struct engine; /* one mounted volume */
+
+struct engine_options {
+	bool read_only;
+	bool act_as_caller; /* root serving others: objects are created as the caller */
+	bool relatime;      /* let the store keep access times of reads */
+	uint64_t memory;    /* bound of the caches in bytes; 0: default */
+};
+
+/* Takes over nothing: store, handles and keys stay the caller's until engine_stop.  `data` is a handle of data/, `dot` of .coffer. */
+int engine_start(struct store *s, int dot, int data, const struct settings *settings,
+		 const uint8_t root_directory[DIRECTORY_ID_SIZE], struct keys *keys, const struct engine_options *o,
+		 struct engine **out, struct fault *why) MUST_CHECK;
+/* Writes everything back, syncs, frees.  No operation may be under way. */
+int engine_stop(struct engine **e);
+
+/* Who asks. */
+struct caller {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+	mode_t umask;
+};
+
+/* Attributes as the mount shows them: sizes are those of the plaintext. */
+struct node_attr {
+	uint64_t node; /* 0 in a negative answer */
+	struct store_stat st;
+};
+
+struct setattr_request {
+	bool mode_set, uid_set, gid_set, size_set, atime_set, mtime_set, atime_now, mtime_now, ctime_set,
+		kill_privileges;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	uint64_t size;
+	struct timespec atime, mtime;
+};
+
+int fs_lookup(struct engine *e, uint64_t parent, const char *name, struct node_attr *out);
+void fs_forget(struct engine *e, uint64_t node, uint64_t count);
+int fs_getattr(struct engine *e, uint64_t node, struct node_attr *out);
+int fs_setattr(struct engine *e, uint64_t node, const struct setattr_request *r, struct node_attr *out);
+
+int fs_mknod(struct engine *e, const struct caller *c, uint64_t parent, const char *name, mode_t mode, dev_t rdev,
+	     struct node_attr *out);
+int fs_mkdir(struct engine *e, const struct caller *c, uint64_t parent, const char *name, mode_t mode,
+	     struct node_attr *out);
+int fs_symlink(struct engine *e, const struct caller *c, const char *target, uint64_t parent, const char *name,
+	       struct node_attr *out);
+int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t parent, const char *name,
+	    struct node_attr *out);
+int fs_unlink(struct engine *e, uint64_t parent, const char *name);
+int fs_rmdir(struct engine *e, uint64_t parent, const char *name);
+int fs_rename(struct engine *e, uint64_t old_parent, const char *old_name, uint64_t new_parent, const char *new_name,
+	      unsigned flags);
+/* Writes at most n bytes, no terminator; returns the length. */
+ssize_t fs_readlink(struct engine *e, uint64_t node, char *buf, size_t n);
+
+/* Reads exactly what there is of n bytes at off; 0 at the end of the file. */
+ssize_t fs_read(struct engine *e, uint64_t node, void *buf, size_t n, uint64_t off);
+/* Writes all or fails.  kill_privileges: clear set-uid, set-gid and capabilities at once. */
+ssize_t fs_write(struct engine *e, uint64_t node, const void *buf, size_t n, uint64_t off, bool kill_privileges);
+int fs_fallocate(struct engine *e, uint64_t node, int mode, uint64_t off, uint64_t n);
+int fs_lseek(struct engine *e, uint64_t node, uint64_t off, bool hole, uint64_t *out);
+ssize_t fs_copy_range(struct engine *e, uint64_t from, uint64_t from_off, uint64_t to, uint64_t to_off, uint64_t n);
+int fs_fsync(struct engine *e, uint64_t node, bool data_only);
+int fs_fsyncdir(struct engine *e, uint64_t node);
+int fs_statfs(struct engine *e, struct statvfs *out);
+
+/* Calls `emit` for each entry from `cookie` on (0: the beginning) until it returns false (buffer full) or the directory ends.
+ * `next` is the cookie behind the entry.  With `plus` each entry is looked up and counted; attr is NULL where that failed
+ * (the entry is then listed without attributes), and for "." and "..".  If emit refuses an entry its lookup count is taken back. */
+typedef bool fs_emit(void *data, const char *name, uint64_t ino, uint8_t type, int64_t next,
+		     const struct node_attr *attr);
+int fs_readdir(struct engine *e, uint64_t node, int64_t cookie, bool plus, fs_emit *emit, void *data);
+
+ssize_t fs_getxattr(struct engine *e, uint64_t node, const char *name, void *buf, size_t n);
+int fs_setxattr(struct engine *e, uint64_t node, const char *name, const void *value, size_t n, int flags,
+		bool kill_sgid);
+ssize_t fs_listxattr(struct engine *e, uint64_t node, char *buf, size_t n);
+int fs_removexattr(struct engine *e, uint64_t node, const char *name);
+
+/* Called at the end of each thread that used the engine. */
+void fs_thread_end(void);
+
+/* The path below of a path in the mount (relative, "a/b/c"), and back.  Result in *out, freed by the caller. */
+int fs_path_encrypt(struct engine *e, const char *plain, char **out);
+int fs_path_decrypt(struct engine *e, const char *backing, char **out);
+
+/* Counters for `status`. */
+struct engine_counts {
+	uint64_t nodes, descriptors, undecryptable_names, damaged_pages;
+};
+void engine_counts(struct engine *e, struct engine_counts *out);
+
+#endif

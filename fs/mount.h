@@ -1,0 +1,24 @@
+/* The FUSE face: mounts an engine and serves it until it is unmounted. */
+#ifndef COFFER_FS_MOUNT_H
+#define COFFER_FS_MOUNT_H
+
+#include "keymgr/unlock.h"
+
+struct mount_options {
+	const char *volume, *mount_point; /* absolute paths */
+	struct unlock_source unlock;
+	bool foreground;
+	bool read_only, allow_other, default_permissions, suid, dev, noexec, relatime, writeback;
+	unsigned idle;       /* seconds; 0: never */
+	bool no_new_session; /* internal tests: stay in the caller's session */
+};
+
+/* Mounts and serves.  By default the caller's process returns once the mount answers (or why it does not, in *why) and a child serves;
+ * in the foreground it returns after the unmount.  Clears a dead mount left by a killed process first. */
+int mount_run(const struct mount_options *o, struct fault *why) MUST_CHECK;
+
+/* Parses a comma-separated option string of mount(8) into *o; keeps pointers into `text`, which it modifies.  Unknown option: -EINVAL,
+ * EXIT_USAGE, named in *why. */
+int mount_options_parse(char *text, struct mount_options *o, struct fault *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,117 @@
+/* The keyring: a volume's keys, wrapped, in one readable file with a seal (docs/format-keyring.md).
+ *
+ * Life of one: keyring_read -> keyring_unlock -> keyring_keys.  Changes: keyring_change_begin takes keyring.lock and reads the
+ * file again, the caller changes the object, keyring_change_commit writes both copies and bumps the sequence.
+ * An object belongs to one thread at a time. */
+#ifndef COFFER_KEYMGR_KEYRING_H
+#define COFFER_KEYMGR_KEYRING_H
+
+#include "keymgr/keys.h"
+#include "keymgr/unlock.h"
+#include "util/base/fault.h"
+#include "util/base/store.h"
+
+enum {
+	KEYRING_MAX = 1 << 20, /* bytes */
+	PROTECTORS_MAX = 32,
+	INSTANCE_ID_SIZE = 16,
+	DIRECTORY_ID_SIZE = 16,
+	FINGERPRINT_SIZE = 16,
+};
+
+/* What .coffer/volume.json says, repeated in the keyring under its MAC; both must agree. */
+struct settings {
+	uint8_t volume_id[VOLUME_ID_SIZE];
+	uint8_t instance_id[INSTANCE_ID_SIZE];
+	enum cipher cipher;
+	bool portable;         /* directory ids and sidecars in small files instead of symbolic links */
+	uint32_t name_max;     /* 255 or 143: longest backing name */
+	uint64_t journal_size; /* bytes asked for at init; 0: chosen by free space */
+};
+
+struct keyring; /* opaque */
+
+/* One protector, for `key list`. */
+struct protector_info {
+	uint32_t id;
+	char type[16];    /* "passphrase", "key-file", "recovery-key" */
+	char created[24]; /* 2026-11-28T01:49:14Z */
+};
+
+struct generation_info {
+	uint32_t number, scope;
+	enum key_state state;
+	char created[24];
+};
+
+/* Reads .coffer/keyring.json and volume.json through directory handle `dot` (.coffer), the second copy of each only where the first does not
+ * parse or its hash is wrong (that is said through log_warning).  Checks hashes, bounds, versions, flags; nothing secret yet. */
+int keyring_read(struct store *s, int dot, struct keyring **out, struct fault *why) MUST_CHECK;
+void keyring_free(struct keyring **k); /* wipes */
+
+/* Finds a protector that the secret opens: at most one key derivation for each protector of the secret's kind.  Then verifies the MAC
+ * and that the settings agree.  Wrong secret: -EKEYREJECTED, EXIT_WRONG_SECRET, without saying which protector was close. */
+int keyring_unlock(struct keyring *k, const struct unlock_secret *with, struct fault *why) MUST_CHECK;
+
+const struct settings *keyring_settings(const struct keyring *k);
+/* *read_only: an unknown read-only-compatible feature flag is set. */
+bool keyring_read_only(const struct keyring *k);
+/* Unlocked only.  The root directory's id. */
+const uint8_t *keyring_root_directory(const struct keyring *k);
+void keyring_fingerprint(const struct keyring *k, char out[2 * FINGERPRINT_SIZE + 8]); /* hex in groups of 8 */
+uint64_t keyring_sequence(const struct keyring *k);
+uint32_t keyring_protectors(const struct keyring *k, struct protector_info out[PROTECTORS_MAX]);
+uint32_t keyring_generations(const struct keyring *k, struct generation_info *out,
+			     uint32_t room); /* returns how many there are */
+/* Unlocked only: a new counted object; NULL without memory. */
+struct keys *keyring_keys(const struct keyring *k);
+
+/* --- changes (all need an unlocked keyring) */
+struct keyring_change;
+/* Takes .coffer/keyring.lock (waiting), reads the keyring again under it, and unlocks it with the root that `k` holds; k is replaced by
+ * what was read.  If somebody else's root is in place: -EKEYREJECTED. */
+int keyring_change_begin(struct store *s, int dot, struct keyring *k, struct keyring_change **out,
+			 struct fault *why) MUST_CHECK;
+/* Writes both copies, releases the lock, frees the change. */
+int keyring_change_commit(struct keyring_change **c, struct fault *why) MUST_CHECK;
+void keyring_change_abort(struct keyring_change **c);
+
+/* A new protector that the secret opens; *id out.  The secret is not kept. */
+int keyring_add_protector(struct keyring *k, const struct unlock_secret *s, uint32_t *id, struct fault *why) MUST_CHECK;
+/* -ENOENT unknown id; -EPERM the last one. */
+int keyring_remove_protector(struct keyring *k, uint32_t id, struct fault *why) MUST_CHECK;
+/* The id of the protector that keyring_unlock opened. */
+uint32_t keyring_opened_by(const struct keyring *k);
+
+/* --- a new volume */
+struct new_volume {
+	enum cipher cipher; /* CIPHER_NONE: auto */
+	bool portable;
+	uint64_t journal_size;
+	const struct unlock_secret *secrets; /* the first protectors, at least one */
+	uint32_t secret_count;
+};
+/* Makes DIR a volume: DIR must not exist or be an empty directory (or hold only an interrupted init's .coffer-init and an empty data/), and
+ * neither be inside a volume nor on one's mount.  Builds in .coffer-init/ and renames it to .coffer last; data/ with its id record is
+ * made before that.  A failure removes what it made.  *out: the unlocked keyring. */
+int volume_init(const char *dir, const struct new_volume *how, struct keyring **out, struct fault *why) MUST_CHECK;
+
+/* Opens DIR's .coffer: *dot is a handle of it, *data one of data/.  -ENOENT and EXIT_NOT_VOLUME if it is not a volume. */
+int volume_open_dir(struct store *s, const char *dir, int *dot, int *data, struct fault *why) MUST_CHECK;
+/* Takes .coffer/lock without waiting; -EBUSY and EXIT_IN_USE if a mount holds it.  Returns the handle that holds it. */
+int volume_lock(struct store *s, int dot, struct fault *why) MUST_CHECK;
+/* Wipes and removes every wrapped key of the volume: both keyring copies are overwritten, synced and unlinked. */
+int volume_erase(struct store *s, int dot, struct fault *why) MUST_CHECK;
+
+/* The text of a directory id record (docs/format-volume.md section 4): 55 characters and a terminator. */
+enum { DIRECTORY_RECORD_TEXT = 55 };
+struct directory_record {
+	uint32_t generation, next;
+	uint8_t id[DIRECTORY_ID_SIZE];
+};
+int directory_record_seal(const struct secret *directory_key, const struct directory_record *r,
+			  char out[DIRECTORY_RECORD_TEXT + 1]) MUST_CHECK;
+int directory_record_open(const struct secret *directory_key, const char *text, size_t n,
+			  struct directory_record *r) MUST_CHECK;
+
+#endif

@@ -1,0 +1,61 @@
+/* The unlocked keys of a volume, as the filesystem sees them: generations by number, and who may do what with them.
+ *
+ * A `struct keys` is immutable and counted; when the keyring changes (rotation) a new one takes its place.  Thread-safe. */
+#ifndef COFFER_KEYMGR_KEYS_H
+#define COFFER_KEYMGR_KEYS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/base/kdf.h"
+#include "util/base/secret.h"
+
+/* NIST SP 800-57 part 1, section 7. */
+enum key_state {
+	KEY_PRE_ACTIVE,
+	KEY_ACTIVE,      /* exactly one per scope: encrypts and decrypts */
+	KEY_SUSPENDED,   /* neither, for now */
+	KEY_DEACTIVATED, /* decrypts only */
+	KEY_COMPROMISED, /* decrypts only, and status urges re-encryption */
+	KEY_DESTROYED,
+};
+
+enum { SCOPE_DEFAULT = 0, SCOPE_FIELDS = 1 };
+enum { GENERATION_NONE = 0 };
+
+struct generation_key {
+	uint32_t number;
+	uint32_t scope;
+	enum key_state state;
+	struct secret *prk; /* HKDF-Extract of K_g, 32 bytes; NULL when suspended or destroyed */
+};
+
+struct keys {
+	unsigned refs; /* atomic */
+	uint8_t volume_id[VOLUME_ID_SIZE];
+	enum cipher cipher;
+	struct secret *directory_key; /* HMAC-SHA-256 of directory id records */
+	uint32_t count;
+	struct generation_key *generations; /* ascending numbers */
+	uint32_t floor[2];  /* by scope, default and fields: the lowest generation accepted; 1 at first */
+	uint32_t active[2]; /* by scope */
+};
+
+struct keys *keys_ref(struct keys *k);
+void keys_unref(struct keys *k);
+
+/* The generation that new data of the scope is sealed under. */
+const struct generation_key *keys_active(const struct keys *k, uint32_t scope);
+
+/* The generation, if data of this scope may be opened with it.  NULL and *error = -ENOKEY if it is suspended, -EBADMSG if it is
+ * unknown, destroyed, of another scope, below the floor. */
+const struct generation_key *keys_for_open(const struct keys *k, uint32_t scope, uint32_t generation, int *error);
+
+/* derive() of docs/format-volume.md section 2. */
+int keys_derive(const struct keys *k, const struct generation_key *g, const char *label, const void *extra,
+		size_t extra_size, void *out, size_t out_size) MUST_CHECK;
+/* The content key of one file (the volume's cipher is part of it). */
+int keys_derive_content(const struct keys *k, const struct generation_key *g, const uint8_t file_id[16],
+			uint8_t out[AEAD_KEY]) MUST_CHECK;
+
+#endif

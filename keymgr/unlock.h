@@ -1,0 +1,48 @@
+/* Where a secret that unlocks comes from, and the secret itself. */
+#ifndef COFFER_KEYMGR_UNLOCK_H
+#define COFFER_KEYMGR_UNLOCK_H
+
+#include <stdbool.h>
+
+#include "util/base/fault.h"
+#include "util/base/secret.h"
+
+enum secret_kind {
+	SECRET_PASSPHRASE, /* also accepted: a recovery key in its printed form */
+	SECRET_KEY_FILE,
+	SECRET_RECOVERY_KEY,
+};
+
+struct unlock_secret {
+	enum secret_kind kind;
+	struct secret *bytes; /* passphrase without its newline; contents of the key file; text of the recovery key */
+};
+void unlock_secret_wipe(struct unlock_secret *s);
+
+/* The unlocking options of the command line and of the mount options; at most one is set. */
+struct unlock_source {
+	const char *passphrase_file;    /* "-" is standard input */
+	int passphrase_fd;              /* -1: none */
+	const char *passphrase_command; /* run by /bin/sh -c; its standard output, as a passphrase file */
+	const char *key_file;
+	const char *credential; /* a name in $CREDENTIALS_DIRECTORY */
+};
+#define UNLOCK_SOURCE_NONE ((struct unlock_source){.passphrase_fd = -1})
+bool unlock_source_given(const struct unlock_source *u);
+
+/* Gets the secret.  Nothing given: asks on /dev/tty with echo off (prompt, and twice with `confirm`); no terminal: -ENOTTY,
+ * EXIT_NO_SECRET, never a hang.  Exactly one trailing newline of a passphrase is removed; an empty one, or one over 64 KiB: -EINVAL.
+ * A key file has 32 bytes to 1 MiB. */
+int unlock_obtain(const struct unlock_source *u, const char *prompt, bool confirm, struct unlock_secret *out,
+		  struct fault *why) MUST_CHECK;
+
+/* A recovery key: 240 random bits as 8 groups of 7 characters, "XXXXXXX-XXXXXXX-...": 6 characters of Crockford's base32 and a check
+ * character that covers the group's number and its 6 characters, so that a wrong character, two exchanged ones or two exchanged
+ * groups are found and the group is named. */
+enum { RECOVERY_GROUPS = 8, RECOVERY_TEXT = 8 * 7 + 7 };
+int recovery_key_new(struct unlock_secret *out) MUST_CHECK;
+/* Parses text (case, spaces and hyphens do not matter; O, I, L are read as 0, 1, 1).  Returns a secret of the 30 raw bytes.
+ * looks_like: true if the text has the shape of a recovery key at all.  A typo: -EINVAL, naming the group. */
+int recovery_key_parse(const struct secret *text, struct secret **raw, bool *looks_like, struct fault *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,29 @@
+/* Every key-derivation label of coffer, in one place.  A label is never reused, not even after its key is retired.
+ *
+ *   key = HKDF-SHA-256(IKM = secret, salt empty, info = part(label) | part(volume id) | part(cipher) [| part(extra)])
+ *   part(x) = length of x in 2 bytes little-endian | x
+ *
+ * `cipher` is empty for AES-SIV and everything that is not an AEAD key. */
+#ifndef COFFER_BASE_KDF_LABELS_H
+#define COFFER_BASE_KDF_LABELS_H
+
+/* from a generation key */
+#define LABEL_CONTENT          "coffer content"          /* AEAD, 32; extra = file id */
+#define LABEL_NAMES            "coffer names"            /* AES-SIV, 64 */
+#define LABEL_LONG_NAMES       "coffer long names"       /* HMAC, 32 */
+#define LABEL_SYMLINKS         "coffer symlinks"         /* AES-SIV, 64 */
+#define LABEL_XATTR_NAMES      "coffer xattr names"      /* AES-SIV, 64 */
+#define LABEL_LONG_XATTR_NAMES "coffer long xattr names" /* HMAC, 32 */
+#define LABEL_XATTR_VALUES     "coffer xattr values"     /* AES-SIV, 64 */
+
+/* from the root key */
+#define LABEL_ROOT_WRAP        "coffer root wrap" /* AES key wrap, 32: wraps generations and the volume's own keys */
+#define LABEL_ROOT_COMMITMENT  "coffer root commitment"  /* 32, stored in the clear */
+#define LABEL_KEYRING_MAC      "coffer keyring mac"      /* HMAC, 32 */
+#define LABEL_ROOT_FINGERPRINT "coffer root fingerprint" /* 16, shown to people */
+
+/* from what a protector yields (Argon2id output, key file, recovery key) */
+#define LABEL_PROTECTOR_WRAP       "coffer protector wrap"       /* AES key wrap, 32; extra = protector type */
+#define LABEL_PROTECTOR_COMMITMENT "coffer protector commitment" /* 32, stored in the clear; extra = protector type */
+
+#endif
