@@ -36,6 +36,7 @@ struct protector_info {
 	uint32_t id;
 	char type[16];    /* "passphrase", "key-file", "recovery-key" */
 	char created[24]; /* 2026-11-28T01:49:14Z */
+	char detail[48];  /* "argon2id t=3 m=512MiB p=4"; empty where there is nothing to say */
 };
 
 struct generation_info {

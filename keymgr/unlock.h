@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "util/base/crypto.h"
 #include "util/base/fault.h"
 #include "util/base/secret.h"
 
@@ -16,6 +17,8 @@ enum secret_kind {
 struct unlock_secret {
 	enum secret_kind kind;
 	struct secret *bytes; /* passphrase without its newline; contents of the key file; text of the recovery key */
+	/* Where a new protector is made of it: the cost of a passphrase, not below t=3, 64 MiB, p=4; NULL: calibrated to a second. */
+	const struct argon2_cost *cost;
 };
 void unlock_secret_wipe(struct unlock_secret *s);
 
