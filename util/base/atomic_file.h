@@ -4,7 +4,11 @@
 
 #include "util/base/store.h"
 
-/* Replaces dir/name by the n bytes, mode 0600.  A failure or power cut leaves the old file or the new one, whole. */
+/* What a power cut may leave behind has a name that begins so; nobody ever reads it, anybody may remove it. */
+#define ATOMIC_FILE_PREFIX ".coffer-tmp-"
+
+/* Replaces dir/name by the n bytes, mode 0600.  A failure or power cut leaves the old file or the new one, whole.  `dir` is not an
+ * O_PATH handle: it is synced. */
 int atomic_file_write(struct store *s, int dir, const char *name, const void *bytes, size_t n) MUST_CHECK;
 
 /* Reads dir/name into a new buffer (*out, freed by the caller, followed by a zero byte that *n does not count).  The file must be regular,

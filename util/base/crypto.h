@@ -64,7 +64,10 @@ int siv_seal(struct siv *s, const void *ad, size_t ad_size, const uint8_t *nonce
 int siv_open(struct siv *s, const void *ad, size_t ad_size, const uint8_t *nonce, const uint8_t *in, size_t n,
 	     void *out) MUST_CHECK;
 
-/* --- One-shot functions */
+/* --- One-shot functions.  HMAC and HKDF keep a handle for each thread, in locked memory.  It is closed when the thread ends, or by
+ * this call (the main thread's, before memory is looked over for leaks; the next use opens another). */
+void crypto_thread_end(void);
+
 int sha256(const void *in, size_t n, uint8_t out[SHA256_SIZE]) MUST_CHECK;
 int hmac_sha256(const void *key, size_t key_size, const void *in, size_t n, uint8_t out[SHA256_SIZE]) MUST_CHECK;
 
