@@ -1,0 +1,94 @@
+/* The unlocked keys of a volume: an immutable, counted table of generations. */
+#include "keymgr/keys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "util/base/kdf_labels.h"
+
+struct keys *keys_ref(struct keys *k)
+{
+	__atomic_add_fetch(&k->refs, 1, __ATOMIC_RELAXED);
+	return k;
+}
+
+void keys_unref(struct keys *k)
+{
+	if (!k || __atomic_sub_fetch(&k->refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	for (uint32_t i = 0; i < k->count; i++)
+		secret_free(&k->generations[i].prk);
+	free(k->generations);
+	secret_free(&k->directory_key);
+	free(k);
+}
+
+static const struct generation_key *find(const struct keys *k, uint32_t number)
+{
+	uint32_t low = 0, high = k->count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (k->generations[middle].number < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < k->count && k->generations[low].number == number ? &k->generations[low] : NULL;
+}
+
+static bool scope_known(uint32_t scope)
+{
+	return scope == SCOPE_DEFAULT || scope == SCOPE_FIELDS;
+}
+
+const struct generation_key *keys_active(const struct keys *k, uint32_t scope)
+{
+	return scope_known(scope) ? find(k, k->active[scope]) : NULL;
+}
+
+const struct generation_key *keys_for_open(const struct keys *k, uint32_t scope, uint32_t generation, int *error)
+{
+	const struct generation_key *g = scope_known(scope) ? find(k, generation) : NULL;
+
+	*error = -EBADMSG;
+	if (!g || g->scope != scope || generation < k->floor[scope])
+		return NULL;
+	switch (g->state) {
+	case KEY_ACTIVE:
+	case KEY_DEACTIVATED:
+	case KEY_COMPROMISED:
+		*error = 0;
+		return g;
+	case KEY_SUSPENDED:
+		*error = -ENOKEY;
+		return NULL;
+	case KEY_PRE_ACTIVE: /* nothing can have been sealed under it yet */
+	case KEY_DESTROYED:
+		return NULL;
+	}
+	return NULL;
+}
+
+static int derive(const struct keys *k, const struct generation_key *g, const char *label, const char *cipher,
+		  const void *extra, size_t extra_size, void *out, size_t out_size)
+{
+	if (!g->prk) {
+		wipe(out, out_size);
+		return -ENOKEY;
+	}
+	return kdf_expand(g->prk->bytes, label, k->volume_id, cipher, extra, extra_size, out, out_size);
+}
+
+int keys_derive(const struct keys *k, const struct generation_key *g, const char *label, const void *extra,
+		size_t extra_size, void *out, size_t out_size)
+{
+	return derive(k, g, label, "", extra, extra_size, out, out_size);
+}
+
+int keys_derive_content(const struct keys *k, const struct generation_key *g, const uint8_t file_id[16],
+			uint8_t out[AEAD_KEY])
+{
+	return derive(k, g, LABEL_CONTENT, cipher_name(k->cipher), file_id, 16, out, AEAD_KEY);
+}
