@@ -1,0 +1,104 @@
+/* The inside of a keyring.  Only keymgr/ includes this. */
+#ifndef COFFER_KEYMGR_INTERNAL_H
+#define COFFER_KEYMGR_INTERNAL_H
+
+#include "keymgr/document.h"
+#include "keymgr/keyring.h"
+#include "keymgr/sealed_file.h"
+#include "keymgr/wrap.h"
+
+enum {
+	SCOPES = 2,
+	GENERATIONS_MAX = 4096,
+	HISTORY_MAX = 256,
+	TYPE_MAX = 15,
+};
+
+#define KEYRING_FILE  "keyring.json"
+#define SETTINGS_FILE "volume.json"
+#define LOCK_FILE     "keyring.lock"
+
+enum volume_key { VOLUME_KEY_DIRECTORY, VOLUME_KEY_JOURNAL, VOLUME_KEY_AUDIT, VOLUME_KEYS };
+extern const char *const volume_key_names[VOLUME_KEYS];
+
+struct protector {
+	uint32_t id;
+	char type[TYPE_MAX + 1];
+	char created[TIME_TEXT + 1];
+	const struct protector_type *handler; /* NULL: a type that this program does not know; kept as it is */
+	uint8_t commitment[COMMITMENT_SIZE], wrapped[WRAPPED_SIZE];
+	json_object *json; /* inside the document; the type's own members */
+};
+
+struct generation {
+	uint32_t number, scope;
+	enum key_state state;
+	char created[TIME_TEXT + 1];
+	uint8_t wrapped[WRAPPED_SIZE]; /* not when destroyed */
+};
+
+/* The document is what counts: a change edits `doc` and loads the rest from it again, so that members which this program does
+ * not know survive. */
+struct keyring {
+	json_object *doc;
+	struct sealed_text sealed; /* as read; kept until the MAC has been checked */
+
+	/* loaded from doc (keyring_load.c) */
+	struct settings settings;
+	bool read_only;
+	uint64_t sequence;
+	uint32_t next_protector, next_generation;
+	uint8_t fingerprint[FINGERPRINT_SIZE], commitment[COMMITMENT_SIZE];
+	uint8_t root_directory[DIRECTORY_ID_SIZE];
+	uint8_t wrapped_keys[VOLUME_KEYS][WRAPPED_SIZE];
+	uint32_t protector_count;
+	struct protector protectors[PROTECTORS_MAX];
+	uint32_t generation_count;
+	struct generation *generations; /* ascending numbers */
+	uint32_t floor[SCOPES], active[SCOPES];
+
+	/* unlocked only */
+	struct secret *root; /* NULL while locked */
+	uint32_t opened_by;
+};
+
+/* --- settings.c */
+enum document_kind { DOCUMENT_VOLUME, DOCUMENT_KEYRING };
+/* The first checks of section 3, then the settings.  -ENOTSUP for an unknown version or flag, in *why. */
+int settings_load(json_object *doc, enum document_kind kind, struct settings *out, bool *read_only, struct problem *p,
+		  struct fault *why) MUST_CHECK;
+int document_put_format(json_object *doc, enum document_kind kind) MUST_CHECK; /* format and version */
+int settings_put(json_object *doc, const struct settings *s) MUST_CHECK;
+int settings_file_read(struct store *s, int dot, json_object **doc, struct fault *why) MUST_CHECK;
+int settings_file_write(struct store *s, int dot, const struct settings *set) MUST_CHECK;
+
+/* --- keyring_load.c: from k->doc to the rest of *k */
+int keyring_load(struct keyring *k, struct problem *p, struct fault *why) MUST_CHECK;
+int keyring_load_protectors(struct keyring *k, struct problem *p) MUST_CHECK;
+
+/* --- generation.c */
+const char *key_state_name(enum key_state s);
+int generations_load(struct keyring *k, struct problem *p) MUST_CHECK;
+/* A new active generation of a scope, for a keyring that is being made. */
+int generation_put_first(json_object *generations, uint32_t number, uint32_t scope,
+			 const struct wrapping *root) MUST_CHECK;
+
+/* --- keyring_read.c */
+/* Only the keyring's own two copies. */
+int keyring_file_read(struct store *s, int dot, struct keyring **out, struct fault *why) MUST_CHECK;
+
+/* --- keyring_unlock.c */
+/* Takes the root over if it is this keyring's (commitment), the MAC is right and every key unwraps. */
+int keyring_take_root(struct keyring *k, struct secret **root, struct fault *why) MUST_CHECK;
+/* The pseudorandom key of the root, from which all is derived. */
+int keyring_root_prk(const struct keyring *k, struct stack_key *prk) MUST_CHECK;
+
+/* --- keyring_write.c */
+int keyring_file_write(struct store *s, int dot, struct keyring *k, bool *first) MUST_CHECK;
+
+/* --- keyring_new.c */
+/* A keyring for a new volume, unlocked, with its protectors; nothing is written. */
+int keyring_new(const struct settings *set, const struct unlock_secret *secrets, uint32_t count, struct keyring **out,
+		struct fault *why) MUST_CHECK;
+
+#endif

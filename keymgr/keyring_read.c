@@ -1,0 +1,62 @@
+/* Reading the keyring and volume.json, each from the copy that is whole. */
+#include <errno.h>
+#include <string.h>
+
+#include "keymgr/internal.h"
+
+static int accept_keyring(struct sealed_text *t, void *context, struct problem *p, struct fault *why)
+{
+	_cleanup_(keyring_free) struct keyring *k = calloc(1, sizeof(*k));
+	struct keyring **out = context;
+	int ret;
+
+	if (!k)
+		return -ENOMEM;
+	ret = document_parse(t->text, t->document_size, &k->doc, p);
+	if (ret == 0)
+		ret = keyring_load(k, p, why);
+	if (ret < 0)
+		return ret;
+	k->sealed = *t;
+	*t = (struct sealed_text){0};
+	*out = k;
+	k = NULL;
+	return 0;
+}
+
+int keyring_file_read(struct store *s, int dot, struct keyring **out, struct fault *why)
+{
+	*out = NULL;
+	return sealed_file_read(s, dot, KEYRING_FILE, SEAL_MAC_HASH, accept_keyring, out, why);
+}
+
+/* Members that this program does not know count too: a newer one may go by them. */
+static bool settings_agree(json_object *volume, json_object *keyring)
+{
+	json_object *a, *b;
+
+	return json_object_object_get_ex(volume, "settings", &a) &&
+	       json_object_object_get_ex(keyring, "settings", &b) && json_object_equal(a, b);
+}
+
+int keyring_read(struct store *s, int dot, struct keyring **out, struct fault *why)
+{
+	_cleanup_(keyring_free) struct keyring *k = NULL;
+	_cleanup_json_ json_object *volume = NULL;
+	int ret;
+
+	*out = NULL;
+	ret = settings_file_read(s, dot, &volume, why);
+	if (ret == 0)
+		ret = keyring_file_read(s, dot, &k, why);
+	if (ret < 0)
+		return ret;
+	if (!settings_agree(volume, k->doc))
+		return fault_set(why, EXIT_DAMAGED, EBADMSG,
+				 ".coffer/%s and .coffer/%s are both whole but do not belong together; put back both "
+				 "from one backup",
+				 SETTINGS_FILE, KEYRING_FILE);
+	*out = k;
+	k = NULL;
+	return 0;
+}

@@ -1,0 +1,155 @@
+/* From a secret to the root, and from the root to trust in the keyring (docs/format-keyring.md sections 5 and 6). */
+#include <errno.h>
+#include <string.h>
+
+#include "keymgr/internal.h"
+#include "keymgr/protector.h"
+#include "util/base/kdf_labels.h"
+
+int keyring_root_prk(const struct keyring *k, struct stack_key *prk)
+{
+	return kdf_extract(k->root->bytes, k->root->size, prk->b);
+}
+
+static int check_commitment(const struct keyring *k, const struct wrapping *root)
+{
+	uint8_t commitment[COMMITMENT_SIZE];
+	int ret = wrapping_derive(root, LABEL_ROOT_COMMITMENT, commitment, sizeof(commitment));
+
+	if (ret < 0)
+		return ret;
+	return crypto_equal(commitment, k->commitment, sizeof(commitment)) ? 0 : -EKEYREJECTED;
+}
+
+static int check_mac(const struct keyring *k, const struct wrapping *root)
+{
+	_cleanup_stack_key_ struct stack_key key;
+	uint8_t mac[SHA256_SIZE];
+	int ret;
+
+	ret = wrapping_derive(root, LABEL_KEYRING_MAC, key.b, sizeof(key.b));
+	if (ret == 0)
+		ret = hmac_sha256(key.b, sizeof(key.b), k->sealed.text, k->sealed.document_size, mac);
+	if (ret < 0)
+		return ret;
+	return crypto_equal(mac, k->sealed.mac, sizeof(mac)) ? 0 : -EBADMSG;
+}
+
+static int check_fingerprint(const struct keyring *k, const struct wrapping *root)
+{
+	uint8_t fingerprint[FINGERPRINT_SIZE];
+	int ret = wrapping_derive(root, LABEL_ROOT_FINGERPRINT, fingerprint, sizeof(fingerprint));
+
+	if (ret < 0)
+		return ret;
+	return memcmp(fingerprint, k->fingerprint, sizeof(fingerprint)) == 0 ? 0 : -EBADMSG;
+}
+
+/* Every key must unwrap now: later would be in the middle of somebody's work. */
+static int check_keys(const struct keyring *k, const struct wrapping *root)
+{
+	_cleanup_stack_key_ struct stack_key key;
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < VOLUME_KEYS; i++)
+		ret = wrapping_open(root, LABEL_ROOT_WRAP, k->wrapped_keys[i], key.b);
+	for (uint32_t i = 0; ret == 0 && i < k->generation_count; i++)
+		if (k->generations[i].state != KEY_DESTROYED)
+			ret = wrapping_open(root, LABEL_ROOT_WRAP, k->generations[i].wrapped, key.b);
+	return ret;
+}
+
+int keyring_take_root(struct keyring *k, struct secret **root, struct fault *why)
+{
+	_cleanup_stack_key_ struct stack_key prk;
+	struct wrapping w = {prk.b, k->settings.volume_id, NULL};
+	int ret;
+
+	ret = kdf_extract((*root)->bytes, (*root)->size, prk.b);
+	if (ret == 0)
+		ret = check_commitment(k, &w);
+	if (ret == -EKEYREJECTED)
+		return fault_set(why, EXIT_DAMAGED, EKEYREJECTED,
+				 ".coffer/%s holds another root key than the one expected; put back the right keyring "
+				 "from a backup",
+				 KEYRING_FILE);
+	if (ret == 0)
+		ret = check_mac(k, &w);
+	if (ret == 0)
+		ret = check_fingerprint(k, &w);
+	if (ret == 0)
+		ret = check_keys(k, &w);
+	if (ret == -EBADMSG)
+		return fault_set(why, EXIT_DAMAGED, EBADMSG,
+				 ".coffer/%s was changed by somebody without its keys; put it back from a backup",
+				 KEYRING_FILE);
+	if (ret < 0)
+		return fault_errno(why, EXIT_FAILED, ret, "cannot check .coffer/%s", KEYRING_FILE);
+	sealed_text_free(&k->sealed);
+	k->root = secret_move(root);
+	return 0;
+}
+
+/* Tries the protectors of one kind in turn.  -EKEYREJECTED, without a message, if none opens. */
+static int try_kind(struct keyring *k, enum secret_kind kind, const struct secret *bytes, struct secret **root,
+		    struct fault *why)
+{
+	for (uint32_t i = 0; i < k->protector_count; i++) {
+		const struct protector *p = &k->protectors[i];
+		int ret;
+
+		if (!p->handler || p->handler->kind != kind)
+			continue;
+		ret = protector_open(p, bytes, k->settings.volume_id, root);
+		if (ret == -EKEYREJECTED)
+			continue;
+		if (ret == -EBADMSG)
+			return fault_set(why, EXIT_DAMAGED, EBADMSG,
+					 ".coffer/%s: the secret is right but the key it protects is damaged; put it "
+					 "back from a backup",
+					 KEYRING_FILE);
+		if (ret < 0)
+			return fault_errno(why, EXIT_FAILED, ret, "cannot try the %s", p->type);
+		k->opened_by = p->id;
+		return 0;
+	}
+	return -EKEYREJECTED;
+}
+
+/* What is typed as a passphrase may be a recovery key: that costs nothing to try, so it comes first. */
+static int find_root(struct keyring *k, const struct unlock_secret *with, struct secret **root, struct fault *why)
+{
+	_cleanup_secret_ struct secret *raw = NULL;
+	struct fault typo = {0};
+	bool looks_like = false;
+	int ret;
+
+	if (with->kind == SECRET_KEY_FILE)
+		return try_kind(k, SECRET_KEY_FILE, with->bytes, root, why);
+	ret = recovery_key_parse(with->bytes, &raw, &looks_like, &typo);
+	if (ret == -ENOMEM)
+		return fault_errno(why, EXIT_FAILED, ret, "cannot read the recovery key");
+	ret = ret == 0 ? try_kind(k, SECRET_RECOVERY_KEY, raw, root, why) : -EKEYREJECTED;
+	if (ret == -EKEYREJECTED && with->kind == SECRET_PASSPHRASE)
+		ret = try_kind(k, SECRET_PASSPHRASE, with->bytes, root, why);
+	if (ret == -EKEYREJECTED && !raw && (looks_like || with->kind == SECRET_RECOVERY_KEY))
+		return fault_set(why, EXIT_WRONG_SECRET, EKEYREJECTED, "%s", typo.text);
+	return ret;
+}
+
+int keyring_unlock(struct keyring *k, const struct unlock_secret *with, struct fault *why)
+{
+	_cleanup_secret_ struct secret *root = NULL;
+	int ret;
+
+	ret = find_root(k, with, &root, why);
+	if (ret == -EKEYREJECTED)
+		return fault_set(why, EXIT_WRONG_SECRET, EKEYREJECTED,
+				 "wrong passphrase, key file or recovery key; try again, or list the protectors with "
+				 "\"coffer key list\"");
+	if (ret < 0)
+		return ret;
+	ret = keyring_take_root(k, &root, why);
+	/* The secret was right, so this is no wrong secret, whoever put the other root there. */
+	return ret == -EKEYREJECTED ? -EBADMSG : ret;
+}

@@ -1,0 +1,169 @@
+/* Changing the keyring on disk.
+ *
+ * 1. Whoever changes holds keyring.lock, and has read the keyring again under it.
+ * 2. The first copy is replaced before the second: a cut leaves the old or the new keyring in the first, and whichever copies are
+ *    whole open with the same root.  Copies that differ become equal with the next change.
+ * 3. What is written has been read back from its bytes by the reader's own rules first. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "keymgr/internal.h"
+#include "util/base/kdf_labels.h"
+#include "util/base/log.h"
+
+struct keyring_change {
+	struct store *store;
+	int dot, lock; /* lock: the handle that holds keyring.lock */
+	struct keyring *keyring;
+};
+
+static int seal(const struct keyring *k, struct sealed_text *out)
+{
+	_cleanup_stack_key_ struct stack_key prk, key;
+	struct wrapping root = {prk.b, k->settings.volume_id, NULL};
+	int ret;
+
+	ret = keyring_root_prk(k, &prk);
+	if (ret == 0)
+		ret = wrapping_derive(&root, LABEL_KEYRING_MAC, key.b, sizeof(key.b));
+	return ret < 0 ? ret : seal_make(k->doc, SEAL_MAC_HASH, key.b, out);
+}
+
+/* A keyring that nobody could open again must not replace one that opens. */
+static int read_back(const struct sealed_text *t)
+{
+	_cleanup_(keyring_free) struct keyring *k = calloc(1, sizeof(*k));
+	struct problem p = {0};
+	struct fault ignored = {0};
+	int ret;
+
+	if (!k)
+		return -ENOMEM;
+	ret = document_parse(t->text, t->document_size, &k->doc, &p);
+	if (ret == 0)
+		ret = keyring_load(k, &p, &ignored);
+	if (ret == -EBADMSG)
+		log_error("a new keyring does not pass its own check: %s", p.text);
+	return ret;
+}
+
+int keyring_file_write(struct store *s, int dot, struct keyring *k, bool *first)
+{
+	_cleanup_(sealed_text_free) struct sealed_text t = {0};
+	int ret;
+
+	*first = false;
+	ret = seal(k, &t);
+	if (ret == 0)
+		ret = read_back(&t);
+	return ret < 0 ? ret : sealed_file_write(s, dot, KEYRING_FILE, &t, first);
+}
+
+static void change_free(struct keyring_change **c)
+{
+	if (!*c)
+		return;
+	store_close((*c)->store, (*c)->lock); /* gives the lock back */
+	free(*c);
+	*c = NULL;
+}
+
+static int take_lock(struct keyring_change *c, struct fault *why)
+{
+	int ret;
+
+	c->lock = store_open(c->store, c->dot, LOCK_FILE, O_RDWR | O_CREAT, 0600);
+	if (c->lock < 0)
+		return fault_errno(why, EXIT_STORE, c->lock, "cannot open .coffer/%s for a change", LOCK_FILE);
+	ret = c->store->ops->lock(c->store, c->lock, LOCK_EX);
+	if (ret < 0)
+		return fault_errno(why, EXIT_STORE, ret, "cannot lock .coffer/%s", LOCK_FILE);
+	return 0;
+}
+
+static void swap_content(struct keyring *a, struct keyring *b)
+{
+	struct keyring t = *a;
+
+	*a = *b;
+	*b = t;
+}
+
+/* Puts what is on disk now into k, opened with the root that k holds. */
+static int refresh(struct keyring_change *c, struct keyring *k, struct fault *why)
+{
+	_cleanup_(keyring_free) struct keyring *now = NULL;
+	struct secret *root;
+	int ret;
+
+	ret = keyring_read(c->store, c->dot, &now, why);
+	if (ret < 0)
+		return ret;
+	if (now->read_only)
+		return fault_set(why, EXIT_UNSUPPORTED, EROFS,
+				 "the volume uses a feature that this coffer may not change; use a newer coffer");
+	root = secret_move(&k->root);
+	ret = keyring_take_root(now, &root, why);
+	if (ret < 0) {
+		k->root = root;
+		return ret;
+	}
+	now->opened_by = k->opened_by;
+	swap_content(k, now);
+	return 0;
+}
+
+int keyring_change_begin(struct store *s, int dot, struct keyring *k, struct keyring_change **out, struct fault *why)
+{
+	_cleanup_(change_free) struct keyring_change *c = NULL;
+	int ret;
+
+	*out = NULL;
+	if (!k->root)
+		return fault_set(why, EXIT_FAILED, ENOKEY, "the keyring is locked");
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot change the keyring");
+	*c = (struct keyring_change){.store = s, .dot = dot, .lock = -1, .keyring = k};
+	ret = take_lock(c, why);
+	if (ret == 0)
+		ret = refresh(c, k, why);
+	if (ret < 0)
+		return ret;
+	*out = c;
+	c = NULL;
+	return 0;
+}
+
+int keyring_change_commit(struct keyring_change **change, struct fault *why)
+{
+	_cleanup_(change_free) struct keyring_change *c = *change;
+	struct keyring *k = c->keyring;
+	bool first = false;
+	int ret;
+
+	*change = NULL;
+	if (k->sequence == DOCUMENT_NUMBER_MAX)
+		return fault_set(why, EXIT_REFUSED, EOVERFLOW, "the keyring cannot be changed any more");
+	ret = put_number(k->doc, "sequence", k->sequence + 1);
+	if (ret == 0)
+		ret = put_now(k->doc, "written");
+	if (ret == 0)
+		ret = keyring_file_write(c->store, c->dot, k, &first);
+	if (ret < 0 && !first)
+		return fault_errno(why, EXIT_STORE, ret, "cannot write .coffer/%s; the change was not made",
+				   KEYRING_FILE);
+	k->sequence++;
+	if (ret < 0) /* the change stands; what is lost for now is the spare */
+		log_warning(".coffer/%s.bak could not be written (%s) and is older than .coffer/%s; the next change "
+			    "writes both",
+			    KEYRING_FILE, strerror(-ret), KEYRING_FILE);
+	return 0;
+}
+
+void keyring_change_abort(struct keyring_change **c)
+{
+	change_free(c);
+}

@@ -1,0 +1,119 @@
+/* Protectors: making and opening one of any type. */
+#include "keymgr/protector.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "keymgr/internal.h"
+#include "util/base/kdf_labels.h"
+
+static const struct protector_type *const types[] = {
+	&protector_passphrase,
+	&protector_key_file,
+	&protector_recovery_key,
+};
+
+const struct protector_type *protector_type_named(const char *name)
+{
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strcmp(types[i]->name, name) == 0)
+			return types[i];
+	return NULL;
+}
+
+const struct protector_type *protector_type_for(enum secret_kind kind)
+{
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (types[i]->kind == kind)
+			return types[i];
+	return NULL;
+}
+
+/* The bytes that a type opens with; for a recovery key those behind its text, in *raw. */
+static int secret_of(const struct unlock_secret *s, struct secret **raw, const struct secret **out, struct fault *why)
+{
+	bool looks_like;
+	int ret;
+
+	*out = s->bytes;
+	if (s->kind != SECRET_RECOVERY_KEY)
+		return 0;
+	ret = recovery_key_parse(s->bytes, raw, &looks_like, why);
+	*out = *raw;
+	return ret;
+}
+
+static int put_wrapped(json_object *o, const struct wrapping *w, const struct secret *root)
+{
+	uint8_t commitment[COMMITMENT_SIZE], wrapped[WRAPPED_SIZE];
+	int ret;
+
+	ret = wrapping_derive(w, LABEL_PROTECTOR_COMMITMENT, commitment, sizeof(commitment));
+	if (ret == 0)
+		ret = wrapping_seal(w, LABEL_PROTECTOR_WRAP, root->bytes, wrapped);
+	if (ret == 0)
+		ret = put_bytes(o, "commitment", commitment, sizeof(commitment));
+	if (ret == 0)
+		ret = put_bytes(o, "wrapped", wrapped, sizeof(wrapped));
+	return ret;
+}
+
+int protector_make(const struct unlock_secret *s, uint32_t id, const uint8_t volume_id[VOLUME_ID_SIZE],
+		   const struct secret *root, json_object **out, struct fault *why)
+{
+	const struct protector_type *type = protector_type_for(s->kind);
+	_cleanup_json_ json_object *o = json_object_new_object();
+	_cleanup_secret_ struct secret *raw = NULL;
+	_cleanup_stack_key_ struct stack_key prk;
+	const struct secret *bytes;
+	int ret;
+
+	*out = NULL;
+	if (!o)
+		return -ENOMEM;
+	if (!type)
+		return -EINVAL;
+	ret = secret_of(s, &raw, &bytes, why);
+	if (ret == 0)
+		ret = put_number(o, "id", id);
+	if (ret == 0)
+		ret = put_string(o, "type", type->name);
+	if (ret == 0)
+		ret = put_now(o, "created");
+	if (ret == 0)
+		ret = type->make(o, s, why);
+	if (ret == 0)
+		ret = type->open(o, bytes, prk.b);
+	if (ret == 0)
+		ret = put_wrapped(o, &(struct wrapping){prk.b, volume_id, type->name}, root);
+	if (ret < 0)
+		return fault_errno(why, EXIT_FAILED, ret, "cannot make a protector of type %s", type->name);
+	*out = json_object_get(o);
+	return 0;
+}
+
+int protector_open(const struct protector *p, const struct secret *s, const uint8_t volume_id[VOLUME_ID_SIZE],
+		   struct secret **root)
+{
+	_cleanup_secret_ struct secret *opened = NULL;
+	_cleanup_stack_key_ struct stack_key prk;
+	uint8_t commitment[COMMITMENT_SIZE];
+	struct wrapping w = {prk.b, volume_id, p->type};
+	int ret;
+
+	*root = NULL;
+	ret = p->handler->open(p->json, s, prk.b);
+	if (ret == 0)
+		ret = wrapping_derive(&w, LABEL_PROTECTOR_COMMITMENT, commitment, sizeof(commitment));
+	if (ret < 0)
+		return ret;
+	if (!crypto_equal(commitment, p->commitment, sizeof(commitment)))
+		return -EKEYREJECTED;
+	opened = secret_new(KEY_SIZE);
+	if (!opened)
+		return -ENOMEM;
+	ret = wrapping_open(&w, LABEL_PROTECTOR_WRAP, p->wrapped, opened->bytes);
+	if (ret == 0)
+		*root = secret_move(&opened);
+	return ret;
+}

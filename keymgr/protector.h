@@ -1,0 +1,40 @@
+/* Types of protectors: each yields a secret X from what the user gives, and X wraps the root (docs/format-keyring.md section 5).
+ *
+ * A new type is a new file with one of these tables, listed in protector.c. */
+#ifndef COFFER_KEYMGR_PROTECTOR_H
+#define COFFER_KEYMGR_PROTECTOR_H
+
+#include "keymgr/document.h"
+#include "keymgr/unlock.h"
+#include "keymgr/wrap.h"
+
+struct protector_type {
+	const char *name;
+	enum secret_kind kind; /* of the secret that opens it */
+	/* Checks the members of this type; called when a keyring is read, before anything is computed from them. */
+	int (*validate)(json_object *o, struct problem *p);
+	/* Draws the parameters of a new protector and puts them into o. */
+	int (*make)(json_object *o, const struct unlock_secret *s, struct fault *why);
+	/* HKDF-Extract of X. */
+	int (*open)(json_object *o, const struct secret *s, uint8_t prk[SHA256_SIZE]);
+	/* Words for `key list`, such as the cost. */
+	void (*describe)(json_object *o, char *out, size_t n);
+};
+
+extern const struct protector_type protector_passphrase, protector_key_file, protector_recovery_key;
+
+/* NULL if unknown. */
+const struct protector_type *protector_type_named(const char *name);
+const struct protector_type *protector_type_for(enum secret_kind kind);
+
+struct protector;
+struct keyring;
+
+/* The members of a new protector around `root`. */
+int protector_make(const struct unlock_secret *s, uint32_t id, const uint8_t volume_id[VOLUME_ID_SIZE],
+		   const struct secret *root, json_object **out, struct fault *why) MUST_CHECK;
+/* -EKEYREJECTED: this secret does not open it.  -EBADMSG: it does, and what is wrapped is damaged. */
+int protector_open(const struct protector *p, const struct secret *s, const uint8_t volume_id[VOLUME_ID_SIZE],
+		   struct secret **root) MUST_CHECK;
+
+#endif

@@ -1,0 +1,13 @@
+/* What only tests use. */
+#ifndef COFFER_KEYMGR_TESTING_H
+#define COFFER_KEYMGR_TESTING_H
+
+#include "util/base/crypto.h"
+
+/* New passphrase protectors cost this instead of a calibrated second, and the lower bound for new ones does not hold; NULL
+ * takes it back. */
+void keyring_set_argon2_for_tests(const struct argon2_cost *cost);
+/* How often Argon2id has been run to open a protector. */
+unsigned keyring_kdf_runs(void);
+
+#endif
