@@ -1,0 +1,55 @@
+/* The consistency check of a volume that is not mounted, and its repair. */
+#ifndef COFFER_FS_CHECK_H
+#define COFFER_FS_CHECK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "keymgr/unlock.h"
+
+struct check_options {
+	const char *volume; /* an absolute path */
+	struct unlock_source unlock;
+	bool deep;   /* open every page, not only heads, names and id records */
+	bool repair; /* mend what can be mended; without it nothing is written */
+	/* Called now and then, from the thread that runs the check; NULL: not wanted.  total may grow. */
+	void (*progress)(void *data, uint64_t bytes_done, uint64_t bytes_total);
+	void *data;
+};
+
+enum check_severity {
+	CHECK_NOTE,    /* worth knowing, nothing is lost: what a crash left, a name that only the store uses */
+	CHECK_WARNING, /* works, but part of what protects it is gone (a second copy, an id record that was found again) */
+	CHECK_ERROR, /* something cannot be read, or was tampered with */
+};
+
+struct check_finding {
+	enum check_severity severity;
+	bool repaired;
+	bool plain; /* path is the name in the mount; else the backing path below DIR, where the name does not open */
+	const char *
+		kind; /* one word for programs, static: "page", "map", "head", "name", "directory-id", "size", "keyring" ... */
+	char *path; /* relative; "" for the volume itself */
+	char *text; /* one line: what is wrong, and what to do */
+};
+
+enum { CHECK_FINDINGS_MAX = 100000 };
+
+struct check_report {
+	uint64_t directories, files, symlinks, specials; /* looked at */
+	uint64_t pages, bytes;                           /* opened (deep), bytes of ciphertext looked at */
+	uint64_t errors, warnings, notes,
+		repaired; /* all findings, also those above the limit; repaired are not among errors */
+	struct check_finding *list;
+	size_t count, room;
+};
+
+/* Checks the whole volume.  0: the check went to its end, whatever it found; negative: it could not be done, *why says so.
+ * Takes the volume's lock.  The report is the caller's either way. */
+int check_run(const struct check_options *o, struct check_report *report, struct fault *why) MUST_CHECK;
+
+/* Adds a finding and counts it; path and text are copied.  Above CHECK_FINDINGS_MAX it is only counted. */
+int check_report_add(struct check_report *r, const struct check_finding *f) MUST_CHECK;
+void check_report_free(struct check_report *r);
+
+#endif

@@ -1,0 +1,74 @@
+/* What the verbs of the command line share.  A verb is thin: it reads its options, calls the library, prints.
+ *
+ * A verb returns 0, or a negative errno with *why filled; main.c prints that as one line and exits with its status. */
+#ifndef COFFER_CLI_CLI_H
+#define COFFER_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "keymgr/keyring.h"
+#include "util/base/fault.h"
+
+struct verb {
+	const char *name;      /* one word, or two: "key add" */
+	const char *arguments; /* synopsis behind the name */
+	const char *summary;   /* its line in `coffer help`; NULL: not listed there */
+	const char *help;      /* options and an example */
+	int (*run)(const struct verb *v, int argc, char **argv, struct fault *why);
+};
+
+int cmd_init(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_mount(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_umount(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_status(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_check(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_erase(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_path(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_list(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_remove(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_passwd(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_test(const struct verb *v, int argc, char **argv, struct fault *why);
+
+/* The programs that mount(8) and fsck(8) call; they return an exit status of those manual pages. */
+int helper_mount(int argc, char **argv);
+int helper_fsck(int argc, char **argv);
+
+/* Prints the usage line of a verb and its help. */
+void verb_print_help(const struct verb *v);
+/* "coffer: TEXT" on standard error. */
+void fault_print(const struct fault *f);
+
+/* Locks memory for secrets and starts the cipher library.  Before the first secret is asked for. */
+int secrets_start(struct fault *why) MUST_CHECK;
+
+/* --- a volume that a verb works on (volume.c) */
+struct cli_volume {
+	char *dir; /* as an absolute path */
+	struct store *store;
+	int dot, data;
+	struct keyring *keyring;
+};
+#define CLI_VOLUME_NONE  ((struct cli_volume){.dot = -1, .data = -1})
+#define _cleanup_volume_ _cleanup_(cli_volume_close)
+
+/* Opens DIR without reading its keyring (erase must work where that is damaged). */
+int cli_volume_open_only(struct cli_volume *v, const char *dir, struct fault *why) MUST_CHECK;
+/* Opens DIR and reads its keyring; no secret is needed. */
+int cli_volume_open(struct cli_volume *v, const char *dir, struct fault *why) MUST_CHECK;
+/* Gets the secret by the options, or asks. */
+int cli_volume_obtain(const struct cli_volume *v, const struct unlock_source *from, struct unlock_secret *out,
+		      struct fault *why) MUST_CHECK;
+/* Gets the secret (kept in *with if that is not NULL) and unlocks. */
+int cli_volume_unlock(struct cli_volume *v, const struct unlock_source *from, struct unlock_secret *with,
+		      struct fault *why) MUST_CHECK;
+void cli_volume_close(struct cli_volume *v);
+/* The protector of this id; NULL if there is none. */
+const struct protector_info *cli_volume_protector(const struct cli_volume *v, uint32_t id, struct protector_info *out);
+
+/* --- paths */
+/* An absolute path without symbolic links, as far as the path exists: also of a dead mount, which cannot be looked at. */
+int path_absolute(const char *path, char **out, struct fault *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,107 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/cli/options.h"
+#include "util/cli/terminal.h"
+
+struct init {
+	struct unlock_source unlock;
+	const char *cipher, *recovery_file;
+	bool no_recovery;
+	struct new_volume how;
+	struct unlock_secret secrets[2]; /* the one given, and the recovery key */
+};
+
+static int check_options(struct init *i, struct fault *why)
+{
+	if (i->cipher && strcmp(i->cipher, "auto") != 0) {
+		i->how.cipher = cipher_from_name(i->cipher);
+		if (i->how.cipher == CIPHER_NONE)
+			return fault_set(
+				why, EXIT_USAGE, EINVAL,
+				"init: no cipher %s; there are aes-256-ocb, aes-256-gcm, chacha20-poly1305, auto",
+				i->cipher);
+	}
+	if (!i->no_recovery && !i->recovery_file && !terminal_present())
+		return fault_set(
+			why, EXIT_REFUSED, ENOTTY,
+			"no terminal to show a recovery key on: give --recovery-key-file OUT or --no-recovery-key");
+	return 0;
+}
+
+/* The secrets come first and the volume last: until then nothing exists that would have to be undone, except OUT. */
+static int gather_secrets(struct init *i, const char *dir, struct fault *why)
+{
+	char prompt[PATH_MAX + 32];
+
+	snprintf(prompt, sizeof prompt, "New passphrase for %s: ", dir);
+	int r = unlock_obtain(&i->unlock, prompt, true, &i->secrets[0], why);
+	if (r < 0)
+		return r;
+	i->how.secret_count = 1;
+	if (i->no_recovery)
+		return 0;
+	r = recovery_key_make(i->recovery_file, &i->secrets[1], why);
+	if (r < 0)
+		return r;
+	i->how.secret_count = 2;
+	return 0;
+}
+
+static int make(struct init *i, const char *dir, struct fault *why)
+{
+	struct keyring *keyring = NULL;
+	char fingerprint[2 * FINGERPRINT_SIZE + 8];
+
+	i->how.secrets = i->secrets;
+	int r = volume_init(dir, &i->how, &keyring, why);
+	if (r < 0) {
+		/* A recovery key of nothing would only mislead. */
+		if (i->recovery_file)
+			unlink(i->recovery_file);
+		return r;
+	}
+	keyring_fingerprint(keyring, fingerprint);
+	printf("made the volume %s (%s)\nfingerprint: %s\n", dir, cipher_name(keyring_settings(keyring)->cipher),
+	       fingerprint);
+	if (i->recovery_file)
+		printf("recovery key: in %s; keep it away from this computer\n", i->recovery_file);
+	printf("next:\n  mkdir -p MNT && coffer mount %s MNT\n  coffer umount MNT\n", dir);
+	keyring_free(&keyring);
+	return 0;
+}
+
+int cmd_init(const struct verb *v, int argc, char **argv, struct fault *why)
+{
+	struct init i = {.unlock = UNLOCK_SOURCE_NONE};
+	const struct option_spec specs[] = {
+		OPTIONS_UNLOCK(&i.unlock),
+		{OPTION_TEXT, 0, 0, "cipher", &i.cipher},
+		{OPTION_FLAG, 0, 0, "portable", &i.how.portable},
+		{OPTION_SIZE, 0, 0, "journal-size", &i.how.journal_size},
+		{OPTION_FLAG, 0, 'r', "no-recovery-key", &i.no_recovery},
+		{OPTION_TEXT, 0, 'r', "recovery-key-file", &i.recovery_file},
+		{0},
+	};
+	_cleanup_free_ char *dir = NULL;
+	struct words words;
+
+	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
+	if (r)
+		return r;
+	r = check_options(&i, why);
+	if (r == 0)
+		r = path_absolute(words.at[0], &dir, why);
+	if (r == 0)
+		r = secrets_start(why);
+	if (r == 0)
+		r = gather_secrets(&i, dir, why);
+	if (r == 0)
+		r = make(&i, dir, why);
+	for (unsigned n = 0; n < 2; n++)
+		unlock_secret_wipe(&i.secrets[n]);
+	return r;
+}

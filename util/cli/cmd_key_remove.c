@@ -1,0 +1,47 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "util/cli/key.h"
+#include "util/cli/options.h"
+
+int key_remove(struct cli_volume *v, uint32_t id, struct fault *why)
+{
+	struct keyring_change *change;
+
+	int r = keyring_change_begin(v->store, v->dot, v->keyring, &change, why);
+	if (r < 0)
+		return r;
+	r = keyring_remove_protector(v->keyring, id, why);
+	if (r < 0) {
+		keyring_change_abort(&change);
+		return r;
+	}
+	return keyring_change_commit(&change, why);
+}
+
+int cmd_key_remove(const struct verb *v, int argc, char **argv, struct fault *why)
+{
+	_cleanup_(cli_volume_close) struct cli_volume volume = CLI_VOLUME_NONE;
+	struct unlock_source unlock = UNLOCK_SOURCE_NONE;
+	const struct option_spec specs[] = {OPTIONS_UNLOCK(&unlock), {0}};
+	struct words words;
+	uint64_t id;
+
+	int r = options_parse(v, argc, argv, specs, 2, 2, &words, why);
+	if (r)
+		return r;
+	if (number_parse(words.at[1], UINT32_MAX, &id) < 0)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "key remove: %s is not the id of a protector; see: coffer key list", words.at[1]);
+	r = cli_volume_open(&volume, words.at[0], why);
+	if (r == 0)
+		r = secrets_start(why);
+	if (r == 0)
+		r = cli_volume_unlock(&volume, &unlock, NULL, why);
+	if (r == 0)
+		r = key_remove(&volume, (uint32_t)id, why);
+	if (r == 0)
+		printf("removed protector %" PRIu64 "\n", id);
+	return r;
+}

@@ -1,0 +1,49 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/mount.h"
+#include "util/cli/options.h"
+
+/* The secret may be named by an option or inside -o, once in all. */
+static int merge_unlock(struct mount_options *o, const struct unlock_source *given, struct fault *why)
+{
+	if (!unlock_source_given(given))
+		return 0;
+	if (unlock_source_given(&o->unlock))
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "mount: the secret is named twice, inside -o and outside; give one");
+	o->unlock = *given;
+	return 0;
+}
+
+int cmd_mount(const struct verb *v, int argc, char **argv, struct fault *why)
+{
+	struct mount_options o = {.unlock = UNLOCK_SOURCE_NONE};
+	struct unlock_source unlock = UNLOCK_SOURCE_NONE;
+	_cleanup_free_ char *list = NULL, *volume = NULL, *point = NULL;
+	const struct option_spec specs[] = {
+		OPTIONS_UNLOCK(&unlock),
+		{OPTION_FLAG, 'f', 0, "foreground", &o.foreground},
+		{OPTION_LIST, 'o', 0, "options", &list},
+		{0},
+	};
+	struct words words;
+
+	int r = options_parse(v, argc, argv, specs, 2, 2, &words, why);
+	if (r)
+		return r;
+	if (list)
+		r = mount_options_parse(list, &o, why);
+	if (r == 0)
+		r = merge_unlock(&o, &unlock, why);
+	if (r == 0)
+		r = path_absolute(words.at[0], &volume, why);
+	if (r == 0)
+		r = path_absolute(words.at[1], &point, why);
+	if (r < 0)
+		return r;
+	o.volume = volume;
+	o.mount_point = point;
+	return mount_run(&o, why);
+}

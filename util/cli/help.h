@@ -1,0 +1,124 @@
+/* The synopsis and the text of `coffer VERB --help`, for each verb.  The manual pages say more; tests/cli compares the synopses. */
+#ifndef COFFER_CLI_HELP_H
+#define COFFER_CLI_HELP_H
+
+#define HELP_UNLOCK                                                                                                    \
+	"to unlock (else the passphrase, or a recovery key, is asked for):\n"                                          \
+	"  --passphrase-file F     its contents, without one newline at the end; - is standard input\n"                \
+	"  --passphrase-fd N       the same, from an open descriptor\n"                                                \
+	"  --passphrase-command C  the same, from what /bin/sh -c C prints\n"                                          \
+	"  --key-file F            a file of random bytes\n"                                                           \
+	"  --credential NAME       a passphrase from systemd's $CREDENTIALS_DIRECTORY\n"
+
+#define ARGUMENTS_INIT                                                                                                 \
+	"DIR [--passphrase-file F] [--key-file F]\n"                                                                   \
+	"         [--cipher aes-256-ocb|aes-256-gcm|chacha20-poly1305|auto] [--portable]\n"                            \
+	"         [--journal-size N] [--no-recovery-key | --recovery-key-file OUT]"
+#define HELP_INIT                                                                                                      \
+	"Makes DIR (new, or empty) a volume and prints its fingerprint.  On a terminal a recovery key is shown "       \
+	"once.\n\n"                                                                                                    \
+	"  --cipher C              auto: aes-256-ocb, or chacha20-poly1305 where the processor has no AES\n"           \
+	"  --portable              for stores without symbolic links (vfat, exfat)\n"                                  \
+	"  --journal-size N        bytes, or with K, M, G; else chosen by the free space\n"                            \
+	"  --recovery-key-file OUT writes the recovery key to OUT, a new file\n"                                       \
+	"  --no-recovery-key       makes none: a forgotten passphrase then loses the data\n\n"                         \
+	"the first secret (else a passphrase is asked for, twice):\n"                                                  \
+	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n\n"    \
+	"example:\n"                                                                                                   \
+	"  coffer init ~/vault\n"                                                                                      \
+	"  coffer init /srv/vault --key-file /root/vault.key --recovery-key-file /media/usb/vault.recovery\n"
+
+#define ARGUMENTS_MOUNT "DIR MNT [-f] [-o OPTIONS]"
+#define HELP_MOUNT                                                                                                     \
+	"Mounts the volume DIR at the directory MNT.  Returns when the mount answers; a daemon serves it.\n\n"         \
+	"  -f, --foreground        stay; end when it is unmounted\n"                                                   \
+	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
+	"writeback,\n"                                                                                                 \
+	"                          passphrase_file=F, key_file=F, passphrase_command=C, "                              \
+	"credential=NAME\n\n" HELP_UNLOCK "\nexample:\n"                                                               \
+	"  coffer mount ~/vault ~/plain\n"                                                                             \
+	"  coffer mount /srv/vault /mnt/plain --key-file /root/vault.key -o allow_other,noexec\n"
+
+#define ARGUMENTS_UMOUNT "MNT"
+#define HELP_UMOUNT                                                                                                    \
+	"Unmounts MNT, and waits until everything is written and the volume is free.  Also clears a dead mount.\n\n"   \
+	"example:\n"                                                                                                   \
+	"  coffer umount ~/plain\n"
+
+#define ARGUMENTS_STATUS "[DIR|MNT] [--size] [--json]"
+#define HELP_STATUS                                                                                                    \
+	"Prints what can be told without a secret.  Without DIR: the volumes that are mounted.\n\n"                    \
+	"  --size                  also adds up what the volume takes on the disk (walks through it)\n"                \
+	"  --json                  for programs\n\n"                                                                   \
+	"example:\n"                                                                                                   \
+	"  coffer status ~/vault\n"                                                                                    \
+	"  coffer status ~/vault --json | jq .mounted\n"
+
+#define ARGUMENTS_CHECK "DIR [--deep] [--repair] [--json]"
+#define HELP_CHECK                                                                                                     \
+	"Checks an unmounted volume: names, id records, heads of files.  Exit status 5 if damage stays.\n\n"           \
+	"  --deep                  opens every page of every file\n"                                                   \
+	"  --repair                mends what can be mended; nothing is written without it\n"                          \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer check ~/vault --deep\n"
+
+#define ARGUMENTS_ERASE "DIR [--yes]"
+#define HELP_ERASE                                                                                                     \
+	"Destroys every wrapped key of the volume, after a typed confirmation.  Nothing opens the data any more,\n"    \
+	"except a copy of .coffer/keyring.json kept elsewhere, with a secret for it.\n\n"                              \
+	"  --yes                   do not ask\n\n"                                                                     \
+	"example:\n"                                                                                                   \
+	"  coffer erase ~/old-vault\n"
+
+#define ARGUMENTS_PATH "DIR|MNT [--decrypt] PATH"
+#define HELP_PATH                                                                                                      \
+	"Prints where PATH of the mount lies in the volume; with --decrypt what the backing PATH is in the "           \
+	"mount.\n\n" HELP_UNLOCK "\nexample:\n"                                                                        \
+	"  coffer path ~/vault letters/anna.txt\n"                                                                     \
+	"  coffer path ~/vault --decrypt data/Qm9.../zXc...\n"
+
+#define ARGUMENTS_KEY_LIST "DIR [--json]"
+#define HELP_KEY_LIST                                                                                                  \
+	"Lists the protectors of the volume: id, type, when made.  Needs no secret.\n\n"                               \
+	"example:\n"                                                                                                   \
+	"  coffer key list ~/vault\n"
+
+#define ARGUMENTS_KEY_ADD "DIR (--new-passphrase-file F | --new-key-file F | --recovery-key [--recovery-key-file OUT])"
+#define HELP_KEY_ADD                                                                                                   \
+	"Adds a protector: one more secret that opens the volume.  Without one of these a passphrase is asked "        \
+	"for.\n\n"                                                                                                     \
+	"  --new-passphrase-file F the new passphrase\n"                                                               \
+	"  --new-key-file F        the new key file\n"                                                                 \
+	"  --recovery-key          makes a recovery key and shows it once,\n"                                          \
+	"  --recovery-key-file OUT or writes it to OUT, a new file\n\n" HELP_UNLOCK "\nexample:\n"                     \
+	"  head -c 64 /dev/urandom > ~/vault.key && coffer key add ~/vault --new-key-file ~/vault.key\n"
+
+#define ARGUMENTS_KEY_REMOVE "DIR ID"
+#define HELP_KEY_REMOVE                                                                                                \
+	"Removes the protector ID (see key list).  The last one cannot be removed.  Whoever kept an old copy of the\n" \
+	"keyring and the secret can still open that copy.\n\n" HELP_UNLOCK "\nexample:\n"                              \
+	"  coffer key remove ~/vault 2\n"
+
+#define ARGUMENTS_KEY_PASSWD "DIR [--new-passphrase-file F]"
+#define HELP_KEY_PASSWD                                                                                                \
+	"Replaces the passphrase that opens: adds the new one, proves that it opens, removes the old one.\n\n"         \
+	"  --new-passphrase-file F the new passphrase; else it is asked for, twice\n\n" HELP_UNLOCK "\nexample:\n"     \
+	"  coffer key passwd ~/vault\n"
+
+#define ARGUMENTS_KEY_TEST "DIR [--json]"
+#define HELP_KEY_TEST                                                                                                  \
+	"Says which protector the secret opens, and how long that takes.  Changes nothing.\n\n" HELP_UNLOCK            \
+	"\nexample:\n"                                                                                                 \
+	"  coffer key test ~/vault --key-file ~/vault.key\n"
+
+#define HELP_HELP                                                                                                      \
+	"Lists the verbs, or says more about one.\n\n"                                                                 \
+	"example:\n"                                                                                                   \
+	"  coffer help key add\n"
+
+#define HELP_VERSION                                                                                                   \
+	"Prints the version.\n\n"                                                                                      \
+	"example:\n"                                                                                                   \
+	"  coffer version\n"
+
+#endif

@@ -1,0 +1,182 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "util/cli/cli.h"
+#include "util/cli/help.h"
+
+static int cmd_help(const struct verb *v, int argc, char **argv, struct fault *why);
+static int cmd_version(const struct verb *v, int argc, char **argv, struct fault *why);
+
+static const struct verb verbs[] = {
+	{"init", ARGUMENTS_INIT, "make a new volume in a new or empty directory", HELP_INIT, cmd_init},
+	{"mount", ARGUMENTS_MOUNT, "show its files, decrypted, at MNT", HELP_MOUNT, cmd_mount},
+	{"umount", ARGUMENTS_UMOUNT, "take the mount away", HELP_UMOUNT, cmd_umount},
+	{"status", ARGUMENTS_STATUS, "what a volume is and where it is mounted", HELP_STATUS, cmd_status},
+	{"check", ARGUMENTS_CHECK, "look for damage, and mend it", HELP_CHECK, cmd_check},
+	{"path", ARGUMENTS_PATH, "the name below of a name in the mount", HELP_PATH, cmd_path},
+	{"erase", ARGUMENTS_ERASE, "destroy the keys: the data is gone for good", HELP_ERASE, cmd_erase},
+	{"key list", ARGUMENTS_KEY_LIST, "the protectors: what opens the volume", HELP_KEY_LIST, cmd_key_list},
+	{"key add", ARGUMENTS_KEY_ADD, "one more passphrase, key file, recovery key", HELP_KEY_ADD, cmd_key_add},
+	{"key remove", ARGUMENTS_KEY_REMOVE, "take a protector away", HELP_KEY_REMOVE, cmd_key_remove},
+	{"key passwd", ARGUMENTS_KEY_PASSWD, "change the passphrase", HELP_KEY_PASSWD, cmd_key_passwd},
+	{"key test", ARGUMENTS_KEY_TEST, "which protector a secret opens", HELP_KEY_TEST, cmd_key_test},
+	{"help", "[VERB]", NULL, HELP_HELP, cmd_help},
+	{"version", "", NULL, HELP_VERSION, cmd_version},
+};
+
+enum { VERBS = sizeof verbs / sizeof verbs[0] };
+
+void verb_print_help(const struct verb *v)
+{
+	printf("usage: coffer %s%s%s\n\n%s", v->name, *v->arguments ? " " : "", v->arguments, v->help);
+}
+
+void fault_print(const struct fault *f)
+{
+	fprintf(stderr, "coffer: %s\n", *f->text ? f->text : "failed");
+}
+
+/* Fits a screen of 24 lines with 80 columns; tests/cli holds it to that. */
+static void print_overview(FILE *to)
+{
+	fputs("usage: coffer VERB ...\n\n", to);
+	for (int i = 0; i < VERBS; i++)
+		if (verbs[i].summary)
+			fprintf(to, "  %-11s %s\n", verbs[i].name, verbs[i].summary);
+	fputs("\nTo begin:  coffer init ~/vault; mkdir -p ~/plain; coffer mount ~/vault ~/plain\n"
+	      "To unlock: --passphrase-file F | --passphrase-fd N | --passphrase-command C |\n"
+	      "           --key-file F | --credential NAME; else the passphrase is asked for\n"
+	      "More:      coffer VERB --help (with an example); man coffer\n",
+	      to);
+}
+
+/* The verb at the head of argv (without the program's name), of one word or two; *used says how many. */
+static const struct verb *find_verb(int argc, char **argv, int *used)
+{
+	char name[32];
+
+	for (int words = argc >= 2 ? 2 : 1; words >= 1; words--) {
+		if (words == 2)
+			snprintf(name, sizeof name, "%s %s", argv[0], argv[1]);
+		else
+			snprintf(name, sizeof name, "%s", argv[0]);
+		for (int i = 0; i < VERBS; i++)
+			if (strcmp(verbs[i].name, name) == 0) {
+				*used = words;
+				return &verbs[i];
+			}
+	}
+	return NULL;
+}
+
+/* Verbs of two words that begin with this one.  Returns how many. */
+static int print_group(const char *word, FILE *to)
+{
+	size_t n = strlen(word);
+	int found = 0;
+
+	for (int i = 0; i < VERBS; i++)
+		if (strncmp(verbs[i].name, word, n) == 0 && verbs[i].name[n] == ' ') {
+			if (to)
+				fprintf(to, "usage: coffer %s %s\n", verbs[i].name, verbs[i].arguments);
+			found++;
+		}
+	return found;
+}
+
+static int unknown_verb(int argc, char **argv, struct fault *why)
+{
+	if (!print_group(argv[0], NULL))
+		return fault_set(why, EXIT_USAGE, EINVAL, "no verb %s; `coffer help` lists them", argv[0]);
+	if (argc > 1 && argv[1][0] != '-')
+		return fault_set(why, EXIT_USAGE, EINVAL, "no verb %s %s; `coffer help %s` lists them", argv[0],
+				 argv[1], argv[0]);
+	if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+		print_group(argv[0], stdout);
+		return 0;
+	}
+	return fault_set(why, EXIT_USAGE, EINVAL, "%s wants a verb; `coffer help %s` lists them", argv[0], argv[0]);
+}
+
+static int cmd_help(const struct verb *v, int argc, char **argv, struct fault *why)
+{
+	int used;
+
+	if (argc < 2 || strcmp(argv[1], "--help") == 0) {
+		print_overview(stdout);
+		return 0;
+	}
+	const struct verb *asked = find_verb(argc - 1, argv + 1, &used);
+	if (asked) {
+		verb_print_help(asked);
+		return 0;
+	}
+	if (argc == 2 && print_group(argv[1], stdout))
+		return 0;
+	return fault_set(why, EXIT_USAGE, EINVAL, "%s: no verb %s; `coffer help` lists them", v->name, argv[1]);
+}
+
+static int cmd_version(const struct verb *v, int argc, char **argv, struct fault *why)
+{
+	if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+		verb_print_help(v);
+		return 0;
+	}
+	if (argc > 1)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: %s is too much", v->name, argv[1]);
+	puts("coffer " COFFER_VERSION);
+	return 0;
+}
+
+static int run_verb(int argc, char **argv, struct fault *why)
+{
+	static char help[] = "help", version[] = "version";
+	int used;
+
+	if (argc == 0) {
+		print_overview(stderr);
+		return fault_set(why, EXIT_USAGE, EINVAL, "a verb is missing");
+	}
+	if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)
+		argv[0] = help;
+	else if (strcmp(argv[0], "--version") == 0 || strcmp(argv[0], "-V") == 0)
+		argv[0] = version;
+	const struct verb *v = find_verb(argc, argv, &used);
+	if (!v)
+		return unknown_verb(argc, argv, why);
+	return v->run(v, argc - used + 1, argv + used - 1, why);
+}
+
+/* A script that reads what we print must learn of a full disk or a closed pipe. */
+static int finish_output(struct fault *why)
+{
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return fault_errno(why, EXIT_FAILED, errno ? -errno : -EIO, "cannot write to standard output");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct fault why = {.status = EXIT_OK};
+	const char *program = argc > 0 ? basename(argv[0]) : "coffer";
+
+	/* Before anything is opened: a file must not land on a standard descriptor that the caller closed. */
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0)
+			return EXIT_FAILED;
+	if (strcmp(program, "mount.coffer") == 0 || strcmp(program, "mount.fuse.coffer") == 0)
+		return helper_mount(argc, argv);
+	if (strcmp(program, "fsck.coffer") == 0)
+		return helper_fsck(argc, argv);
+
+	int r = run_verb(argc > 0 ? argc - 1 : 0, argv + 1, &why);
+	int flushed = finish_output(&why);
+	if (r >= 0 && flushed >= 0)
+		return EXIT_OK;
+	fault_print(&why);
+	return why.status ? (int)why.status : EXIT_FAILED;
+}

@@ -1,0 +1,192 @@
+#include "util/cli/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	SPECS_MAX = 24,
+	VALUE_HELP = 0x100,
+	VALUE_FIRST, /* option i of the specs is VALUE_FIRST + i, also where it has a letter */
+};
+
+int number_parse(const char *text, uint64_t max, uint64_t *out)
+{
+	char *end;
+
+	/* strtoull alone would take blanks, signs and the empty string. */
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	errno = 0;
+	unsigned long long v = strtoull(text, &end, 10);
+	if (errno || *end || v > max)
+		return -EINVAL;
+	*out = v;
+	return 0;
+}
+
+int size_parse(const char *text, uint64_t *out)
+{
+	static const char units[] = "KMGT";
+	char digits[24];
+	size_t n = strspn(text, "0123456789");
+	unsigned shift = 0;
+
+	if (!n || n >= sizeof digits)
+		return -EINVAL;
+	memcpy(digits, text, n);
+	digits[n] = '\0';
+	if (text[n]) {
+		const char *unit = strchr(units, toupper((unsigned char)text[n]));
+		if (!unit || (text[n + 1] && strcmp(text + n + 1, "iB") != 0))
+			return -EINVAL;
+		shift = 10 * (unsigned)(unit - units + 1);
+	}
+	int r = number_parse(digits, UINT64_MAX >> shift, out);
+	if (r < 0)
+		return r;
+	*out <<= shift;
+	return 0;
+}
+
+static int append_list(char **list, const char *value)
+{
+	char *joined;
+
+	if (asprintf(&joined, "%s%s%s", *list ? *list : "", *list ? "," : "", value) < 0)
+		return -ENOMEM;
+	free(*list);
+	*list = joined;
+	return 0;
+}
+
+/* Stores the value of one option.  -EINVAL: not a value of this kind. */
+static int store_value(const struct option_spec *o, const char *value)
+{
+	uint64_t n;
+
+	switch (o->kind) {
+	case OPTION_FLAG:
+		*(bool *)o->target = true;
+		return 0;
+	case OPTION_TEXT:
+		if (!*value)
+			return -EINVAL;
+		*(const char **)o->target = value;
+		return 0;
+	case OPTION_LIST:
+		return append_list(o->target, value);
+	case OPTION_NUMBER:
+		if (number_parse(value, INT_MAX, &n) < 0)
+			return -EINVAL;
+		*(int *)o->target = (int)n;
+		return 0;
+	case OPTION_SIZE:
+		return size_parse(value, o->target);
+	case OPTION_END:
+		break;
+	}
+	return -EINVAL;
+}
+
+/* One option as it was met: no repetition, no second one of its group. */
+static int take(const struct verb *v, const struct option_spec *specs, int i, bool *seen, const char *value,
+		struct fault *why)
+{
+	const struct option_spec *o = &specs[i];
+
+	if (seen[i] && o->kind != OPTION_FLAG && o->kind != OPTION_LIST)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: --%s is given twice", v->name, o->name);
+	for (int j = 0; o->group && specs[j].kind; j++)
+		if (j != i && seen[j] && specs[j].group == o->group)
+			return fault_set(why, EXIT_USAGE, EINVAL, "%s: give --%s or --%s, not both", v->name,
+					 specs[j].name, o->name);
+	seen[i] = true;
+	int r = store_value(o, value);
+	if (r == -EINVAL)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: --%s %s: not a value that it takes", v->name, o->name,
+				 *value ? value : "(empty)");
+	if (r < 0)
+		return fault_errno(why, EXIT_FAILED, r, "%s: --%s", v->name, o->name);
+	return 0;
+}
+
+/* What getopt_long did not like. */
+static int bad_option(const struct verb *v, int c, char **argv, struct fault *why)
+{
+	char letter[3] = {'-', optopt > 0 && optopt < VALUE_HELP ? (char)optopt : '?', '\0'};
+	const char *word = letter[1] == '?' ? argv[optind - 1] : letter;
+
+	if (c == ':')
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: %s wants a value; see: coffer %s --help", v->name, word,
+				 v->name);
+	if (optopt >= VALUE_HELP)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: %s: the option takes no value", v->name, word);
+	return fault_set(why, EXIT_USAGE, EINVAL, "%s: no option %s; see: coffer %s --help", v->name, word, v->name);
+}
+
+/* The tables that getopt_long wants. */
+static void make_tables(const struct option_spec *specs, struct option *longs, char *shorts)
+{
+	*shorts++ = ':'; /* a missing value is told from an unknown option, and nothing is printed */
+	*shorts++ = 'h';
+	*longs++ = (struct option){"help", no_argument, NULL, VALUE_HELP};
+	for (int i = 0; specs[i].kind && i < SPECS_MAX; i++) {
+		bool value = specs[i].kind != OPTION_FLAG;
+
+		*longs++ =
+			(struct option){specs[i].name, value ? required_argument : no_argument, NULL, VALUE_FIRST + i};
+		if (specs[i].letter)
+			*shorts++ = specs[i].letter;
+		if (specs[i].letter && value)
+			*shorts++ = ':';
+	}
+	*shorts = '\0';
+	*longs = (struct option){0};
+}
+
+static int index_of(const struct option_spec *specs, int c)
+{
+	if (c >= VALUE_FIRST)
+		return c - VALUE_FIRST;
+	for (int i = 0; specs[i].kind; i++)
+		if (specs[i].letter == c)
+			return i;
+	return -1;
+}
+
+int options_parse(const struct verb *v, int argc, char **argv, const struct option_spec *specs, int min, int max,
+		  struct words *words, struct fault *why)
+{
+	struct option longs[SPECS_MAX + 2];
+	char shorts[2 * SPECS_MAX + 3];
+	bool seen[SPECS_MAX] = {false};
+	int c;
+
+	make_tables(specs, longs, shorts);
+	opterr = 0;
+	optind = 0; /* glibc: start anew */
+	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (c == 'h' || c == VALUE_HELP) {
+			verb_print_help(v);
+			return OPTIONS_HELP;
+		}
+		int i = index_of(specs, c);
+		if (i < 0)
+			return bad_option(v, c, argv, why);
+		int r = take(v, specs, i, seen, optarg ? optarg : "", why);
+		if (r < 0)
+			return r;
+	}
+	*words = (struct words){argc - optind, argv + optind};
+	if (words->count < min)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: something is missing; see: coffer %s --help", v->name,
+				 v->name);
+	if (words->count > max)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: %s is too much; see: coffer %s --help", v->name,
+				 words->at[max], v->name);
+	return 0;
+}

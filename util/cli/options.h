@@ -1,0 +1,52 @@
+/* Options of the verbs, over getopt_long. */
+#ifndef COFFER_CLI_OPTIONS_H
+#define COFFER_CLI_OPTIONS_H
+
+#include "util/cli/cli.h"
+
+enum option_kind {
+	OPTION_END,
+	OPTION_FLAG,   /* target: bool */
+	OPTION_TEXT,   /* target: const char *; given twice is an error */
+	OPTION_LIST,   /* target: char *, allocated; given again adds behind a comma */
+	OPTION_NUMBER, /* target: int */
+	OPTION_SIZE,   /* target: uint64_t; K, M, G, T as powers of 1024 */
+};
+
+struct option_spec {
+	enum option_kind kind;
+	char letter; /* 0: none */
+	char group;  /* at most one option of a group may be given; 0: in none */
+	const char *name;
+	void *target;
+};
+
+/* Where the secret comes from: the same options at every verb that unlocks.  u: a struct unlock_source, UNLOCK_SOURCE_NONE. */
+#define OPTIONS_UNLOCK(u)                                                                                              \
+	{OPTION_TEXT, 0, 'u', "passphrase-file", &(u)->passphrase_file},                                               \
+		{OPTION_NUMBER, 0, 'u', "passphrase-fd", &(u)->passphrase_fd},                                         \
+		{OPTION_TEXT, 0, 'u', "passphrase-command", &(u)->passphrase_command},                                 \
+		{OPTION_TEXT, 0, 'u', "key-file", &(u)->key_file},                                                     \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 'u', "credential", &(u)->credential                                                    \
+	}
+
+/* The words that are no options. */
+struct words {
+	int count;
+	char **at;
+};
+
+enum { OPTIONS_HELP = 1 };
+
+/* Reads argv (argv[0] is skipped) by `specs`, which ends with OPTION_END, and takes between min and max words.  Returns 0,
+ * OPTIONS_HELP if --help was given and answered, or -EINVAL and EXIT_USAGE. */
+int options_parse(const struct verb *v, int argc, char **argv, const struct option_spec *specs, int min, int max,
+		  struct words *words, struct fault *why) MUST_CHECK;
+
+/* A number of bytes with an optional K, M, G or T (and "iB"). */
+int size_parse(const char *text, uint64_t *out) MUST_CHECK;
+/* Decimal digits only, up to max. */
+int number_parse(const char *text, uint64_t max, uint64_t *out) MUST_CHECK;
+
+#endif

@@ -1,0 +1,40 @@
+/* What `coffer status` found out about one volume, and how it is printed. */
+#ifndef COFFER_CLI_STATUS_H
+#define COFFER_CLI_STATUS_H
+
+#include "util/cli/cli.h"
+#include "util/cli/mounts.h"
+#include "util/cli/output.h"
+
+struct status_mount {
+	char *point;
+	bool read_only, dead;
+};
+
+struct tree_size {
+	uint64_t objects, bytes; /* bytes: what the store gives to them */
+};
+
+struct volume_status {
+	struct cli_volume volume;
+	struct status_mount *mounts;
+	size_t mount_count;
+	bool locked; /* some process holds the volume */
+	bool caps_known, space_known, size_known;
+	struct store_caps caps;
+	struct statvfs space;
+	struct tree_size size;
+};
+
+void status_print(const struct volume_status *s);
+void status_print_json(const struct volume_status *s);
+
+/* Adds up everything below directory handle `dir`. */
+int tree_size(struct store *s, int dir, struct tree_size *out) MUST_CHECK;
+
+/* The protectors, also for `key list --json`. */
+json_object *protectors_json(const struct keyring *k);
+/* The words that files and people use. */
+const char *key_state_text(enum key_state state);
+
+#endif

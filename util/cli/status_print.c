@@ -1,0 +1,235 @@
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "util/base/encode.h"
+#include "util/cli/output.h"
+#include "util/cli/status.h"
+
+/* What a store may lack, for people and for programs. */
+static const struct {
+	size_t offset;
+	const char *name;
+} capabilities[] = {
+	{offsetof(struct store_caps, symlinks), "symlinks"},
+	{offsetof(struct store_caps, hard_links), "hard_links"},
+	{offsetof(struct store_caps, special_files), "special_files"},
+	{offsetof(struct store_caps, modes), "modes"},
+	{offsetof(struct store_caps, user_xattrs), "user_xattrs"},
+	{offsetof(struct store_caps, trusted_xattrs), "trusted_xattrs"},
+	{offsetof(struct store_caps, rename_exchange), "rename_exchange"},
+	{offsetof(struct store_caps, rename_noreplace), "rename_noreplace"},
+	{offsetof(struct store_caps, punch_hole), "punch_hole"},
+	{offsetof(struct store_caps, fallocate_keep_size), "fallocate_keep_size"},
+	{offsetof(struct store_caps, stable_inodes), "stable_inodes"},
+	{offsetof(struct store_caps, btime), "birth_times"},
+};
+
+enum { CAPABILITIES = sizeof capabilities / sizeof capabilities[0] };
+
+static bool has(const struct store_caps *c, int i)
+{
+	return *(const bool *)((const char *)c + capabilities[i].offset);
+}
+
+const char *key_state_text(enum key_state state)
+{
+	static const char *const names[] = {
+		[KEY_PRE_ACTIVE] = "pre-active",   [KEY_ACTIVE] = "active",           [KEY_SUSPENDED] = "suspended",
+		[KEY_DEACTIVATED] = "deactivated", [KEY_COMPROMISED] = "compromised", [KEY_DESTROYED] = "destroyed",
+	};
+
+	return names[state];
+}
+
+static struct generation_info *generations(const struct volume_status *s, uint32_t *count)
+{
+	*count = keyring_generations(s->volume.keyring, NULL, 0);
+	struct generation_info *list = calloc(*count ? *count : 1, sizeof *list);
+	if (list)
+		keyring_generations(s->volume.keyring, list, *count);
+	else
+		*count = 0;
+	return list;
+}
+
+static void print_mounts(const struct volume_status *s)
+{
+	if (!s->mount_count)
+		printf("mounted      %s\n", s->locked ? "not here, but a process holds it" : "no");
+	for (size_t i = 0; i < s->mount_count; i++)
+		printf("mounted      at %s%s%s\n", s->mounts[i].point, s->mounts[i].read_only ? " (read-only)" : "",
+		       s->mounts[i].dead ? " (dead: `coffer umount` clears it)" : "");
+}
+
+static void print_keys(const struct volume_status *s)
+{
+	struct protector_info protectors[PROTECTORS_MAX];
+	uint32_t n = keyring_protectors(s->volume.keyring, protectors);
+
+	for (uint32_t i = 0; i < n; i++)
+		printf("%s%" PRIu32 "  %-12s  made %s\n", i ? "             " : "protectors   ", protectors[i].id,
+		       protectors[i].type, protectors[i].created);
+	_cleanup_free_ struct generation_info *list = generations(s, &n);
+	for (uint32_t i = 0; i < n; i++)
+		printf("%s%" PRIu32 "  %-12s  made %s%s\n", i ? "             " : "generations  ", list[i].number,
+		       key_state_text(list[i].state), list[i].created,
+		       list[i].scope == SCOPE_FIELDS ? "  (fields)" : "");
+	printf("keyring      change %" PRIu64 "\n", keyring_sequence(s->volume.keyring));
+}
+
+static void print_store(const struct volume_status *s)
+{
+	char a[SIZE_TEXT], b[SIZE_TEXT];
+
+	if (s->caps_known) {
+		int lacking = 0;
+
+		printf("store        %s", s->caps.type);
+		for (int i = 0; i < CAPABILITIES; i++)
+			if (!has(&s->caps, i))
+				printf("%s%s", lacking++ ? ", " : "; lacks ", capabilities[i].name);
+		putchar('\n');
+	} else {
+		puts("store        cannot be tried out (read-only, or not yours to write)");
+	}
+	if (s->space_known)
+		printf("space        %s free of %s\n", size_text((uint64_t)s->space.f_bavail * s->space.f_frsize, a),
+		       size_text((uint64_t)s->space.f_blocks * s->space.f_frsize, b));
+	if (s->size_known)
+		printf("size         %s in %" PRIu64 " objects\n", size_text(s->size.bytes, a), s->size.objects);
+}
+
+void status_print(const struct volume_status *s)
+{
+	const struct settings *set = keyring_settings(s->volume.keyring);
+	char id[2 * VOLUME_ID_SIZE + 1], fingerprint[2 * FINGERPRINT_SIZE + 8], size[SIZE_TEXT];
+
+	printf("volume       %s\n", s->volume.dir);
+	print_mounts(s);
+	hex_encode(set->volume_id, VOLUME_ID_SIZE, id);
+	printf("volume id    %s\n", id);
+	hex_encode(set->instance_id, INSTANCE_ID_SIZE, id);
+	printf("instance id  %s\n", id);
+	keyring_fingerprint(s->volume.keyring, fingerprint);
+	printf("fingerprint  %s\n", fingerprint);
+	printf("cipher       %s%s\n", cipher_name(set->cipher),
+	       cipher_usable(set->cipher) ? "" : " (refused on this host)");
+	printf("settings     %s, names up to %" PRIu32 ", journal %s%s\n", set->portable ? "portable" : "not portable",
+	       set->name_max, set->journal_size ? size_text(set->journal_size, size) : "by free space",
+	       keyring_read_only(s->volume.keyring) ? ", read-only: an unknown feature flag" : "");
+	print_keys(s);
+	print_store(s);
+}
+
+static json_object *keys_json(const struct volume_status *s)
+{
+	json_object *list = json_object_new_array();
+	uint32_t n;
+
+	_cleanup_free_ struct generation_info *all = generations(s, &n);
+	for (uint32_t i = 0; i < n; i++) {
+		json_object *o = json_object_new_object();
+
+		json_add_number(o, "generation", all[i].number);
+		json_add_number(o, "scope", all[i].scope);
+		json_add_text(o, "state", key_state_text(all[i].state));
+		json_add_text(o, "created", all[i].created);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+json_object *protectors_json(const struct keyring *k)
+{
+	struct protector_info all[PROTECTORS_MAX];
+	uint32_t n = keyring_protectors(k, all);
+	json_object *list = json_object_new_array();
+
+	for (uint32_t i = 0; i < n; i++) {
+		json_object *o = json_object_new_object();
+
+		json_add_number(o, "id", all[i].id);
+		json_add_text(o, "type", all[i].type);
+		json_add_text(o, "created", all[i].created);
+		json_add_text(o, "detail", all[i].detail);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static json_object *mounts_json(const struct volume_status *s)
+{
+	json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < s->mount_count; i++) {
+		json_object *o = json_object_new_object();
+
+		json_add_text(o, "mount_point", s->mounts[i].point);
+		json_add_bool(o, "read_only", s->mounts[i].read_only);
+		json_add_bool(o, "dead", s->mounts[i].dead);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static json_object *store_json(const struct volume_status *s)
+{
+	json_object *o = json_object_new_object();
+
+	if (s->caps_known) {
+		json_add_text(o, "type", s->caps.type);
+		for (int i = 0; i < CAPABILITIES; i++)
+			json_add_bool(o, capabilities[i].name, has(&s->caps, i));
+		json_add_number(o, "name_max", s->caps.name_max);
+		json_add_number(o, "symlink_max", s->caps.symlink_max);
+		json_add_number(o, "time_granularity_ns", s->caps.time_granularity_ns);
+		if (s->caps.file_max != UINT64_MAX)
+			json_add_number(o, "file_max", s->caps.file_max);
+	}
+	if (s->space_known) {
+		json_add_number(o, "bytes_total", (uint64_t)s->space.f_blocks * s->space.f_frsize);
+		json_add_number(o, "bytes_free", (uint64_t)s->space.f_bavail * s->space.f_frsize);
+	}
+	return o;
+}
+
+static void add_settings(json_object *o, const struct keyring *k)
+{
+	const struct settings *set = keyring_settings(k);
+	char id[2 * VOLUME_ID_SIZE + 1], fingerprint[2 * FINGERPRINT_SIZE + 8];
+
+	hex_encode(set->volume_id, VOLUME_ID_SIZE, id);
+	json_add_text(o, "volume_id", id);
+	hex_encode(set->instance_id, INSTANCE_ID_SIZE, id);
+	json_add_text(o, "instance_id", id);
+	keyring_fingerprint(k, fingerprint);
+	json_add_text(o, "fingerprint", fingerprint);
+	json_add_text(o, "cipher", cipher_name(set->cipher));
+	json_add_bool(o, "portable", set->portable);
+	json_add_number(o, "name_max", set->name_max);
+	json_add_number(o, "journal_size", set->journal_size);
+	json_add_bool(o, "read_only", keyring_read_only(k));
+	json_add_number(o, "keyring_sequence", keyring_sequence(k));
+}
+
+void status_print_json(const struct volume_status *s)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_text(o, "directory", s->volume.dir);
+	json_add_bool(o, "mounted", s->mount_count > 0);
+	json_add_bool(o, "locked", s->locked);
+	json_object_object_add(o, "mounts", mounts_json(s));
+	add_settings(o, s->volume.keyring);
+	json_object_object_add(o, "protectors", protectors_json(s->volume.keyring));
+	json_object_object_add(o, "generations", keys_json(s));
+	json_object_object_add(o, "store", store_json(s));
+	if (s->size_known) {
+		json_object *size = json_object_new_object();
+
+		json_add_number(size, "objects", s->size.objects);
+		json_add_number(size, "bytes", s->size.bytes);
+		json_object_object_add(o, "size", size);
+	}
+	json_print(o);
+}

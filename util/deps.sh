@@ -1,0 +1,55 @@
+#!/bin/sh
+# deps.sh [run|test|ci]: installs the Debian packages that are missing, and only those.  Asks nothing.
+#   run   to build coffer and use it
+#   test  and to run its tests
+#   ci    and for what .ci/run looks at besides (other compiler, linters)
+# docs/dependencies.md says what each is for.
+set -u
+
+run="gcc libc6-dev pkg-config meson ninja-build libfuse3-dev fuse3 libgcrypt20-dev libjson-c-dev"
+test="check python3 python3-cryptography python3-argon2 attr acl psmisc util-linux"
+ci="clang clang-tidy clang-format-14 libclang-rt-14-dev cppcheck shellcheck mandoc"
+
+case ${1-run} in
+run) wanted=$run ;;
+test) wanted="$run $test" ;;
+ci) wanted="$run $test $ci" ;;
+*)
+	echo "usage: deps.sh [run|test|ci]" >&2
+	exit 2
+	;;
+esac
+
+if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
+	echo "deps.sh: this is not Debian: install what these packages hold by hand: $wanted" >&2
+	exit 1
+fi
+
+missing=
+for package in $wanted; do
+	status=$(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | head -n 1)
+	[ "$status" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+as_root=
+if [ "$(id -u)" != 0 ]; then
+	if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+		as_root="sudo -n"
+	else
+		echo "deps.sh: missing packages; as root run: apt-get install$missing" >&2
+		exit 1
+	fi
+fi
+
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+echo "deps.sh: installing$missing"
+# An old package list is no error as long as the packages can be had with it.
+$as_root apt-get -q update </dev/null >"$log" 2>&1
+# shellcheck disable=SC2086 # words on purpose
+if ! $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $missing </dev/null >>"$log" 2>&1; then
+	tail -n 5 "$log" >&2
+	echo "deps.sh: apt-get could not install$missing (see above; is there a network?)" >&2
+	exit 1
+fi
