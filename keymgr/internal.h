@@ -101,4 +101,8 @@ int keyring_file_write(struct store *s, int dot, struct keyring *k, bool *first)
 int keyring_new(const struct settings *set, const struct unlock_secret *secrets, uint32_t count, struct keyring **out,
 		struct fault *why) MUST_CHECK;
 
+/* --- volume_init.c */
+int volume_init_on(struct store *s, const char *dir, const struct new_volume *how, struct keyring **out,
+		   struct fault *why) MUST_CHECK;
+
 #endif

@@ -397,14 +397,13 @@ static int make_volume(struct building *b, const struct new_volume *how, struct 
 	return ret;
 }
 
-int volume_init(const char *dir, const struct new_volume *how, struct keyring **out, struct fault *why)
+int volume_init_on(struct store *s, const char *dir, const struct new_volume *how, struct keyring **out,
+		   struct fault *why)
 {
-	struct building b = {.s = store_posix_new(), .dir = dir, .top = -1};
+	struct building b = {.s = s, .dir = dir, .top = -1};
 	int ret;
 
 	*out = NULL;
-	if (!b.s)
-		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot make a volume");
 	log_escape(dir, b.shown, sizeof(b.shown));
 	ret = volume_place_check(dir, why);
 	if (ret == 0)
@@ -416,9 +415,21 @@ int volume_init(const char *dir, const struct new_volume *how, struct keyring **
 		if (ret < 0)
 			remove_all(&b);
 	} else if (b.made_top) {
-		b.s->ops->rmdir(b.s, AT_FDCWD, dir);
+		s->ops->rmdir(s, AT_FDCWD, dir);
 	}
-	store_close(b.s, b.top);
-	b.s->ops->destroy(b.s);
+	store_close(s, b.top);
+	return ret;
+}
+
+int volume_init(const char *dir, const struct new_volume *how, struct keyring **out, struct fault *why)
+{
+	struct store *s = store_posix_new();
+	int ret;
+
+	*out = NULL;
+	if (!s)
+		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot make a volume");
+	ret = volume_init_on(s, dir, how, out, why);
+	s->ops->destroy(s);
 	return ret;
 }

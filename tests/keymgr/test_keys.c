@@ -1,0 +1,154 @@
+/* Id records of directories, and the table of unlocked keys. */
+#include "fixture.h"
+
+#include "util/base/encode.h"
+#include "util/base/kdf_labels.h"
+
+/* From an implementation of section 2 in another language. */
+#define RECORD_VECTOR  "AQEAAAAAAAAAEBESExQVFhcYGRobHB0eH0OCrweuzuPGEoph7SibBtI"
+#define CONTENT_VECTOR "bc2fb75e067e5abeb09fe5cd913d604aff7d30fefeecaa0a15bd811c68b645da"
+#define NAMES_VECTOR                                                                                                   \
+	"1e23fa1f08bf0d8d8b090c18e06908c7db6ea1326c6fb4c2bddcb2806deb860e"                                             \
+	"e98b8d3346a6b4a69d35c8988fb337fd3dcdaf2944905ae15b32e09f21469c05"
+
+/* From docs/format-volume.md section 4: key 00 01 .. 1f, generation 1, next 0, id 10 11 .. 1f. */
+START_TEST(record_vector)
+{
+	struct secret *key = secret_new(32);
+	struct directory_record r = {.generation = 1}, back;
+	char text[DIRECTORY_RECORD_TEXT + 1];
+
+	for (int i = 0; i < 32; i++)
+		key->bytes[i] = (uint8_t)i;
+	for (int i = 0; i < DIRECTORY_ID_SIZE; i++)
+		r.id[i] = (uint8_t)(16 + i);
+	ck_assert_int_eq(directory_record_seal(key, &r, text), 0);
+	ck_assert_str_eq(text, RECORD_VECTOR);
+	ck_assert_int_eq(directory_record_open(key, text, strlen(text), &back), 0);
+	ck_assert_mem_eq(&back, &r, sizeof(r));
+	secret_free(&key);
+}
+END_TEST
+
+START_TEST(record_changed)
+{
+	struct secret *key = secret_new(32);
+	struct directory_record r = {.generation = 7, .next = 9}, back, none = {0};
+	char text[DIRECTORY_RECORD_TEXT + 1];
+
+	ck_assert_int_eq(directory_record_seal(key, &r, text), 0);
+	for (size_t i = 0; i < DIRECTORY_RECORD_TEXT; i++)
+		for (int c = 1; c < 256; c++) {
+			char was = text[i];
+
+			text[i] = (char)c;
+			if (text[i] != was) {
+				ck_assert_int_eq(directory_record_open(key, text, DIRECTORY_RECORD_TEXT, &back),
+						 -EBADMSG);
+				ck_assert_mem_eq(&back, &none, sizeof(back));
+			}
+			text[i] = was;
+		}
+	for (size_t n = 0; n < DIRECTORY_RECORD_TEXT; n++)
+		ck_assert_int_eq(directory_record_open(key, text, n, &back), -EBADMSG);
+	key->bytes[0] ^= 1;
+	ck_assert_int_eq(directory_record_open(key, text, DIRECTORY_RECORD_TEXT, &back), -EBADMSG);
+	secret_free(&key);
+}
+END_TEST
+
+START_TEST(who_may_open)
+{
+	struct generation_key g[] = {
+		{.number = 1, .state = KEY_DEACTIVATED}, {.number = 2, .scope = 1, .state = KEY_ACTIVE},
+		{.number = 3, .state = KEY_COMPROMISED}, {.number = 5, .state = KEY_SUSPENDED},
+		{.number = 6, .state = KEY_DESTROYED},   {.number = 8, .state = KEY_ACTIVE},
+		{.number = 9, .state = KEY_PRE_ACTIVE},
+	};
+	struct keys k = {.count = 7, .generations = g, .floor = {2, 1}, .active = {8, 2}};
+	static const struct {
+		uint32_t scope, number;
+		int error;
+	} cases[] = {
+		{0, 0, -EBADMSG},  {0, 1, -EBADMSG}, {0, 2, -EBADMSG}, {0, 3, 0},        {0, 4, -EBADMSG},
+		{0, 5, -ENOKEY},   {0, 6, -EBADMSG}, {0, 7, -EBADMSG}, {0, 8, 0},        {0, 9, -EBADMSG},
+		{0, 10, -EBADMSG}, {1, 2, 0},        {1, 8, -EBADMSG}, {2, 8, -EBADMSG}, {0, UINT32_MAX, -EBADMSG},
+	};
+	int error;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct generation_key *found = keys_for_open(&k, cases[i].scope, cases[i].number, &error);
+
+		ck_assert_int_eq(error, cases[i].error);
+		ck_assert(error == 0 ? found && found->number == cases[i].number : !found);
+	}
+	ck_assert_uint_eq(keys_active(&k, 0)->number, 8);
+	ck_assert_uint_eq(keys_active(&k, 1)->number, 2);
+	ck_assert_ptr_null(keys_active(&k, 2));
+}
+END_TEST
+
+/* Subkeys are the ones of docs/format-volume.md section 2, and no two are equal. */
+START_TEST(subkeys)
+{
+	struct generation_key g = {.number = 1, .state = KEY_ACTIVE, .prk = secret_new(SHA256_SIZE)};
+	struct keys k = {
+		.count = 1, .generations = &g, .cipher = CIPHER_AES_256_OCB, .active = {1, 1}, .floor = {1, 1}};
+	uint8_t secret[32], id[16] = {1}, a[32], b[32], c[64];
+	char hex[129];
+
+	for (int i = 0; i < 32; i++)
+		secret[i] = (uint8_t)i;
+	for (int i = 0; i < 16; i++)
+		k.volume_id[i] = (uint8_t)(0xa0 + i);
+	ck_assert_int_eq(kdf_extract(secret, 32, g.prk->bytes), 0);
+	ck_assert_int_eq(keys_derive_content(&k, &g, id, a), 0);
+	hex_encode(a, 32, hex);
+	ck_assert_str_eq(hex, CONTENT_VECTOR);
+	id[0] = 2;
+	ck_assert_int_eq(keys_derive_content(&k, &g, id, b), 0);
+	ck_assert_mem_ne(a, b, 32);
+	k.cipher = CIPHER_AES_256_GCM;
+	id[0] = 1;
+	ck_assert_int_eq(keys_derive_content(&k, &g, id, b), 0);
+	ck_assert_mem_ne(a, b, 32);
+	ck_assert_int_eq(keys_derive(&k, &g, LABEL_NAMES, NULL, 0, c, 64), 0);
+	hex_encode(c, 64, hex);
+	ck_assert_str_eq(hex, NAMES_VECTOR);
+	secret_free(&g.prk);
+	ck_assert_int_eq(keys_derive(&k, &g, LABEL_NAMES, NULL, 0, c, 64), -ENOKEY);
+}
+END_TEST
+
+START_TEST(counted)
+{
+	struct volume v;
+	struct keyring *k;
+	struct keys *a, *b;
+
+	volume_make(&v);
+	k = open_volume(&v);
+	a = keyring_keys(k);
+	b = keys_ref(a);
+	ck_assert_ptr_eq(a, b);
+	keyring_free(&k); /* the keys outlive it */
+	keys_unref(a);
+	ck_assert_uint_eq(keys_active(b, SCOPE_DEFAULT)->number, 1);
+	ck_assert_uint_eq(keys_active(b, SCOPE_FIELDS)->number, 2);
+	keys_unref(b);
+	keys_unref(NULL);
+	volume_close(&v);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *t = tcase_create("keys");
+
+	tcase_add_test(t, record_vector);
+	tcase_add_test(t, record_changed);
+	tcase_add_test(t, who_may_open);
+	tcase_add_test(t, subkeys);
+	tcase_add_test(t, counted);
+	return run_suite("keymgr keys", &t, 1);
+}
