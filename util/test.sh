@@ -47,7 +47,7 @@ else
 	}
 	rm -f "$build.log"
 fi
-ninja -C "$build" >"$build/build.log" 2>&1 || {
+ninja --quiet -C "$build" >"$build/build.log" 2>&1 || {
 	tail -n 60 "$build/build.log" >&2
 	finish 0 1
 }

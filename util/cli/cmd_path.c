@@ -95,7 +95,7 @@ int cmd_path(const struct verb *v, int argc, char **argv, struct fault *why)
 	r = secrets_start(why);
 	if (r == 0)
 		r = volume_path(dir, &unlock, path, decrypt, &found, why);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	const char *prefix = decrypt ? (point ? point : "") : dir;
 	printf("%s%s%s%s\n", prefix, decrypt ? (point ? "/" : "") : "/data", !decrypt && *found ? "/" : "", found);

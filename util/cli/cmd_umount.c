@@ -54,7 +54,7 @@ static int run_fusermount(const char *point, char *said, size_t room)
 
 static int unmount_as_user(const char *point, struct fault *why)
 {
-	char said[256];
+	char said[256] = "";
 
 	int r = run_fusermount(point, said, sizeof said);
 	if (r == 0)

@@ -134,7 +134,7 @@ static void make_tables(const struct option_spec *specs, struct option *longs, c
 	*shorts++ = ':'; /* a missing value is told from an unknown option, and nothing is printed */
 	*shorts++ = 'h';
 	*longs++ = (struct option){"help", no_argument, NULL, VALUE_HELP};
-	for (int i = 0; specs[i].kind && i < SPECS_MAX; i++) {
+	for (int i = 0; i < SPECS_MAX && specs[i].kind; i++) {
 		bool value = specs[i].kind != OPTION_FLAG;
 
 		*longs++ =

@@ -1,0 +1,107 @@
+# bash completion for coffer
+
+_coffer_mounts()
+{
+	# Points of the mounts; \040 and its like become what they stand for.
+	local point
+	while read -r _ _ _ _ point _; do
+		printf '%b\n' "${point//\\/\\0}"
+	done < <(grep ' - fuse\.coffer ' /proc/self/mountinfo 2>/dev/null)
+}
+
+_coffer()
+{
+	local cur prev verb i words_seen=0
+	local unlock="--passphrase-file --passphrase-fd --passphrase-command --key-file --credential"
+	local options=""
+	cur=${COMP_WORDS[COMP_CWORD]}
+	prev=${COMP_WORDS[COMP_CWORD - 1]}
+	COMPREPLY=()
+	compopt +o default 2>/dev/null
+
+	if ((COMP_CWORD == 1)); then
+		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check path erase key help version --help" -- "$cur")
+		return
+	fi
+	verb=${COMP_WORDS[1]}
+	i=2
+	if [[ $verb == key ]]; then
+		if ((COMP_CWORD == 2)); then
+			mapfile -t COMPREPLY < <(compgen -W "list add remove passwd test" -- "$cur")
+			return
+		fi
+		verb="key ${COMP_WORDS[2]}"
+		i=3
+	fi
+
+	case $prev in
+	--passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--cipher)
+		mapfile -t COMPREPLY < <(compgen -W "auto aes-256-ocb aes-256-gcm chacha20-poly1305" -- "$cur")
+		return
+		;;
+	--passphrase-fd | --passphrase-command | --credential | --journal-size)
+		return
+		;;
+	-o | --options)
+		if [[ $verb == mount ]]; then
+			compopt -o nospace 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -P "${cur%"${cur##*,}"}" -W \
+				"ro rw allow_other noexec nosuid nodev noatime relatime idle= writeback passphrase_file= passphrase_command= key_file= credential=" \
+				-- "${cur##*,}")
+			return
+		fi
+		;;
+	esac
+
+	case $verb in
+	init) options="$unlock --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
+	mount) options="$unlock -f --foreground -o --options" ;;
+	status) options="--json --size" ;;
+	check) options="$unlock --deep --repair --json" ;;
+	erase) options="--yes" ;;
+	path) options="$unlock --decrypt" ;;
+	"key list") options="--json" ;;
+	"key add") options="$unlock --new-passphrase-file --new-key-file --recovery-key --recovery-key-file" ;;
+	"key remove") options="$unlock" ;;
+	"key passwd") options="$unlock --new-passphrase-file" ;;
+	"key test") options="$unlock --json" ;;
+	help)
+		((COMP_CWORD == 2)) &&
+			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check path erase key version" -- "$cur")
+		return
+		;;
+	esac
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$options --help" -- "$cur")
+		return
+	fi
+
+	# Which word this is, options aside.
+	for (( ; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-f | --foreground | --*recovery-key | --portable | --json | --size | --deep | --repair | --yes | --decrypt) ;;
+		-*) ((i++)) ;;
+		*) ((words_seen++)) ;;
+		esac
+	done
+	case $verb:$words_seen in
+	umount:0)
+		mapfile -t COMPREPLY < <(compgen -W "$(_coffer_mounts)" -- "$cur")
+		;;
+	path:1)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		;;
+	*:0 | mount:1)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		;;
+	esac
+}
+
+complete -F _coffer coffer
