@@ -148,6 +148,7 @@ static bool xattr_works(struct probe *p, const char *name)
 static void probe_names_of_objects(struct probe *p)
 {
 	struct store_stat st;
+	int r;
 
 	p->caps->hard_links = worked(p, p->s->ops->link(p->s, p->dir, "f", p->dir, "h"));
 	p->caps->special_files = worked(p, p->s->ops->mknod(p->s, p->dir, "p", S_IFIFO | 0600, 0)) &&
@@ -155,9 +156,12 @@ static void probe_names_of_objects(struct probe *p)
 	if (!make_file(p, "a") || !make_file(p, "b"))
 		return;
 	p->caps->rename_exchange = worked(p, p->s->ops->rename(p->s, p->dir, "a", p->dir, "b", RENAME_EXCHANGE));
-	/* A store that ignores the flag would replace b. */
-	p->caps->rename_noreplace = p->s->ops->rename(p->s, p->dir, "a", p->dir, "b", RENAME_NOREPLACE) == -EEXIST &&
-				    worked(p, p->s->ops->rename(p->s, p->dir, "a", p->dir, "c", RENAME_NOREPLACE));
+	r = p->s->ops->rename(p->s, p->dir, "a", p->dir, "b", RENAME_NOREPLACE);
+	/* A store that ignores the flag has replaced b. */
+	p->caps->rename_noreplace =
+		r == -EEXIST && worked(p, p->s->ops->rename(p->s, p->dir, "a", p->dir, "c", RENAME_NOREPLACE));
+	if (r != -EEXIST)
+		worked(p, r);
 }
 
 static bool mode_sticks(struct probe *p, mode_t mode)
