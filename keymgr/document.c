@@ -23,6 +23,12 @@ int problem_set(struct problem *p, const char *format, ...)
 	return -EBADMSG;
 }
 
+/* json-c takes more than JSON even when strict: NaN, Infinity, names in single quotes, a number that ends in a point. */
+static bool beyond_json(char c, char next)
+{
+	return !strchr("{}[],:\" \n+-.0123456789Eaeflnrstu", c) || (c == '.' && (next < '0' || next > '9'));
+}
+
 /* Checks the bytes, and counts the members of all objects: their colons. */
 static int scan_bytes(const char *text, size_t n, size_t *members, struct problem *p)
 {
@@ -36,6 +42,8 @@ static int scan_bytes(const char *text, size_t n, size_t *members, struct proble
 			return problem_set(p, "byte %zu is not printable ASCII", i);
 		if (c == '\\')
 			return problem_set(p, "byte %zu is a backslash", i);
+		if (!quoted && beyond_json(text[i], i + 1 < n ? text[i + 1] : ' '))
+			return problem_set(p, "byte %zu is not JSON", i);
 		if (c == '"')
 			quoted = !quoted;
 		else if (c == ':' && !quoted)
