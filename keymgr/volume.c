@@ -6,6 +6,7 @@
 #include <sys/file.h>
 
 #include "keymgr/internal.h"
+#include "keymgr/volume_clear.h"
 #include "util/base/atomic_file.h"
 #include "util/base/log.h"
 
@@ -27,7 +28,7 @@ static int no_volume(struct store *s, int top, const char *shown, struct fault *
 {
 	struct store_stat st;
 
-	if (store_stat_at(s, top, ".coffer-init", &st) == 0)
+	if (store_stat_at(s, top, BUILDING_ROOM, &st) == 0)
 		return fault_set(why, EXIT_NOT_VOLUME, ENOENT,
 				 "%s: making this volume was interrupted; run \"coffer init\" on it again", shown);
 	return fault_set(why, EXIT_NOT_VOLUME, ENOENT,
@@ -46,13 +47,13 @@ int volume_open_dir(struct store *s, const char *dir, int *dot, int *data, struc
 		return fault_errno(why, EXIT_NOT_VOLUME, top, "%s is not a volume", shown);
 	if (top < 0)
 		return fault_errno(why, EXIT_STORE, top, "cannot open %s", shown);
-	*dot = store_open(s, top, ".coffer", O_RDONLY | O_DIRECTORY, 0);
+	*dot = store_open(s, top, FINISHED_ROOM, O_RDONLY | O_DIRECTORY, 0);
 	if (*dot == -ENOENT || *dot == -ENOTDIR || *dot == -ELOOP) {
 		ret = no_volume(s, top, shown, why);
 	} else if (*dot < 0) {
 		ret = fault_errno(why, EXIT_STORE, *dot, "cannot open %s/.coffer", shown);
 	} else {
-		*data = store_open(s, top, "data", O_RDONLY | O_DIRECTORY, 0);
+		*data = store_open(s, top, DATA_ROOM, O_RDONLY | O_DIRECTORY, 0);
 		if (*data < 0)
 			ret = fault_errno(why, *data == -EACCES ? EXIT_STORE : EXIT_DAMAGED, *data,
 					  "cannot open %s/data, the encrypted tree", shown);
@@ -120,26 +121,10 @@ static int erase_file(struct store *s, int dot, const char *name)
 }
 
 /* Temporary files of interrupted changes hold wrapped keys as well. */
-static int erase_temporaries(struct store *s, int dot)
+static int erase_temporary(struct store *s, int dot, const char *name, void *context)
 {
-	_cleanup_free_ char *buf = malloc(32 << 10);
-	struct store_dirent entry;
-	int64_t cookie = 0;
-	int ret = 0;
-
-	while (buf && ret == 0) {
-		ssize_t used = s->ops->getdents(s, dot, cookie, buf, 32 << 10);
-		size_t pos = 0;
-
-		if (used <= 0)
-			return (int)used;
-		while (ret == 0 && store_dirent_next(buf, (size_t)used, &pos, &entry)) {
-			cookie = entry.next;
-			if (strncmp(entry.name, ATOMIC_FILE_PREFIX, strlen(ATOMIC_FILE_PREFIX)) == 0)
-				ret = erase_file(s, dot, entry.name);
-		}
-	}
-	return buf ? ret : -ENOMEM;
+	(void)context;
+	return strncmp(name, ATOMIC_FILE_PREFIX, strlen(ATOMIC_FILE_PREFIX)) == 0 ? erase_file(s, dot, name) : 0;
 }
 
 int volume_erase(struct store *s, int dot, struct fault *why)
@@ -156,7 +141,7 @@ int volume_erase(struct store *s, int dot, struct fault *why)
 	if (ret == 0)
 		ret = erase_file(s, dot, KEYRING_FILE);
 	if (ret == 0)
-		ret = erase_temporaries(s, dot);
+		ret = for_each_entry(s, dot, erase_temporary, NULL);
 	if (ret == 0)
 		ret = s->ops->fsync(s, dot);
 	store_close(s, lock);

@@ -11,16 +11,12 @@
 #include <sys/file.h>
 
 #include "keymgr/internal.h"
+#include "keymgr/volume_clear.h"
 #include "keymgr/volume_place.h"
 #include "util/base/atomic_file.h"
 #include "util/base/log.h"
 
-#define BUILDING  ".coffer-init"
-#define FINISHED  ".coffer"
-#define DATA      "data"
-#define ID_RECORD ".coffer-dir"
-
-enum { SHOWN = 200, LISTING = 32 << 10 };
+enum { SHOWN = 200 };
 
 static const char *const rooms[] = {"links", "open", "gone", "lost"};
 static const char *const locks[] = {"lock", LOCK_FILE};
@@ -36,138 +32,21 @@ struct building {
 	bool renamed;   /* .coffer is */
 };
 
-/* Calls back for each entry of the directory but . and ..; stops at the first error. */
-typedef int (*entry_visitor)(struct store *s, int dir, const char *name, void *context);
-
-static int for_each_entry(struct store *s, int dir, entry_visitor visit, void *context)
-{
-	_cleanup_free_ char *buf = malloc(LISTING);
-	struct store_dirent entry;
-	int64_t cookie = 0;
-	int ret = 0;
-
-	while (buf && ret == 0) {
-		ssize_t used = s->ops->getdents(s, dir, cookie, buf, LISTING);
-		size_t pos = 0;
-
-		if (used <= 0)
-			return (int)used;
-		while (ret == 0 && store_dirent_next(buf, (size_t)used, &pos, &entry)) {
-			cookie = entry.next;
-			if (strcmp(entry.name, ".") != 0 && strcmp(entry.name, "..") != 0)
-				ret = visit(s, dir, entry.name, context);
-		}
-	}
-	return buf ? ret : -ENOMEM;
-}
-
 static int open_directory(struct store *s, int dir, const char *name)
 {
 	return store_open(s, dir, name, O_RDONLY | O_DIRECTORY, 0);
 }
 
-/* --- removing */
-
-/* A file or an empty directory: nothing deeper is ever made here, and nothing of anybody else's is removed. */
-static int remove_entry(struct store *s, int dir, const char *name, void *context)
-{
-	int ret = s->ops->unlink(s, dir, name);
-
-	(void)context;
-	return ret == -EISDIR || ret == -EPERM ? s->ops->rmdir(s, dir, name) : ret;
-}
-
-static int remove_directory(struct store *s, int top, const char *name)
-{
-	int fd = open_directory(s, top, name);
-	int ret;
-
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return fd;
-	ret = for_each_entry(s, fd, remove_entry, NULL);
-	store_close(s, fd);
-	return ret < 0 ? ret : s->ops->rmdir(s, top, name);
-}
-
-static int remove_data(struct store *s, int top)
-{
-	int fd = open_directory(s, top, DATA);
-	int ret;
-
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return fd;
-	ret = s->ops->unlink(s, fd, ID_RECORD);
-	store_close(s, fd);
-	return ret < 0 && ret != -ENOENT ? ret : s->ops->rmdir(s, top, DATA);
-}
-
 static void remove_all(struct building *b)
 {
-	int ret = b->made_data ? remove_data(b->s, b->top) : 0;
+	int ret = b->made_data ? volume_clear_data(b->s, b->top) : 0;
 
 	if (ret == 0)
-		ret = remove_directory(b->s, b->top, b->renamed ? FINISHED : BUILDING);
+		ret = volume_clear_room(b->s, b->top, b->renamed ? FINISHED_ROOM : BUILDING_ROOM);
 	if (ret == 0 && b->made_top)
 		ret = b->s->ops->rmdir(b->s, AT_FDCWD, b->dir);
 	if (ret < 0)
 		log_warning("cannot remove all of what was begun in %s: %s", b->shown, strerror(-ret));
-}
-
-/* --- what may be there before */
-
-struct found {
-	bool building, data, other;
-};
-
-static int look(struct store *s, int dir, const char *name, void *context)
-{
-	struct found *found = context;
-
-	(void)s;
-	(void)dir;
-	if (strcmp(name, BUILDING) == 0)
-		found->building = true;
-	else if (strcmp(name, DATA) == 0)
-		found->data = true;
-	else
-		found->other = true;
-	return 0;
-}
-
-static int look_in_data(struct store *s, int dir, const char *name, void *context)
-{
-	(void)s;
-	(void)dir;
-	*(bool *)context |= strcmp(name, ID_RECORD) != 0;
-	return 0;
-}
-
-/* Clears away an interrupted init, if that is all there is. */
-static int clear_place(struct building *b, struct fault *why)
-{
-	struct found found = {0};
-	int ret, data;
-
-	ret = for_each_entry(b->s, b->top, look, &found);
-	if (ret == 0 && found.building && found.data) {
-		data = open_directory(b->s, b->top, DATA);
-		ret = data < 0 ? data : for_each_entry(b->s, data, look_in_data, &found.other);
-		store_close(b->s, data);
-	}
-	if (ret == 0 && (found.other || (found.data && !found.building)))
-		return fault_set(why, EXIT_NOT_EMPTY, ENOTEMPTY, "%s is not empty; name a new or an empty directory",
-				 b->shown);
-	if (ret == 0 && found.building) {
-		log_info("clearing away an interrupted init in %s", b->shown);
-		ret = found.data ? remove_data(b->s, b->top) : 0;
-		if (ret == 0)
-			ret = remove_directory(b->s, b->top, BUILDING);
-	}
-	return ret < 0 ? fault_errno(why, EXIT_STORE, ret, "cannot make a volume at %s", b->shown) : 0;
 }
 
 static int enter_place(struct building *b, struct fault *why)
@@ -266,11 +145,11 @@ static int make_data(struct building *b, const struct keyring *k)
 {
 	int ret, data;
 
-	ret = b->s->ops->mkdir(b->s, b->top, DATA, 0700);
+	ret = b->s->ops->mkdir(b->s, b->top, DATA_ROOM, 0700);
 	if (ret < 0)
 		return ret;
 	b->made_data = true;
-	data = open_directory(b->s, b->top, DATA);
+	data = open_directory(b->s, b->top, DATA_ROOM);
 	if (data < 0)
 		return data;
 	ret = put_id_record(b, data, k);
@@ -308,7 +187,7 @@ static int build(struct building *b, int dot, struct keyring *k)
 	if (ret == 0)
 		ret = b->s->ops->fsync(b->s, b->top);
 	if (ret == 0)
-		ret = b->s->ops->rename(b->s, b->top, BUILDING, b->top, FINISHED, 0);
+		ret = b->s->ops->rename(b->s, b->top, BUILDING_ROOM, b->top, FINISHED_ROOM, 0);
 	if (ret < 0)
 		return ret;
 	b->renamed = true;
@@ -359,10 +238,10 @@ static int choose_settings(struct building *b, int dot, const struct new_volume 
 
 static int open_building(struct building *b, struct fault *why)
 {
-	int ret = b->s->ops->mkdir(b->s, b->top, BUILDING, 0700);
+	int ret = b->s->ops->mkdir(b->s, b->top, BUILDING_ROOM, 0700);
 
 	if (ret == 0)
-		ret = open_directory(b->s, b->top, BUILDING);
+		ret = open_directory(b->s, b->top, BUILDING_ROOM);
 	if (ret < 0)
 		return fault_errno(why, EXIT_STORE, ret, "cannot make a volume at %s", b->shown);
 	return ret;
@@ -409,7 +288,7 @@ int volume_init_on(struct store *s, const char *dir, const struct new_volume *ho
 	if (ret == 0)
 		ret = enter_place(&b, why);
 	if (ret == 0)
-		ret = clear_place(&b, why);
+		ret = volume_clear_place(b.s, b.top, b.shown, why);
 	if (ret == 0) {
 		ret = make_volume(&b, how, out, why);
 		if (ret < 0)
