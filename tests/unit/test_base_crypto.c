@@ -83,21 +83,23 @@ START_TEST(aead_tampered)
 	enum cipher c = (enum cipher)_i;
 	const uint8_t key[AEAD_KEY] = {1, 2, 3}, nonce[AEAD_NONCE] = {9};
 	uint8_t ad[26] = {7}, plain[100], sealed[100], out[100], tag[AEAD_TAG], wrong[AEAD_NONCE] = {8};
+	const struct {
+		uint8_t *bytes;
+		size_t n;
+	} parts[] = {{sealed, sizeof(sealed)}, {tag, sizeof(tag)}, {ad, sizeof(ad)}};
 	struct aead *a = keyed(c, key);
 
 	memset(plain, 'p', sizeof(plain));
 	ck_assert_int_eq(aead_seal(a, nonce, ad, sizeof(ad), plain, sizeof(plain), sealed, tag), 0);
-	for (size_t bit = 0; bit < 8 * (sizeof(sealed) + sizeof(tag) + sizeof(ad)); bit++) {
-		uint8_t *at = bit / 8 < sizeof(sealed)                 ? sealed + bit / 8
-			      : bit / 8 < sizeof(sealed) + sizeof(tag) ? tag + bit / 8 - sizeof(sealed)
-								       : ad + bit / 8 - sizeof(sealed) - sizeof(tag);
-
-		*at ^= 1 << bit % 8;
-		memset(out, 'o', sizeof(out));
-		ck_assert_int_eq(aead_open(a, nonce, ad, sizeof(ad), sealed, sizeof(sealed), out, tag), -EBADMSG);
-		ck_assert(bytes_all_zero(out, sizeof(out)));
-		*at ^= 1 << bit % 8;
-	}
+	for (size_t p = 0; p < sizeof(parts) / sizeof(parts[0]); p++)
+		for (size_t bit = 0; bit < 8 * parts[p].n; bit++) {
+			parts[p].bytes[bit / 8] ^= 1 << bit % 8;
+			memset(out, 'o', sizeof(out));
+			ck_assert_int_eq(aead_open(a, nonce, ad, sizeof(ad), sealed, sizeof(sealed), out, tag),
+					 -EBADMSG);
+			ck_assert(bytes_all_zero(out, sizeof(out)));
+			parts[p].bytes[bit / 8] ^= 1 << bit % 8;
+		}
 	ck_assert_int_eq(aead_open(a, wrong, ad, sizeof(ad), sealed, sizeof(sealed), out, tag), -EBADMSG);
 	ck_assert_int_eq(aead_open(a, nonce, ad, sizeof(ad) - 1, sealed, sizeof(sealed), out, tag), -EBADMSG);
 	ck_assert_int_eq(aead_open(a, nonce, ad, sizeof(ad), sealed, sizeof(sealed) - 1, out, tag), -EBADMSG);

@@ -28,31 +28,37 @@ START_TEST(base64url_published)
 }
 END_TEST
 
-/* Of all texts of 2 and 3 characters exactly those decode that encoding gives back. */
-START_TEST(base64url_canonical)
+/* One text: refused, or the one that encoding what came out gives back.  Returns whether it was accepted. */
+static bool only_spelling(const char *text, size_t n)
 {
-	unsigned accepted[4] = {0};
 	uint8_t bytes[3];
 	char back[8];
+	ssize_t r = base64url_decode(text, n, bytes, sizeof(bytes));
 
-	for (int n = 2; n <= 3; n++)
-		for (int a = 0; a < 256; a += n == 3 ? 5 : 1)
-			for (int b = 0; b < 256; b++)
-				for (int c = 0; c < (n == 3 ? 256 : 1); c++) {
-					const char text[3] = {(char)a, (char)b, (char)c};
-					ssize_t r = base64url_decode(text, (size_t)n, bytes, sizeof(bytes));
+	if (r < 0) {
+		if (r != -EINVAL)
+			ck_abort_msg("%.*s: %d", (int)n, text, (int)r);
+		return false;
+	}
+	if ((size_t)r != n - 1 || base64url_encode(bytes, (size_t)r, back) != n || memcmp(back, text, n) != 0)
+		ck_abort_msg("%.*s is a second spelling of %s", (int)n, text, back);
+	return true;
+}
 
-					if (r < 0) {
-						ck_assert_int_eq(r, -EINVAL);
-						continue;
-					}
-					ck_assert_int_eq(r, n - 1);
-					accepted[n]++;
-					ck_assert_uint_eq(base64url_encode(bytes, (size_t)r, back), (size_t)n);
-					ck_assert_mem_eq(back, text, (size_t)n);
-				}
-	ck_assert_uint_eq(accepted[2], 256);
-	ck_assert_uint_gt(accepted[3], 10000);
+/* All texts of 2 characters, and many of 3. */
+START_TEST(base64url_canonical)
+{
+	unsigned twos = 0, threes = 0;
+
+	for (int a = 0; a < 256; a++)
+		for (int b = 0; b < 256; b++) {
+			twos += only_spelling((const char[]){(char)a, (char)b}, 2);
+			for (int c = 0; c < 256 && a % 5 == 0; c++)
+				threes += only_spelling((const char[]){(char)a, (char)b, (char)c}, 3);
+		}
+	ck_assert_uint_eq(twos, 256);
+	ck_assert_uint_eq(threes % (64 * 16), 0);
+	ck_assert_uint_gt(threes, 64 * 16);
 }
 END_TEST
 
