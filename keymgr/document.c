@@ -11,7 +11,7 @@
 
 enum { DEPTH_MAX = 16, BYTES_MAX = 64 };
 
-int problem_set(struct problem *p, const char *format, ...)
+void problem_note(struct problem *p, const char *format, ...)
 {
 	va_list args;
 
@@ -20,7 +20,6 @@ int problem_set(struct problem *p, const char *format, ...)
 		vsnprintf(p->text, sizeof(p->text), format, args);
 		va_end(args);
 	}
-	return -EBADMSG;
 }
 
 /* json-c takes more than JSON even when strict: NaN, Infinity, names in single quotes, a number that ends in a point. */
@@ -88,9 +87,9 @@ int document_parse(const char *text, size_t n, json_object **out, struct problem
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	o = json_tokener_parse_ex(tokener, text, (int)n);
 	if (json_tokener_get_error(tokener) != json_tokener_success)
-		problem_set(p, "not JSON: %s", json_tokener_error_desc(json_tokener_get_error(tokener)));
+		problem_note(p, "not JSON: %s", json_tokener_error_desc(json_tokener_get_error(tokener)));
 	else if (!json_object_is_type(o, json_type_object))
-		problem_set(p, "not a JSON object");
+		problem_note(p, "not a JSON object");
 	json_tokener_free(tokener);
 	if (p->text[0])
 		return -EBADMSG;

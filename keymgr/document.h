@@ -5,6 +5,7 @@
 #ifndef COFFER_KEYMGR_DOCUMENT_H
 #define COFFER_KEYMGR_DOCUMENT_H
 
+#include <errno.h>
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,7 +16,9 @@
 struct problem {
 	char text[128];
 };
-int problem_set(struct problem *p, const char *format, ...) PRINTF_LIKE(2, 3); /* returns -EBADMSG */
+void problem_note(struct problem *p, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Notes and is -EBADMSG; a macro, so that compilers see that it is never 0. */
+#define problem_set(p, ...) (problem_note(p, __VA_ARGS__), -EBADMSG)
 
 static inline void cleanup_json(json_object **o)
 {

@@ -51,7 +51,7 @@ static int protector_load(json_object *o, struct protector *out, struct problem 
 
 int keyring_load_protectors(struct keyring *k, struct problem *p)
 {
-	json_object *array, *o;
+	json_object *array = NULL, *o;
 	int ret;
 
 	k->protector_count = 0;

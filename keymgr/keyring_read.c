@@ -49,7 +49,7 @@ int keyring_read(struct store *s, int dot, struct keyring **out, struct fault *w
 	ret = settings_file_read(s, dot, &volume, why);
 	if (ret == 0)
 		ret = keyring_file_read(s, dot, &k, why);
-	if (ret < 0)
+	if (!k)
 		return ret;
 	if (!settings_agree(volume, k->doc))
 		return fault_set(why, EXIT_DAMAGED, EBADMSG,

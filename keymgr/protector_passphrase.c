@@ -164,7 +164,7 @@ static int passphrase_open(json_object *o, const struct secret *s, uint8_t prk[S
 {
 	_cleanup_stack_key_ struct stack_key x;
 	struct problem p = {0};
-	struct parameters with;
+	struct parameters with = {0};
 	int ret;
 
 	ret = load(o, &with, &p);
@@ -178,7 +178,7 @@ static int passphrase_open(json_object *o, const struct secret *s, uint8_t prk[S
 static void passphrase_describe(json_object *o, char *out, size_t n)
 {
 	struct problem p = {0};
-	struct parameters with;
+	struct parameters with = {0};
 
 	out[0] = '\0';
 	if (load(o, &with, &p) == 0)

@@ -57,7 +57,7 @@ static int flags_load(json_object *features, const char *name, const char **firs
 static int check_features(json_object *settings, enum document_kind kind, bool *read_only, struct problem *p,
 			  struct fault *why)
 {
-	const char *incompatible, *read_only_compatible, *compatible;
+	const char *incompatible = NULL, *read_only_compatible = NULL, *compatible;
 	json_object *features;
 	int ret;
 

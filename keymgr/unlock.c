@@ -171,7 +171,7 @@ static int wait_for(pid_t pid)
 static int from_command(const char *command, struct unlock_secret *out, struct fault *why)
 {
 	int ends[2], ret, status;
-	pid_t pid;
+	pid_t pid = -1;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return fault_errno(why, EXIT_FAILED, -errno, "cannot run the passphrase command");

@@ -31,11 +31,16 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
+void remove_tree(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
 void fixture_end(void)
 {
 	secret_stop();
 	ck_assert_int_eq(chdir("/"), 0);
-	nftw(made, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	remove_tree(made);
 }
 
 size_t log_lines(const char *containing)

@@ -23,6 +23,7 @@ void fixture_setup(void);
 void fixture_end(void);
 size_t log_lines(const char *containing);
 void log_clear(void);
+void remove_tree(const char *path);
 
 struct secret *secret_text(const char *text);
 struct unlock_secret passphrase(const char *text);

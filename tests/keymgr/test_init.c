@@ -169,7 +169,7 @@ START_TEST(failures_leave_nothing)
 			break;
 		if (ret == 0) { /* a call whose failure does no harm, such as one of the probe */
 			assert_opens("vol");
-			ck_assert_int_eq(system("rm -r vol"), 0);
+			remove_tree("vol");
 			continue;
 		}
 		ck_assert_msg(why.status == EXIT_STORE, "%ld: %s", n, why.text);
@@ -206,7 +206,7 @@ START_TEST(interruptions_can_be_repeated)
 		}
 		assert_opens("vol");
 		ck_assert_uint_eq(entries("vol"), 2);
-		ck_assert_int_eq(system("rm -r vol"), 0);
+		remove_tree("vol");
 	}
 }
 END_TEST
@@ -233,7 +233,7 @@ START_TEST(killed)
 			ck_assert_msg(init(NULL, "vol", false, &why) == 0, "%s", why.text);
 		assert_opens("vol");
 		secret_stop();
-		ck_assert_int_eq(system("rm -r vol"), 0);
+		remove_tree("vol");
 	}
 	ck_assert_int_eq(secret_start(1 << 18), 0);
 }
