@@ -1,9 +1,10 @@
+#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "keymgr/volume_place.h"
 #include "util/cli/options.h"
 #include "util/cli/terminal.h"
 
@@ -30,6 +31,37 @@ static int check_options(struct init *i, struct fault *why)
 			why, EXIT_REFUSED, ENOTTY,
 			"no terminal to show a recovery key on: give --recovery-key-file OUT or --no-recovery-key");
 	return 0;
+}
+
+static bool may_stay(const char *name)
+{
+	static const char *const names[] = {".", "..", ".coffer-init",
+					    "data"}; /* the latter two: of an interrupted init */
+
+	for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* volume_init looks for itself.  This is to tell before somebody has thought of a passphrase and written down a recovery key. */
+static int check_place(const char *dir, struct fault *why)
+{
+	const struct dirent *e;
+	bool other = false;
+
+	int r = volume_place_check(dir, why);
+	if (r < 0)
+		return r;
+	DIR *d = opendir(dir);
+	if (!d)
+		return 0;
+	while (!other && (e = readdir(d)))
+		other = !may_stay(e->d_name);
+	closedir(d);
+	return other ? fault_set(why, EXIT_NOT_EMPTY, ENOTEMPTY, "%s is not empty; name a new or an empty directory",
+				 dir)
+		     : 0;
 }
 
 /* The secrets come first and the volume last: until then nothing exists that would have to be undone, except OUT. */
@@ -95,6 +127,8 @@ int cmd_init(const struct verb *v, int argc, char **argv, struct fault *why)
 	r = check_options(&i, why);
 	if (r == 0)
 		r = path_absolute(words.at[0], &dir, why);
+	if (r == 0)
+		r = check_place(dir, why);
 	if (r == 0)
 		r = secrets_start(why);
 	if (r == 0)

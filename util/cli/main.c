@@ -106,11 +106,11 @@ static int cmd_help(const struct verb *v, int argc, char **argv, struct fault *w
 {
 	int used;
 
-	if (argc < 2 || strcmp(argv[1], "--help") == 0) {
+	if (argc < 2) {
 		print_overview(stdout);
 		return 0;
 	}
-	const struct verb *asked = find_verb(argc - 1, argv + 1, &used);
+	const struct verb *asked = strcmp(argv[1], "--help") == 0 ? v : find_verb(argc - 1, argv + 1, &used);
 	if (asked) {
 		verb_print_help(asked);
 		return 0;

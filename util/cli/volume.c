@@ -10,14 +10,16 @@
 
 int secrets_start(struct fault *why)
 {
-	/* Room for two key files of the greatest size, or, where so much cannot be locked, for everything else. */
-	int r = secret_start(3 << 20);
-	if (r < 0)
+	/* libgcrypt first: its locked pool has one size.  Then room for two key files of the greatest size or, where so much
+	 * cannot be locked, for everything else. */
+	int r = crypto_start();
+
+	if (r == 0 && secret_start(3 << 20) < 0)
 		r = secret_start(48 << 10);
-	if (r < 0)
-		return fault_errno(why, EXIT_FAILED, r,
-				   "cannot lock memory for secrets (raise the limit: ulimit -l, LimitMEMLOCK=)");
-	r = crypto_start();
+	if (r == -ENOMEM || r == -EPERM)
+		return fault_errno(
+			why, EXIT_FAILED, r,
+			"cannot lock memory for secrets; raise the limit (ulimit -l, LimitMEMLOCK=) to 4096 KiB");
 	if (r < 0)
 		return fault_errno(why, EXIT_FAILED, r, "cannot start libgcrypt");
 	return 0;
