@@ -103,10 +103,6 @@ int fs_removexattr(struct engine *e, uint64_t node, const char *name);
 /* Called at the end of each thread that used the engine. */
 void fs_thread_end(void);
 
-/* The path below of a path in the mount (relative, "a/b/c"), and back.  Result in *out, freed by the caller. */
-int fs_path_encrypt(struct engine *e, const char *plain, char **out);
-int fs_path_decrypt(struct engine *e, const char *backing, char **out);
-
 /* Counters for `status`. */
 struct engine_counts {
 	uint64_t nodes, descriptors, undecryptable_names, damaged_pages;

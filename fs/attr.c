@@ -1,0 +1,114 @@
+#include "fs/attr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "fs/file.h"
+#include "fs/node.h"
+#include "fs/symlink.h"
+
+void attr_fill(struct engine *e, const struct node *n, const struct store_stat *st, int dir, const char *backing,
+	       struct node_attr *out)
+{
+	uint64_t logical;
+
+	out->node = n->id;
+	out->st = *st;
+	/* A physical size that nothing has is damage; reading says so.  What is shown then is the size below. */
+	if (S_ISREG(st->mode) && layout_logical_size(st->size, &logical))
+		out->st.size = logical;
+	else if (S_ISLNK(st->mode))
+		out->st.size = symlink_size(e, st->size, dir, backing);
+	if (n->parked && out->st.nlink > 0)
+		out->st.nlink--;
+}
+
+static int attr_of(struct engine *e, struct node *n, struct node_attr *out)
+{
+	struct store_stat st;
+	int r = node_stat(e, n, &st);
+
+	if (r < 0)
+		return r;
+	/* Only a link whose size leaves it open needs a descriptor. */
+	if (S_ISLNK(st.mode) && symlink_size_is_open(st.size)) {
+		r = node_use(e, n);
+		if (r < 0)
+			return r;
+		attr_fill(e, n, &st, n->fd, "", out);
+		node_unuse(e, n);
+		return 0;
+	}
+	attr_fill(e, n, &st, -1, NULL, out);
+	return 0;
+}
+
+int fs_getattr(struct engine *e, uint64_t node, struct node_attr *out)
+{
+	struct node *n = node_get(e, node);
+	int r = n ? attr_of(e, n, out) : -ESTALE;
+
+	node_unref(e, n);
+	return r;
+}
+
+/* A write or truncation by somebody without CAP_FSETID: set-uid goes, and set-gid where the group may execute. */
+int attr_drop_privileges(struct engine *e, struct node *n)
+{
+	struct store_stat st;
+	int r = store_stat(e->store, n->fd, &st);
+	mode_t mode = st.mode & 07777, less;
+
+	if (r < 0 || !S_ISREG(st.mode))
+		return r;
+	less = mode & ~(mode_t)S_ISUID;
+	if (mode & S_IXGRP)
+		less &= ~(mode_t)S_ISGID;
+	return less == mode ? 0 : e->store->ops->chmod(e->store, n->fd, less);
+}
+
+static struct timespec time_for(bool set, bool now, struct timespec at)
+{
+	if (set)
+		return at;
+	return (struct timespec){0, now ? UTIME_NOW : UTIME_OMIT};
+}
+
+static int change(struct engine *e, struct node *n, const struct setattr_request *r)
+{
+	struct store *s = e->store;
+	int error = 0;
+
+	if (r->uid_set || r->gid_set)
+		error = s->ops->chown(s, n->fd, r->uid_set ? r->uid : (uid_t)-1, r->gid_set ? r->gid : (gid_t)-1);
+	if (error == 0 && r->mode_set)
+		error = s->ops->chmod(s, n->fd, r->mode & 07777);
+	if (error == 0 && r->size_set)
+		error = S_ISREG(n->type) ? file_truncate(e, n, r->size) : -EINVAL;
+	if (error == 0 && r->kill_privileges)
+		error = attr_drop_privileges(e, n);
+	if (error == 0 && (r->atime_set || r->mtime_set || r->atime_now || r->mtime_now)) {
+		struct timespec ts[2] = {
+			time_for(r->atime_set, r->atime_now, r->atime),
+			time_for(r->mtime_set, r->mtime_now, r->mtime),
+		};
+
+		error = s->ops->utimens(s, n->fd, ts);
+	}
+	return error;
+}
+
+int fs_setattr(struct engine *e, uint64_t node, const struct setattr_request *r, struct node_attr *out)
+{
+	struct node *n = node_get(e, node);
+	int error = n ? node_use(e, n) : -ESTALE;
+
+	if (error == 0) {
+		error = change(e, n, r);
+		node_unuse(e, n);
+	}
+	if (error == 0)
+		error = attr_of(e, n, out);
+	node_unref(e, n);
+	return error;
+}

@@ -1,0 +1,396 @@
+#include "fs/descriptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "fs/file.h"
+#include "fs/node.h"
+
+/* Invariants:
+ *  (1) a node with a descriptor stands in slots[fd_slot]; fd, fd_users, pins and fd_slot change under node->lock, slots under
+ *      descriptors.lock.
+ *  (2) a descriptor is closed only where fd_users and pins are 0; the node's file state goes with it, so it must be clean.
+ *  (3) eviction holds descriptors.lock and only tries node locks: whoever holds a node's lock may wait for descriptors.lock. */
+
+enum { RESERVE = 64, LIMIT_MAX = 8192, LIMIT_MIN = 64 };
+
+int descriptor_start(struct engine *e)
+{
+	struct descriptor_table *d = &e->descriptors;
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return -errno;
+	if (r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+			getrlimit(RLIMIT_NOFILE, &r);
+	}
+	d->limit = r.rlim_cur > LIMIT_MAX + RESERVE ? LIMIT_MAX : (uint32_t)r.rlim_cur - RESERVE;
+	if (r.rlim_cur < LIMIT_MIN + RESERVE)
+		return -EMFILE;
+	/* Pinned ones may go over the limit, into the reserve. */
+	d->size = d->limit + RESERVE;
+	d->slots = calloc(d->size, sizeof *d->slots);
+	d->free = calloc(d->size, sizeof *d->free);
+	if (!d->slots || !d->free)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < d->size; i++)
+		d->free[d->free_count++] = d->size - 1 - i;
+	pthread_mutex_init(&d->lock, NULL);
+	return 0;
+}
+
+void descriptor_stop(struct engine *e)
+{
+	free(e->descriptors.slots);
+	free(e->descriptors.free);
+	e->descriptors.slots = NULL;
+	e->descriptors.free = NULL;
+}
+
+bool descriptor_scarce(struct engine *e)
+{
+	struct descriptor_table *d = &e->descriptors;
+
+	pthread_mutex_lock(&d->lock);
+
+	bool scarce = d->pinned > d->limit / 2;
+
+	pthread_mutex_unlock(&d->lock);
+	return scarce;
+}
+
+/* Takes the descriptor from a node; under its lock and descriptors.lock. */
+static int take_fd(struct descriptor_table *d, struct node *n, struct file **file)
+{
+	int fd = n->fd;
+
+	d->slots[n->fd_slot] = NULL;
+	d->free[d->free_count++] = n->fd_slot;
+	n->fd = -1;
+	*file = n->file;
+	n->file = NULL;
+	return fd;
+}
+
+/* Second chance: closes one descriptor that nobody uses and nobody used since the hand last came by.  False if there is none. */
+static bool evict_one(struct engine *e)
+{
+	struct descriptor_table *d = &e->descriptors;
+	struct file *file = NULL;
+	int fd = -1;
+
+	pthread_mutex_lock(&d->lock);
+	for (uint32_t i = 0; i < 2 * d->size && fd < 0; i++) {
+		d->hand = d->hand + 1 < d->size ? d->hand + 1 : 0;
+
+		struct node *n = d->slots[d->hand];
+
+		if (!n || pthread_mutex_trylock(&n->lock) != 0)
+			continue;
+		if (n->fd_users == 0 && n->pins == 0 && !atomic_exchange(&n->fd_recent, false))
+			fd = take_fd(d, n, &file);
+		pthread_mutex_unlock(&n->lock);
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (fd < 0)
+		return false;
+	file_free(e, file);
+	store_close(e->store, fd);
+	return true;
+}
+
+/* Puts an open descriptor into the table; under n->lock.  False if there is no slot at all. */
+static bool enter_fd(struct engine *e, struct node *n, int fd)
+{
+	struct descriptor_table *d = &e->descriptors;
+
+	pthread_mutex_lock(&d->lock);
+
+	bool room = d->free_count > 0;
+
+	if (room) {
+		n->fd_slot = d->free[--d->free_count];
+		d->slots[n->fd_slot] = n;
+		n->fd = fd;
+	}
+	pthread_mutex_unlock(&d->lock);
+	atomic_store(&n->fd_recent, true);
+	return room;
+}
+
+static void make_room(struct engine *e)
+{
+	struct descriptor_table *d = &e->descriptors;
+
+	for (;;) {
+		pthread_mutex_lock(&d->lock);
+
+		bool full = d->size - d->free_count >= d->limit;
+
+		pthread_mutex_unlock(&d->lock);
+		if (!full || !evict_one(e))
+			return;
+	}
+}
+
+static int open_flags(const struct engine *e, const struct node *n)
+{
+	if (S_ISDIR(n->type))
+		return O_RDONLY | O_DIRECTORY | (e->options.relatime ? 0 : O_NOATIME);
+	if (S_ISREG(n->type))
+		return (e->options.read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | (e->options.relatime ? 0 : O_NOATIME);
+	return O_PATH;
+}
+
+static int same_inode(struct engine *e, const struct node *n, int fd)
+{
+	struct store_stat st;
+	int r = store_stat(e->store, fd, &st);
+
+	if (r < 0)
+		return r;
+	return st.ino == n->ino && st.dev == n->dev && st.btime_ns == n->btime_ns && (st.mode & S_IFMT) == n->type
+		       ? 0
+		       : -ESTALE;
+}
+
+/* A file that its owner may not open again (mode 0444, 0000) although POSIX lets an open descriptor live on: the mode is lent for
+ * the moment of opening (engine rule 3).  Only the owner can; others keep their EACCES. */
+static int open_by_lending(struct engine *e, struct node *n, int dir, const char *name)
+{
+	struct store_stat st;
+	int path = store_open(e->store, dir, name, O_PATH, 0);
+
+	if (path < 0)
+		return path;
+
+	int r = same_inode(e, n, path);
+
+	if (r == 0)
+		r = store_stat(e->store, path, &st);
+	if (r == 0)
+		r = e->store->ops->chmod(e->store, path, (st.mode & 07777) | (S_ISDIR(n->type) ? 0700 : 0600));
+	if (r == 0) {
+		int fd = store_open(e->store, dir, name, open_flags(e, n), 0);
+
+		r = e->store->ops->chmod(e->store, path, st.mode & 07777);
+		if (r < 0 && fd >= 0) {
+			store_close(e->store, fd);
+			fd = r;
+		}
+		r = fd;
+	} else {
+		r = -EACCES;
+	}
+	store_close(e->store, path);
+	return r;
+}
+
+static int open_at(struct engine *e, struct node *n, int dir, const char *name)
+{
+	int fd = store_open(e->store, dir, name, open_flags(e, n), 0);
+
+	while ((fd == -EMFILE || fd == -ENFILE) && evict_one(e))
+		fd = store_open(e->store, dir, name, open_flags(e, n), 0);
+	if (fd == -EACCES && !S_ISLNK(n->type))
+		fd = open_by_lending(e, n, dir, name);
+	/* What stands there now is something else. */
+	if (fd == -ELOOP || fd == -ENOTDIR || fd == -ENOENT || fd == -EISDIR || fd == -ENXIO)
+		return -ESTALE;
+	if (fd < 0)
+		return fd;
+
+	int r = same_inode(e, n, fd);
+
+	if (r < 0) {
+		store_close(e->store, fd);
+		return r;
+	}
+	return fd;
+}
+
+/* Name number i of the node, copied, with a reference on its parent. */
+static bool nth_link(struct engine *e, struct node *n, unsigned i, struct node **parent, char name[NAME_MAX + 1])
+{
+	pthread_mutex_lock(&e->table.lock);
+
+	struct link *l = n->links;
+
+	while (l && i--)
+		l = l->sibling;
+	if (l) {
+		*parent = l->parent;
+		l->parent->refs++;
+		strcpy(name, l->name);
+	}
+	pthread_mutex_unlock(&e->table.lock);
+	return l != NULL;
+}
+
+/* Opens n if needed and counts a user.  Under tree (read); takes n->lock, then its parent's, and so on up. */
+static int use_slowly(struct engine *e, struct node *n)
+{
+	char name[NAME_MAX + 1];
+	struct node *parent;
+	int r = -ESTALE;
+
+	pthread_mutex_lock(&n->lock);
+	for (unsigned i = 0; n->fd < 0 && nth_link(e, n, i, &parent, name); i++) {
+		r = use_slowly(e, parent);
+		if (r == 0) {
+			make_room(e);
+			r = open_at(e, n, parent->fd, name);
+			node_unuse(e, parent);
+		}
+		node_unref(e, parent);
+		if (r >= 0 && !enter_fd(e, n, r)) {
+			store_close(e->store, r);
+			r = -ENFILE;
+		}
+		if (r != -ESTALE)
+			break;
+	}
+	if (n->fd >= 0) {
+		n->fd_users++;
+		r = 0;
+	}
+	pthread_mutex_unlock(&n->lock);
+	return r;
+}
+
+bool node_use_cached(struct node *n)
+{
+	pthread_mutex_lock(&n->lock);
+
+	bool open = n->fd >= 0;
+
+	if (open) {
+		n->fd_users++;
+		atomic_store_explicit(&n->fd_recent, true, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&n->lock);
+	return open;
+}
+
+int node_use(struct engine *e, struct node *n)
+{
+	if (node_use_cached(n))
+		return 0;
+	pthread_rwlock_rdlock(&e->tree);
+
+	int r = use_slowly(e, n);
+
+	pthread_rwlock_unlock(&e->tree);
+	return r;
+}
+
+void node_unuse(struct engine *e, struct node *n)
+{
+	(void)e;
+	pthread_mutex_lock(&n->lock);
+	n->fd_users--;
+	pthread_mutex_unlock(&n->lock);
+}
+
+static void count_pinned(struct engine *e, int by)
+{
+	pthread_mutex_lock(&e->descriptors.lock);
+	e->descriptors.pinned += (uint32_t)by;
+	pthread_mutex_unlock(&e->descriptors.lock);
+}
+
+int node_pin(struct engine *e, struct node *n)
+{
+	int r = node_use(e, n);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&n->lock);
+	n->fd_users--;
+	if (n->pins++ == 0)
+		count_pinned(e, 1);
+	pthread_mutex_unlock(&n->lock);
+	return 0;
+}
+
+void node_unpin(struct engine *e, struct node *n)
+{
+	pthread_mutex_lock(&n->lock);
+	if (--n->pins == 0)
+		count_pinned(e, -1);
+	pthread_mutex_unlock(&n->lock);
+}
+
+void node_give_fd(struct engine *e, struct node *n, int fd)
+{
+	make_room(e);
+	pthread_mutex_lock(&n->lock);
+
+	bool taken = n->fd < 0 && enter_fd(e, n, fd);
+
+	pthread_mutex_unlock(&n->lock);
+	if (!taken)
+		store_close(e->store, fd);
+}
+
+void descriptor_drop(struct engine *e, struct node *n)
+{
+	struct file *file = NULL;
+	int fd = -1;
+
+	pthread_mutex_lock(&n->lock);
+	pthread_mutex_lock(&e->descriptors.lock);
+	if (n->fd >= 0)
+		fd = take_fd(&e->descriptors, n, &file);
+	if (n->pins)
+		e->descriptors.pinned--;
+	n->pins = 0;
+	pthread_mutex_unlock(&e->descriptors.lock);
+	pthread_mutex_unlock(&n->lock);
+	file_free(e, file);
+	if (fd >= 0 && fd != e->data && fd != e->open_dir)
+		store_close(e->store, fd);
+}
+
+static int stat_by_name(struct engine *e, struct node *n, struct store_stat *out)
+{
+	char name[NAME_MAX + 1];
+	struct node *parent;
+	int r = -ESTALE;
+
+	for (unsigned i = 0; r == -ESTALE && nth_link(e, n, i, &parent, name); i++) {
+		r = node_use(e, parent);
+		if (r == 0) {
+			r = store_stat_at(e->store, parent->fd, name, out);
+			node_unuse(e, parent);
+		}
+		node_unref(e, parent);
+		if (r == -ENOENT || r == -ENOTDIR)
+			r = -ESTALE;
+		if (r == 0 && (out->ino != n->ino || out->dev != n->dev || out->btime_ns != n->btime_ns))
+			r = -ESTALE;
+	}
+	return r;
+}
+
+int node_stat(struct engine *e, struct node *n, struct store_stat *out)
+{
+	int r;
+
+	/* A rename between reading the name and using it: what follows the second time is the truth. */
+	for (int tries = 0; tries < 3; tries++) {
+		if (node_use_cached(n)) {
+			r = store_stat(e->store, n->fd, out);
+			node_unuse(e, n);
+			return r;
+		}
+		r = stat_by_name(e, n, out);
+		if (r != -ESTALE)
+			break;
+	}
+	return r;
+}

@@ -1,0 +1,261 @@
+#include "fs/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/descriptor.h"
+#include "fs/directory.h"
+#include "fs/list.h"
+#include "fs/names.h"
+#include "fs/node.h"
+#include "util/base/log.h"
+
+enum { TICK_SECONDS = 5, MAP_BYTES_DEFAULT = 64 << 20 };
+
+/* ------------------------------------------------------------------ the volume's own directories */
+
+static int own_directory(struct engine *e, const char *name, int *out)
+{
+	int fd = store_open(e->store, e->dot, name, O_RDONLY | O_DIRECTORY, 0);
+
+	/* A copy of the volume made by a tool that skips empty directories lacks them. */
+	if (fd == -ENOENT && !e->options.read_only) {
+		int r = e->store->ops->mkdir(e->store, e->dot, name, 0700);
+
+		fd = r < 0 ? r : store_open(e->store, e->dot, name, O_RDONLY | O_DIRECTORY, 0);
+	}
+	*out = fd;
+	return fd == -ENOENT && e->options.read_only ? 0 : (fd < 0 ? fd : 0);
+}
+
+struct sweep {
+	struct engine *e;
+	int fd;
+	struct timespec before; /* only what changed no later */
+};
+
+static int sweep_one(void *data, const struct store_dirent *d)
+{
+	struct sweep *s = data;
+	struct store_stat st;
+
+	if (store_stat_at(s->e->store, s->fd, d->name, &st) == 0 && !S_ISDIR(st.mode) &&
+	    st.ctime.tv_sec <= s->before.tv_sec)
+		s->e->store->ops->unlink(s->e->store, s->fd, d->name);
+	return 0;
+}
+
+/* Removes what has been lying in one of the volume's own directories since `age` seconds. */
+static void sweep(struct engine *e, int fd, time_t age)
+{
+	struct sweep s = {e, fd, {0}};
+
+	if (fd < 0)
+		return;
+	clock_gettime(CLOCK_REALTIME, &s.before);
+	s.before.tv_sec -= age;
+	if (directory_scan(e, fd, sweep_one, &s) < 0)
+		log_warning("cannot list a directory of .coffer/");
+}
+
+/* ------------------------------------------------------------------ tick */
+
+static void *tick(void *data)
+{
+	struct engine *e = data;
+
+	pthread_mutex_lock(&e->tick_lock);
+	while (!e->tick_stop) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += TICK_SECONDS;
+		pthread_cond_timedwait(&e->tick_now, &e->tick_lock, &until);
+		if (e->tick_stop || !atomic_load(&e->gone_some))
+			continue;
+		pthread_mutex_unlock(&e->tick_lock);
+		/* Ids of removed directories wait two ticks: by then their parents have been synced (engine rule 11). */
+		atomic_store(&e->gone_some, false);
+		sweep(e, e->gone_dir, TICK_SECONDS);
+		pthread_mutex_lock(&e->tick_lock);
+	}
+	pthread_mutex_unlock(&e->tick_lock);
+	fs_thread_end();
+	return NULL;
+}
+
+static int start_ticking(struct engine *e)
+{
+	pthread_mutex_init(&e->tick_lock, NULL);
+	pthread_cond_init(&e->tick_now, NULL);
+
+	int r = pthread_create(&e->ticker, NULL, tick, e);
+
+	e->ticking = r == 0;
+	return -r;
+}
+
+static void stop_ticking(struct engine *e)
+{
+	if (!e->ticking)
+		return;
+	pthread_mutex_lock(&e->tick_lock);
+	e->tick_stop = true;
+	pthread_cond_signal(&e->tick_now);
+	pthread_mutex_unlock(&e->tick_lock);
+	pthread_join(e->ticker, NULL);
+	e->ticking = false;
+}
+
+/* ------------------------------------------------------------------ start and stop */
+
+/* The root directory of the tree must be the one that the keyring names: another one, put in its place, would show other names. */
+static int check_root(struct engine *e, const uint8_t id[DIRECTORY_ID_SIZE], struct fault *why)
+{
+	int r = names_load_directory(e, e->root);
+
+	if (r < 0)
+		return fault_set(why, EXIT_DAMAGED, EIO,
+				 "the id of data/ is missing or damaged; run coffer check --repair");
+	if (!crypto_equal(id, e->root->dir->record.id, DIRECTORY_ID_SIZE))
+		return fault_set(why, EXIT_DAMAGED, EIO, "data/ is not the root directory of this volume");
+	return 0;
+}
+
+/* .coffer/open/ stands in the node table as the parent of parked files; no request ever reaches it. */
+static int enter_open_directory(struct engine *e)
+{
+	struct store_stat st;
+	int r = store_stat(e->store, e->open_dir, &st);
+
+	if (r < 0)
+		return r;
+	e->open_node = node_enter(e, e->root, ".coffer-open", &st, false);
+	if (!e->open_node)
+		return -ENOMEM;
+	node_give_fd(e, e->open_node, e->open_dir);
+	return node_pin(e, e->open_node);
+}
+
+static int start(struct engine *e, struct fault *why)
+{
+	struct store_stat root;
+	int r = store_probe(e->store, e->dot, &e->caps);
+
+	if (r == 0)
+		r = store_stat(e->store, e->data, &root);
+	if (r == 0)
+		r = own_directory(e, "links", &e->links_dir);
+	if (r == 0)
+		r = own_directory(e, "open", &e->open_dir);
+	if (r == 0)
+		r = own_directory(e, "gone", &e->gone_dir);
+	if (r == 0)
+		r = node_table_start(e, &root);
+	if (r == 0)
+		r = descriptor_start(e);
+	if (r == 0)
+		r = list_start(e);
+	if (r == 0) {
+		node_give_fd(e, e->root, e->data);
+		r = node_pin(e, e->root);
+	}
+	if (r == 0 && e->open_dir >= 0)
+		r = enter_open_directory(e);
+	if (r < 0)
+		return fault_errno(why, EXIT_STORE, r, "cannot use the volume's directories");
+	if (e->caps.name_max < e->settings.name_max)
+		return fault_set(why, EXIT_STORE, ENAMETOOLONG,
+				 "this store allows names of %u bytes, the volume was made for %u", e->caps.name_max,
+				 e->settings.name_max);
+	if (!e->options.read_only) {
+		sweep(e, e->open_dir, 0);
+		sweep(e, e->gone_dir, 0);
+		r = start_ticking(e);
+	}
+	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot start a thread") : 0;
+}
+
+int engine_start(struct store *s, int dot, int data, const struct settings *settings,
+		 const uint8_t root_directory[DIRECTORY_ID_SIZE], struct keys *keys, const struct engine_options *o,
+		 struct engine **out, struct fault *why)
+{
+	static atomic_uint_fast64_t serial;
+	struct engine *e = calloc(1, sizeof *e);
+
+	if (!e)
+		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
+	e->store = s;
+	e->dot = dot;
+	e->data = data;
+	e->links_dir = e->open_dir = e->gone_dir = -1;
+	e->settings = *settings;
+	e->options = *o;
+	e->keys = keys_ref(keys);
+	e->keys_serial = atomic_fetch_add(&serial, 1) + 1;
+	e->map_bytes_max = o->memory ? o->memory / 2 : MAP_BYTES_DEFAULT;
+	pthread_rwlock_init(&e->tree, NULL);
+
+	int r = start(e, why);
+
+	if (r == 0)
+		r = check_root(e, root_directory, why);
+	if (r < 0) {
+		engine_stop(&e);
+		return r;
+	}
+	*out = e;
+	return 0;
+}
+
+int engine_stop(struct engine **ep)
+{
+	struct engine *e = *ep;
+	int r = 0;
+
+	if (!e)
+		return 0;
+	*ep = NULL;
+	stop_ticking(e);
+	if (e->open_node)
+		node_unref(e, e->open_node);
+	if (e->root)
+		node_unref(e, e->root);
+	node_table_stop(e);
+	if (!e->options.read_only) {
+		sweep(e, e->gone_dir, 0);
+		if (e->data >= 0)
+			r = e->store->ops->syncfs(e->store, e->data);
+	}
+	list_stop(e);
+	descriptor_stop(e);
+	store_close(e->store, e->links_dir);
+	store_close(e->store, e->open_dir);
+	store_close(e->store, e->gone_dir);
+	pthread_rwlock_destroy(&e->tree);
+	keys_unref(e->keys);
+	free(e);
+	fs_thread_end();
+	return r;
+}
+
+void fs_forget(struct engine *e, uint64_t node, uint64_t count)
+{
+	/* The root is held for the life of the engine. */
+	if (node != ROOT_NODE)
+		node_forget(e, node, count);
+}
+
+void engine_counts(struct engine *e, struct engine_counts *out)
+{
+	pthread_mutex_lock(&e->table.lock);
+	out->nodes = e->table.count;
+	pthread_mutex_unlock(&e->table.lock);
+	pthread_mutex_lock(&e->descriptors.lock);
+	out->descriptors = e->descriptors.size - e->descriptors.free_count;
+	pthread_mutex_unlock(&e->descriptors.lock);
+	out->undecryptable_names = atomic_load(&e->undecryptable_names);
+	out->damaged_pages = atomic_load(&e->damaged_pages);
+}

@@ -1,0 +1,289 @@
+/* Looking up and making entries: lookup, mknod, mkdir, symlink, link. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+
+#include "fs/attr.h"
+#include "fs/caller.h"
+#include "fs/directory.h"
+#include "fs/names.h"
+#include "fs/node.h"
+#include "fs/symlink.h"
+
+/* Tells the table of an entry that exists, counts a lookup and fills the answer.  *keep: with a reference, if wanted. */
+static int answer(struct engine *e, struct node *dir, const char *backing, const struct store_stat *st,
+		  struct node_attr *out, struct node **keep)
+{
+	struct node *n = node_enter(e, dir, backing, st, true);
+
+	if (!n)
+		return -ENOMEM;
+	attr_fill(e, n, st, dir->fd, backing, out);
+	if (keep)
+		*keep = n;
+	else
+		node_unref(e, n);
+	return 0;
+}
+
+int fs_lookup(struct engine *e, uint64_t parent, const char *name, struct node_attr *out)
+{
+	struct backing_name b;
+	struct store_stat st;
+	struct node *dir;
+	int r = directory_begin(e, parent, DIR_READ, &dir);
+
+	if (r < 0)
+		return r;
+	r = names_lookup(e, dir, name, &b, &st);
+	if (r == 0)
+		r = answer(e, dir, b.name, &st, out, NULL);
+	directory_end(e, dir);
+	return r;
+}
+
+/* ------------------------------------------------------------------ making */
+
+/* One creation, as caller_run passes it on. */
+struct making {
+	struct engine *e;
+	struct node *dir;
+	const struct backing_name *b;
+	mode_t mode;
+	dev_t rdev;
+	const char *text; /* of a symbolic link */
+	struct node *old; /* of a hard link */
+	struct directory_record record;
+	struct store_stat st;
+	int fd; /* of what was made, or -1 */
+};
+
+typedef int make_op(struct making *m);
+
+struct making_job {
+	struct making *m;
+	make_op *op;
+};
+
+/* A long name's sidecar is made before the entry, and taken back if that fails. */
+static int with_sidecar(void *data)
+{
+	struct making_job *job = data;
+	struct making *m = job->m;
+	int r = names_add_sidecar(m->e, m->dir->fd, m->b);
+
+	if (r < 0)
+		return r;
+	r = job->op(m);
+	if (r < 0)
+		names_drop_sidecar(m->e, m->dir->fd, m->b);
+	return r;
+}
+
+/* The frame of every creation: lock the directory, refuse what exists, make it as the caller, enter it. */
+static int make_entry(struct engine *e, const struct caller *c, uint64_t parent, const char *name, make_op *op,
+		      struct making *m, struct node_attr *out, struct node **keep)
+{
+	struct making_job job = {m, op};
+	struct backing_name b;
+	int r = directory_begin(e, parent, DIR_WRITE, &m->dir);
+
+	if (r < 0)
+		return r;
+	m->e = e;
+	m->b = &b;
+	m->fd = -1;
+	/* Only while names are being moved may the entry exist under another backing name; else the store says EEXIST itself. */
+	if (m->dir->dir->record.next) {
+		r = names_lookup(e, m->dir, name, &b, &m->st);
+		r = r == 0 ? -EEXIST : (r == -ENOENT ? 0 : r);
+	}
+	if (r == 0)
+		r = names_encrypt(e, m->dir->dir, names_generation(m->dir->dir), name, &b);
+	if (r == 0)
+		r = caller_run(&e->options, c, with_sidecar, &job);
+	if (r == 0) {
+		r = m->fd >= 0 ? store_stat(e->store, m->fd, &m->st)
+			       : store_stat_at(e->store, m->dir->fd, b.name, &m->st);
+		if (r == 0)
+			r = answer(e, m->dir, b.name, &m->st, out, keep);
+		if (r < 0)
+			store_close(e->store, m->fd);
+	}
+	directory_end(e, m->dir);
+	return r;
+}
+
+static int make_regular(struct making *m)
+{
+	int flags = O_CREAT | O_EXCL | O_RDWR | (m->e->options.relatime ? 0 : O_NOATIME);
+
+	m->fd = store_open(m->e->store, m->dir->fd, m->b->name, flags, m->mode & 07777);
+	return m->fd < 0 ? m->fd : 0;
+}
+
+static int make_special(struct making *m)
+{
+	return m->e->store->ops->mknod(m->e->store, m->dir->fd, m->b->name, m->mode, m->rdev);
+}
+
+int fs_mknod(struct engine *e, const struct caller *c, uint64_t parent, const char *name, mode_t mode, dev_t rdev,
+	     struct node_attr *out)
+{
+	struct making m = {.mode = mode, .rdev = rdev};
+	struct node *n = NULL;
+	int r = make_entry(e, c, parent, name, S_ISREG(mode) ? make_regular : make_special, &m, out, &n);
+
+	/* The descriptor stays: whoever creates a file writes it next, and may have forbidden itself to open it again. */
+	if (r == 0 && m.fd >= 0)
+		node_give_fd(e, n, m.fd);
+	node_unref(e, n);
+	return r;
+}
+
+/* Makes the directory under a name of our own, with its id record inside, and returns a handle of it. */
+static int make_unnamed_directory(struct making *m, const char *temporary)
+{
+	struct store *s = m->e->store;
+	/* The owner must be able to go in and write the record, whatever the final mode. */
+	int r = s->ops->mkdir(s, m->dir->fd, temporary, m->mode | S_IRWXU);
+
+	if (r < 0)
+		return r;
+
+	int fd = store_open(s, m->dir->fd, temporary, O_RDONLY | O_DIRECTORY | (m->e->options.relatime ? 0 : O_NOATIME),
+			    0);
+
+	r = fd < 0 ? fd : names_write_record(m->e, fd, &m->record);
+	if (r == 0 && (m->mode & S_IRWXU) != S_IRWXU) {
+		r = store_stat(s, fd, &m->st);
+		if (r == 0)
+			r = s->ops->chmod(s, fd, m->st.mode & 07777 & ~(S_IRWXU & ~m->mode));
+	}
+	if (r < 0) {
+		if (fd >= 0) {
+			s->ops->unlink(s, fd, DIRECTORY_RECORD_NAME);
+			store_close(s, fd);
+		}
+		s->ops->rmdir(s, m->dir->fd, temporary);
+		return r;
+	}
+	return fd;
+}
+
+/* Gives the finished directory its name; never over anything. */
+static int give_name(struct making *m, const char *temporary)
+{
+	struct store *s = m->e->store;
+
+	if (m->e->caps.rename_noreplace)
+		return s->ops->rename(s, m->dir->fd, temporary, m->dir->fd, m->b->name, RENAME_NOREPLACE);
+
+	/* The directory's lock is held, so nobody makes the name between looking and renaming. */
+	int r = store_stat_at(s, m->dir->fd, m->b->name, &m->st);
+
+	if (r == -ENOENT)
+		return s->ops->rename(s, m->dir->fd, temporary, m->dir->fd, m->b->name, 0);
+	return r < 0 ? r : -EEXIST;
+}
+
+static int make_directory(struct making *m)
+{
+	struct store *s = m->e->store;
+	char temporary[OWN_NAME_MAX];
+	int r = directory_own_name("new", temporary);
+
+	if (r < 0)
+		return r;
+	m->fd = make_unnamed_directory(m, temporary);
+	if (m->fd < 0)
+		return m->fd;
+	r = give_name(m, temporary);
+	if (r < 0) {
+		s->ops->unlink(s, m->fd, DIRECTORY_RECORD_NAME);
+		store_close(s, m->fd);
+		s->ops->rmdir(s, m->dir->fd, temporary);
+		m->fd = -1;
+	}
+	return r;
+}
+
+int fs_mkdir(struct engine *e, const struct caller *c, uint64_t parent, const char *name, mode_t mode,
+	     struct node_attr *out)
+{
+	struct making m = {.mode = mode & 07777};
+	struct node *n = NULL;
+	int r = crypto_random(m.record.id, sizeof m.record.id);
+
+	m.record.generation = keys_active(e->keys, SCOPE_DEFAULT)->number;
+	if (r == 0)
+		r = make_entry(e, c, parent, name, make_directory, &m, out, &n);
+	if (r == 0)
+		node_give_fd(e, n, m.fd);
+	node_unref(e, n);
+	return r;
+}
+
+static int make_symlink(struct making *m)
+{
+	return m->e->store->ops->symlink(m->e->store, m->text, m->dir->fd, m->b->name);
+}
+
+int fs_symlink(struct engine *e, const struct caller *c, const char *target, uint64_t parent, const char *name,
+	       struct node_attr *out)
+{
+	char text[LINK_TEXT_MAX];
+	struct making m = {.text = text};
+	int r = e->caps.symlinks ? symlink_seal(e, target, text) : -EPERM;
+
+	if (r < 0)
+		return r;
+	r = make_entry(e, c, parent, name, make_symlink, &m, out, NULL);
+	if (r < 0)
+		symlink_drop_body(e, text);
+	return r;
+}
+
+static int make_link(struct making *m)
+{
+	return m->e->store->ops->link_fd(m->e->store, m->old->fd, m->dir->fd, m->b->name);
+}
+
+/* Links are made by the mount itself, not as the caller: who may link was the kernel's question. */
+int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t parent, const char *name,
+	    struct node_attr *out)
+{
+	struct backing_name b;
+	struct making m = {.e = e, .b = &b, .old = node_get(e, node)};
+	struct making_job job = {&m, make_link};
+	struct link *l = NULL;
+	int r = m.old ? node_use(e, m.old) : -ESTALE;
+
+	(void)c;
+	if (r < 0) {
+		node_unref(e, m.old);
+		return r;
+	}
+	r = directory_begin(e, parent, DIR_WRITE, &m.dir);
+	if (r == 0) {
+		r = names_lookup(e, m.dir, name, &b, &m.st);
+		r = r == 0 ? -EEXIST : (r == -ENOENT ? 0 : r);
+		if (r == 0 && !(l = node_link_new(b.name)))
+			r = -ENOMEM;
+		if (r == 0)
+			r = with_sidecar(&job);
+		if (r == 0) {
+			node_linked(e, m.old, m.dir, l);
+			l = NULL;
+			r = store_stat(e->store, m.old->fd, &m.st);
+		}
+		if (r == 0)
+			r = answer(e, m.dir, b.name, &m.st, out, NULL);
+		directory_end(e, m.dir);
+	}
+	free(l);
+	node_unuse(e, m.old);
+	node_unref(e, m.old);
+	return r;
+}

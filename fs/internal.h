@@ -1,0 +1,105 @@
+/* The engine's own structures, shared by the files of fs/ and nobody else.
+ *
+ * Locks, in the order in which they are taken (a thread that holds one takes only later ones):
+ *
+ *   1. dir->lock        of one or two directories: entries of the directory.  Two: by address.
+ *   2. file->lock       content and size of one open file
+ *   3. engine->tree     rwlock: written by rename only.  While it is read, the links of a node hold still.
+ *   4. node->lock       descriptor and state of one node; on the way up to the root, child before parent
+ *   5. file->maps.lock  cache of map pages (taken by readers of the file)
+ *   6. engine->table.lock, engine->descriptors.lock    leaves: nothing is taken under them */
+#ifndef COFFER_FS_INTERNAL_H
+#define COFFER_FS_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fs/engine.h"
+#include "fs/layout.h"
+
+struct node;
+struct file;
+
+/* A name of a node.  Links of one node hang on `sibling`, those of one hash bucket on `chain`. */
+struct link {
+	struct link *chain, *sibling;
+	struct node *node, *parent; /* holds a reference on the parent */
+	char name[];                /* the backing name */
+};
+
+/* What a directory has besides. */
+struct dir {
+	pthread_rwlock_t lock;    /* written by whoever adds, removes or renames entries */
+	pthread_mutex_t position; /* of the descriptor while it is being listed */
+	atomic_bool loaded;       /* the record was read */
+	int error;                /* negative errno: the record is missing or does not verify */
+	struct directory_record record;
+};
+
+/* An inode that the kernel or an operation knows. */
+struct node {
+	uint64_t id; /* never reused */
+	struct node *id_chain, *inode_chain;
+	struct link *links; /* names known so far; NULL for the root and for what was unlinked */
+	uint64_t dev, ino, btime_ns;
+	uint64_t lookups; /* the kernel's count; under table.lock */
+	unsigned refs;    /* operations under way, links of children; under table.lock */
+	mode_t type;      /* S_IFMT bits */
+	bool in_inodes;   /* is found by (dev, ino) */
+
+	pthread_mutex_t lock;  /* the fields below */
+	int fd;                /* -1: none */
+	unsigned fd_users;     /* operations that use it now */
+	unsigned pins;         /* reasons to keep it: unlinked, mode that forbids reopening */
+	uint32_t fd_slot;      /* in descriptors.slots */
+	atomic_bool fd_recent; /* second chance */
+	bool parked;           /* lives under .coffer/open/ */
+	struct dir *dir;       /* directories */
+	struct file *file;     /* regular files, while a descriptor is open */
+};
+
+struct node_table {
+	pthread_mutex_t lock;
+	uint64_t next_id, count;
+	uint32_t size; /* buckets, a power of two; grows */
+	struct node **by_id, **by_inode;
+	struct link **by_name;
+};
+
+struct descriptor_table {
+	pthread_mutex_t lock;
+	uint32_t limit, pinned, hand;
+	uint32_t size; /* of slots and free */
+	struct node **slots;
+	uint32_t *free, free_count; /* slots without a node */
+};
+
+struct engine {
+	struct store *store;
+	int dot, data;
+	int links_dir, open_dir, gone_dir; /* in .coffer; made when missing */
+	struct settings settings;
+	struct engine_options options;
+	struct store_caps caps;
+	struct keys *keys;
+	uint64_t keys_serial; /* changes whenever `keys` does; unique in the process */
+
+	pthread_rwlock_t tree;
+	struct node_table table;
+	struct descriptor_table descriptors;
+	struct node *root;
+	struct node *open_node; /* .coffer/open/ as a parent of parked files */
+
+	atomic_uint_fast64_t map_bytes; /* memory in map pages of all files */
+	uint64_t map_bytes_max;
+	atomic_uint_fast64_t undecryptable_names, damaged_pages;
+	struct seen_names *seen; /* undecryptable names that were logged (list.c) */
+
+	atomic_bool gone_some; /* .coffer/gone/ holds ids to be removed */
+	pthread_t ticker;      /* engine.c: what is done every few seconds */
+	pthread_mutex_t tick_lock;
+	pthread_cond_t tick_now;
+	bool ticking, tick_stop;
+};
+
+#endif

@@ -1,0 +1,239 @@
+/* Reading, writing and the space of files, as operations on node ids. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+
+#include "fs/attr.h"
+#include "fs/file.h"
+#include "fs/node.h"
+
+/* A node that is a regular file, with its descriptor in use. */
+static int begin(struct engine *e, uint64_t id, struct node **out)
+{
+	struct node *n = node_get(e, id);
+	int r = n ? (S_ISREG(n->type) ? node_use(e, n) : -EINVAL) : -ESTALE;
+
+	if (r < 0) {
+		node_unref(e, n);
+		return r;
+	}
+	*out = n;
+	return 0;
+}
+
+static void end(struct engine *e, struct node *n)
+{
+	node_unuse(e, n);
+	node_unref(e, n);
+}
+
+ssize_t fs_read(struct engine *e, uint64_t node, void *buf, size_t n, uint64_t off)
+{
+	struct node *f;
+	ssize_t got = begin(e, node, &f);
+
+	if (got < 0)
+		return got;
+	got = file_read(e, f, buf, n, off);
+	end(e, f);
+	return got;
+}
+
+ssize_t fs_write(struct engine *e, uint64_t node, const void *buf, size_t n, uint64_t off, bool kill_privileges)
+{
+	struct node *f;
+	ssize_t put = begin(e, node, &f);
+
+	if (put < 0)
+		return put;
+	if (kill_privileges)
+		put = attr_drop_privileges(e, f);
+	if (put == 0)
+		put = file_write(e, f, buf, n, off);
+	end(e, f);
+	return put;
+}
+
+static int grow_to(struct engine *e, struct node *f, uint64_t size)
+{
+	uint64_t now;
+	int r = file_size(e, f, &now);
+
+	return r < 0 || size <= now ? r : file_truncate(e, f, size);
+}
+
+static int allocate(struct engine *e, struct node *f, int mode, uint64_t off, uint64_t n)
+{
+	bool keep = mode & FALLOC_FL_KEEP_SIZE;
+	int r = 0;
+
+	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+	case 0:
+		break;
+	case FALLOC_FL_PUNCH_HOLE:
+		if (!keep || !e->caps.punch_hole)
+			return -EOPNOTSUPP;
+		return file_punch(e, f, off, n);
+	case FALLOC_FL_ZERO_RANGE:
+		if (!e->caps.punch_hole)
+			return -EOPNOTSUPP;
+		r = file_punch(e, f, off, n);
+		break;
+	default:
+		return -EOPNOTSUPP;
+	}
+	/* Space before size: a full store says so before the file has changed. */
+	if (r == 0)
+		r = file_reserve(e, f, off, n);
+	if (r == 0 && !keep)
+		r = grow_to(e, f, off + n);
+	return r;
+}
+
+int fs_fallocate(struct engine *e, uint64_t node, int mode, uint64_t off, uint64_t n)
+{
+	struct node *f;
+	int r;
+
+	if (n == 0)
+		return -EINVAL;
+	if (off > INT64_MAX || n > INT64_MAX - off)
+		return -EFBIG;
+	r = begin(e, node, &f);
+	if (r < 0)
+		return r;
+	r = allocate(e, f, mode, off, n);
+	end(e, f);
+	return r;
+}
+
+int fs_lseek(struct engine *e, uint64_t node, uint64_t off, bool hole, uint64_t *out)
+{
+	struct node *f;
+	int r = begin(e, node, &f);
+
+	if (r < 0)
+		return r;
+	r = file_seek(e, f, off, hole, out);
+	end(e, f);
+	return r;
+}
+
+enum { COPY_STEP = 1 << 20, COPY_MAX = 16 << 20 };
+
+/* What is a hole in the source becomes one in the target, or the target's end moves. */
+static int copy_hole(struct engine *e, struct node *to, uint64_t off, uint64_t n)
+{
+	uint64_t size;
+	int r = file_size(e, to, &size);
+
+	if (r == 0 && off < size)
+		r = file_punch(e, to, off, n);
+	if (r == 0 && off + n > size)
+		r = file_truncate(e, to, off + n);
+	return r;
+}
+
+/* One step; returns how far it came. */
+static ssize_t copy_some(struct engine *e, struct node *from, uint64_t from_off, struct node *to, uint64_t to_off,
+			 uint64_t n, uint8_t *buf)
+{
+	uint64_t data, hole;
+	int r = file_seek(e, from, from_off, false, &data);
+
+	if (r < 0 && r != -ENXIO)
+		return r;
+	if (r == -ENXIO || data >= from_off + n) {
+		r = copy_hole(e, to, to_off, n);
+		return r < 0 ? r : (ssize_t)n;
+	}
+	if (data > from_off) {
+		r = copy_hole(e, to, to_off, data - from_off);
+		return r < 0 ? r : (ssize_t)(data - from_off);
+	}
+	r = file_seek(e, from, from_off, true, &hole);
+	if (r < 0)
+		return r;
+	if (n > hole - from_off)
+		n = hole - from_off;
+	if (n > COPY_STEP)
+		n = COPY_STEP;
+
+	ssize_t got = file_read(e, from, buf, (size_t)n, from_off);
+
+	return got <= 0 ? got : file_write(e, to, buf, (size_t)got, to_off);
+}
+
+static ssize_t copy(struct engine *e, struct node *from, uint64_t from_off, struct node *to, uint64_t to_off,
+		    uint64_t n)
+{
+	_cleanup_free_ uint8_t *buf = malloc(COPY_STEP);
+	uint64_t size, done = 0;
+	ssize_t step = file_size(e, from, &size);
+
+	if (!buf)
+		return -ENOMEM;
+	if (step < 0)
+		return step;
+	if (from_off >= size)
+		return 0;
+	n = n < size - from_off ? n : size - from_off;
+	n = n < COPY_MAX ? n : COPY_MAX;
+	while (done < n) {
+		step = copy_some(e, from, from_off + done, to, to_off + done, n - done, buf);
+		if (step <= 0)
+			break;
+		done += (uint64_t)step;
+	}
+	return done ? (ssize_t)done : step;
+}
+
+ssize_t fs_copy_range(struct engine *e, uint64_t from, uint64_t from_off, uint64_t to, uint64_t to_off, uint64_t n)
+{
+	struct node *source, *target;
+	ssize_t done = begin(e, from, &source);
+
+	if (done < 0)
+		return done;
+	done = begin(e, to, &target);
+	if (done == 0) {
+		done = copy(e, source, from_off, target, to_off, n);
+		end(e, target);
+	}
+	end(e, source);
+	return done;
+}
+
+int fs_fsync(struct engine *e, uint64_t node, bool data_only)
+{
+	struct node *f;
+	int r = begin(e, node, &f);
+
+	if (r < 0)
+		return r;
+	r = data_only ? e->store->ops->fdatasync(e->store, f->fd) : e->store->ops->fsync(e->store, f->fd);
+	end(e, f);
+	return r;
+}
+
+int fs_fsyncdir(struct engine *e, uint64_t node)
+{
+	struct node *n = node_get(e, node);
+	int r = n ? node_use(e, n) : -ESTALE;
+
+	if (r == 0) {
+		r = e->store->ops->fsync(e->store, n->fd);
+		node_unuse(e, n);
+	}
+	node_unref(e, n);
+	return r;
+}
+
+int fs_statfs(struct engine *e, struct statvfs *out)
+{
+	int r = e->store->ops->statvfs(e->store, e->data, out);
+
+	if (r == 0)
+		out->f_namemax = NAME_MAX;
+	return r;
+}

@@ -1,0 +1,455 @@
+#define FUSE_USE_VERSION 314
+
+#include "fs/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "fs/mount_point.h"
+#include "fs/opened.h"
+#include "fs/ops.h"
+#include "fs/transport.h"
+#include "util/base/log.h"
+
+/* One mount, from the command to the unmount.
+ *
+ * Forking comes first: locked memory, libgcrypt and threads do not survive it.  The child stays in its parent's session until it is
+ * unlocked, so that it can ask on the terminal; it reports over a pipe once the kernel has sent INIT, or why it gave up. */
+struct mounting {
+	const struct mount_options *options;
+	struct opened opened;
+	struct engine *engine;
+	struct fuse_session *session;
+	struct ops_context context;
+	int report; /* pipe to the waiting parent; -1 in the foreground */
+	pthread_t watcher;
+	bool mounted, watching;
+	pthread_mutex_t lock;
+	bool stopping; /* under lock */
+};
+
+enum { STOP_GRACE_SECONDS = 5, THREADS_MIN = 2, THREADS_MAX = 64 };
+
+/* ------------------------------------------------------------------ telling the parent */
+
+struct report {
+	int result;
+	struct fault why;
+};
+
+static void report_to_parent(struct mounting *m, int result, const struct fault *why)
+{
+	struct report r = {.result = result};
+
+	if (m->report < 0)
+		return;
+	if (why)
+		r.why = *why;
+	if (write(m->report, &r, sizeof r) != sizeof r)
+		log_warning("cannot tell the starting process that the mount is there");
+	close(m->report);
+	m->report = -1;
+}
+
+static void detach_from_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		if (null > STDERR_FILENO)
+			close(null);
+	}
+}
+
+/* INIT is being answered: from here on the mount works. */
+static void ready(struct ops_context *c)
+{
+	struct mounting *m = c->data;
+
+	if (m->report < 0)
+		return;
+	log_to_syslog("coffer");
+	report_to_parent(m, 0, NULL);
+	detach_from_terminal();
+}
+
+/* ------------------------------------------------------------------ hardening */
+
+/* With CAP_SYS_RESOURCE writes would go past quotas and into the store's reserve. */
+static void drop_sys_resource(void)
+{
+	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct d[2];
+
+	if (syscall(SYS_capget, &h, d) < 0)
+		return;
+	d[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective &= ~CAP_TO_MASK(CAP_SYS_RESOURCE);
+	d[CAP_TO_INDEX(CAP_SYS_RESOURCE)].permitted &= ~CAP_TO_MASK(CAP_SYS_RESOURCE);
+	syscall(SYS_capset, &h, d);
+}
+
+static void harden(void)
+{
+	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+
+	/* A limit on file sizes is the caller's affair, checked by the kernel before it asks us. */
+	setrlimit(RLIMIT_FSIZE, &unlimited);
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* ------------------------------------------------------------------ watching: signals, idleness */
+
+static void write_counts(void)
+{
+	const char *path = getenv("COFFER_REQUEST_COUNTS");
+	uint64_t counts[TRANSPORT_OPCODES];
+	const char *comma = "";
+	FILE *f = path ? fopen(path, "we") : NULL;
+
+	if (!f)
+		return;
+	transport_counts(counts);
+	fputc('{', f);
+	for (unsigned i = 0; i < TRANSPORT_OPCODES; i++) {
+		if (!transport_opcode_name(i))
+			continue;
+		fprintf(f, "%s\"%s\": %llu", comma, transport_opcode_name(i), (unsigned long long)counts[i]);
+		comma = ", ";
+	}
+	fputs("}\n", f);
+	fclose(f);
+}
+
+/* Reads ahead up to the size of the largest request: the kernel's own limit for FUSE is 128 KiB.  Only root may. */
+static void raise_read_ahead(const char *mount_point)
+{
+	char device[32], path[96];
+
+	if (!mount_point_find(mount_point, device))
+		return;
+	snprintf(path, sizeof path, "/sys/class/bdi/%s/read_ahead_kb", device);
+
+	FILE *f = fopen(path, "we");
+
+	if (!f)
+		return;
+	fputs("1024\n", f);
+	fclose(f);
+}
+
+static bool is_idle(const struct mounting *m)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return m->options->idle && now.tv_sec - transport_last_request() >= (int64_t)m->options->idle;
+}
+
+/* Asked to end: unmount; if somebody still has files open, detach, so that no new ones come, and give those a while. */
+static void stop(struct mounting *m)
+{
+	int r = mount_point_unmount(m->options->mount_point, false);
+
+	if (r < 0)
+		r = mount_point_unmount(m->options->mount_point, true);
+	if (r < 0)
+		log_warning("cannot unmount %s: %s", m->options->mount_point, strerror(-r));
+}
+
+static void set_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);
+	sigaddset(set, SIGUSR2);
+}
+
+static bool is_stopping(struct mounting *m)
+{
+	pthread_mutex_lock(&m->lock);
+
+	bool stopping = m->stopping;
+
+	pthread_mutex_unlock(&m->lock);
+	return stopping;
+}
+
+static void *watch(void *data)
+{
+	struct mounting *m = data;
+	time_t give_up = 0;
+	sigset_t set;
+
+	set_signals(&set);
+	raise_read_ahead(m->options->mount_point);
+	while (!is_stopping(m)) {
+		const struct timespec second = {1, 0};
+		int s = sigtimedwait(&set, NULL, &second);
+		struct timespec now;
+
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (s == SIGUSR1) {
+			write_counts();
+		} else if ((s == SIGTERM || s == SIGINT || s == SIGHUP) && !give_up) {
+			log_info("%s: ending on signal %d", m->options->mount_point, s);
+			stop(m);
+			give_up = now.tv_sec + STOP_GRACE_SECONDS;
+		} else if (s < 0 && is_idle(m)) {
+			/* Busy is not idle: tried again when the time has passed once more. */
+			if (mount_point_unmount(m->options->mount_point, false) == 0)
+				log_info("%s: unmounted after %u idle seconds", m->options->mount_point,
+					 m->options->idle);
+		}
+		if (give_up && now.tv_sec >= give_up) {
+			/* Everything that was accepted is below already; who still holds files open gets ENOTCONN. */
+			log_warning("%s: still in use; leaving", m->options->mount_point);
+			_exit(EXIT_OK);
+		}
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ session */
+
+/* Copies text for libfuse's option parser, where commas and backslashes need one more backslash. */
+static char *quote_option(const char *text)
+{
+	char *out = malloc(2 * strlen(text) + 1), *at = out;
+
+	if (!out)
+		return NULL;
+	for (; *text; text++) {
+		if (*text == ',' || *text == '\\')
+			*at++ = '\\';
+		*at++ = *text;
+	}
+	*at = 0;
+	return out;
+}
+
+static int new_session(struct mounting *m, struct fault *why)
+{
+	const struct mount_options *o = m->options;
+	_cleanup_free_ char *source = quote_option(o->volume), *text = NULL;
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+
+	/* The kernel always checks permissions: this mount serves whoever it lets through. */
+	if (!source || asprintf(&text, "fsname=%s,subtype=coffer,default_permissions%s%s,%s,%s%s", source,
+				o->allow_other ? ",allow_other" : "", o->read_only || m->opened.read_only ? ",ro" : "",
+				o->suid ? "suid" : "nosuid", o->dev ? "dev" : "nodev", o->noexec ? ",noexec" : "") < 0)
+		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
+	if (fuse_opt_add_arg(&args, "coffer") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&
+	    fuse_opt_add_arg(&args, text) == 0)
+		m->session = fuse_session_new(&args, &ops_table, ops_table_size(), &m->context);
+	fuse_opt_free_args(&args);
+	return m->session ? 0 : fault_set(why, EXIT_FAILED, EINVAL, "libfuse refused the mount options");
+}
+
+static int check_device(struct fault *why)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	if (errno == ENOENT || errno == ENODEV)
+		return fault_set(why, EXIT_NO_FUSE, errno,
+				 "there is no /dev/fuse; load the module (modprobe fuse) or pass the "
+				 "device to this container");
+	if (errno == EACCES || errno == EPERM)
+		return fault_set(why, EXIT_NO_FUSE, errno,
+				 "/dev/fuse is not yours to open; run as root, or ask root for chmod 666 /dev/fuse");
+	return fault_errno(why, EXIT_NO_FUSE, -errno, "cannot open /dev/fuse");
+}
+
+static int mount_session(struct mounting *m, struct fault *why)
+{
+	int r = new_session(m, why);
+
+	if (r < 0)
+		return r;
+	if (fuse_session_mount(m->session, m->options->mount_point) != 0)
+		return fault_set(
+			why, EXIT_NO_FUSE, EPERM,
+			"cannot mount on %s: mounting needs root, or fusermount3 (package fuse3) and a mount point of "
+			"yours%s",
+			m->options->mount_point,
+			m->options->allow_other ? "; allow_other also needs user_allow_other in /etc/fuse.conf" : "");
+	m->mounted = true;
+	r = transport_attach(m->session);
+	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot attach to /dev/fuse") : 0;
+}
+
+static unsigned thread_count(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < THREADS_MIN ? THREADS_MIN : (n > THREADS_MAX ? THREADS_MAX : (unsigned)n);
+}
+
+/* ------------------------------------------------------------------ one mount */
+
+static int start_engine(struct mounting *m, struct fault *why)
+{
+	const struct mount_options *o = m->options;
+	struct engine_options eo = {
+		.read_only = o->read_only || m->opened.read_only,
+		.act_as_caller = geteuid() == 0 && o->allow_other,
+		.relatime = o->relatime,
+	};
+
+	return engine_start(m->opened.store, m->opened.dot, m->opened.data, keyring_settings(m->opened.keyring),
+			    keyring_root_directory(m->opened.keyring), m->opened.keys, &eo, &m->engine, why);
+}
+
+static int start_all(struct mounting *m, struct fault *why)
+{
+	sigset_t set;
+	int r = mount_point_prepare(m->options->volume, m->options->mount_point, why);
+
+	if (r == 0)
+		r = check_device(why);
+	if (r == 0)
+		r = opened_prepare(why);
+	if (r == 0)
+		r = opened_start(m->options->volume, &m->options->unlock, true, &m->opened, why);
+	if (r < 0)
+		return r;
+	/* Unlocked: the terminal is not needed any more. */
+	if (m->report >= 0 && !m->options->no_new_session)
+		setsid();
+	set_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	harden();
+	r = start_engine(m, why);
+	if (r < 0)
+		return r;
+	m->context = (struct ops_context){
+		.engine = m->engine, .writeback = m->options->writeback, .ready = ready, .data = m};
+	r = mount_session(m, why);
+	if (r < 0)
+		return r;
+	drop_sys_resource();
+	return chdir("/") < 0 ? fault_errno(why, EXIT_FAILED, -errno, "cannot go to /") : 0;
+}
+
+static int serve(struct mounting *m, struct fault *why)
+{
+	int r = pthread_create(&m->watcher, NULL, watch, m);
+
+	m->watching = r == 0;
+	if (r == 0)
+		r = -transport_run(m->session, thread_count(), ops_thread_end);
+	return r ? fault_errno(why, EXIT_FAILED, -r, "cannot start threads") : 0;
+}
+
+static int stop_all(struct mounting *m)
+{
+	int r;
+
+	if (m->watching) {
+		pthread_mutex_lock(&m->lock);
+		m->stopping = true;
+		pthread_mutex_unlock(&m->lock);
+		/* A signal that it waits for wakes it at once. */
+		pthread_kill(m->watcher, SIGUSR2);
+		pthread_join(m->watcher, NULL);
+	}
+	if (m->session) {
+		if (m->mounted)
+			fuse_session_unmount(m->session);
+		fuse_session_destroy(m->session);
+	}
+	r = engine_stop(&m->engine);
+	if (m->opened.store)
+		opened_stop(&m->opened);
+	secret_stop();
+	return r;
+}
+
+static int run(struct mounting *m, struct fault *why)
+{
+	int r = start_all(m, why);
+
+	if (r == 0)
+		r = serve(m, why);
+
+	int end = stop_all(m);
+
+	if (r == 0 && end < 0)
+		r = fault_errno(why, EXIT_STORE, end, "the volume could not be synced at the end");
+	return r;
+}
+
+/* The parent's side: until the child reports, or ends without a word. */
+static int wait_for_child(pid_t pid, int fd, struct fault *why)
+{
+	struct report r;
+	ssize_t n;
+	int status;
+
+	do
+		n = read(fd, &r, sizeof r);
+	while (n < 0 && errno == EINTR);
+	close(fd);
+	if (n == sizeof r) {
+		*why = r.why;
+		return r.result;
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return fault_set(why, EXIT_FAILED, EIO, "the mount process ended before it was ready");
+}
+
+int mount_run(const struct mount_options *o, struct fault *why)
+{
+	struct mounting m = {.options = o, .report = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+	int ends[2];
+
+	m.opened.dot = m.opened.data = m.opened.lock = -1;
+	if (o->foreground)
+		return run(&m, why);
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return fault_errno(why, EXIT_FAILED, -errno, "cannot make a pipe");
+
+	pid_t pid = fork();
+
+	if (pid < 0) {
+		int r = -errno;
+
+		close(ends[0]);
+		close(ends[1]);
+		return fault_errno(why, EXIT_FAILED, r, "cannot fork");
+	}
+	if (pid > 0) {
+		close(ends[1]);
+		return wait_for_child(pid, ends[0], why);
+	}
+	close(ends[0]);
+	m.report = ends[1];
+
+	int r = run(&m, why);
+
+	if (m.report >= 0)
+		report_to_parent(&m, r, why);
+	else if (r < 0)
+		log_error("%s", why->text);
+	_exit(r < 0 ? EXIT_FAILED : EXIT_OK);
+}

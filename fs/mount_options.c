@@ -1,0 +1,120 @@
+/* The option string of mount(8). */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/mount.h"
+
+/* Options that only mount(8), fstab or systemd care for. */
+static bool is_for_others(const char *option)
+{
+	static const char *const words[] = {
+		"defaults", "nofail", "_netdev", "auto",        "noauto",     "user",       "nouser",
+		"users",    "owner",  "group",   "remount",     "async",      "diratime",   "nodiratime",
+		"silent",   "loud",   "noatime", "strictatime", "nolazytime", "noiversion", "default_permissions",
+	};
+
+	if (strncmp(option, "x-", 2) == 0 || strncmp(option, "comment=", 8) == 0 || strncmp(option, "uhelper=", 8) == 0)
+		return true;
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+		if (strcmp(option, words[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Switches: a word, where it goes, and what it means. */
+static bool set_switch(const char *option, struct mount_options *o)
+{
+	const struct {
+		const char *word;
+		bool *field;
+		bool value;
+	} switches[] = {
+		{"ro", &o->read_only, true},
+		{"rw", &o->read_only, false},
+		{"suid", &o->suid, true},
+		{"nosuid", &o->suid, false},
+		{"dev", &o->dev, true},
+		{"nodev", &o->dev, false},
+		{"exec", &o->noexec, false},
+		{"noexec", &o->noexec, true},
+		{"relatime", &o->relatime, true},
+		{"allow_other", &o->allow_other, true},
+		{"writeback", &o->writeback, true},
+	};
+
+	for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+		if (strcmp(option, switches[i].word) == 0) {
+			*switches[i].field = switches[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Options with a value that names a secret. */
+static bool set_unlock(const char *option, const char *value, struct unlock_source *u)
+{
+	const struct {
+		const char *word;
+		const char **field;
+	} sources[] = {
+		{"passphrase_file", &u->passphrase_file},
+		{"passphrase_command", &u->passphrase_command},
+		{"key_file", &u->key_file},
+		{"credential", &u->credential},
+	};
+
+	for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+		if (strcmp(option, sources[i].word) == 0) {
+			*sources[i].field = value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int set_value(const char *option, const char *value, struct mount_options *o, struct fault *why)
+{
+	bool given = unlock_source_given(&o->unlock);
+	char *end;
+
+	if (set_unlock(option, value, &o->unlock)) {
+		if (given)
+			return fault_set(why, EXIT_USAGE, EINVAL, "%s: only one option may name the secret", option);
+		return *value ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "%s= needs a value", option);
+	}
+	if (strcmp(option, "idle") == 0) {
+		unsigned long seconds = strtoul(value, &end, 10);
+
+		if (!*value || *end || seconds > 365 * 86400UL)
+			return fault_set(why, EXIT_USAGE, EINVAL, "idle=%s: give a number of seconds", value);
+		o->idle = (unsigned)seconds;
+		return 0;
+	}
+	return fault_set(why, EXIT_USAGE, EINVAL, "unknown mount option %s=; see mount.coffer(8)", option);
+}
+
+int mount_options_parse(char *text, struct mount_options *o, struct fault *why)
+{
+	char *rest = text, *option;
+
+	while ((option = strsep(&rest, ","))) {
+		char *value = strchr(option, '=');
+		int r;
+
+		if (!*option || is_for_others(option))
+			continue;
+		if (!value && set_switch(option, o)) {
+			continue;
+		}
+		if (!value)
+			return fault_set(why, EXIT_USAGE, EINVAL, "unknown mount option %s; see mount.coffer(8)",
+					 option);
+		*value++ = 0;
+		r = set_value(option, value, o, why);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

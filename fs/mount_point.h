@@ -1,0 +1,18 @@
+/* Mount points: is one fit, what is mounted there, and how to take a mount away. */
+#ifndef COFFER_FS_MOUNT_POINT_H
+#define COFFER_FS_MOUNT_POINT_H
+
+#include <stdbool.h>
+
+#include "util/base/fault.h"
+
+/* Checks a mount point for a volume; clears a dead mount that a killed process left there. */
+int mount_point_prepare(const char *volume, const char *mount_point, struct fault *why) MUST_CHECK;
+
+/* The line of /proc/self/mountinfo that is on top of a mount point; device as "MAJOR:MINOR".  False if there is none of coffer's. */
+bool mount_point_find(const char *mount_point, char device[32]);
+
+/* Unmounts.  lazy: detach now, even if busy.  As root by umount2(2), else through fusermount3.  -EBUSY if somebody uses it. */
+int mount_point_unmount(const char *mount_point, bool lazy);
+
+#endif

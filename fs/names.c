@@ -1,0 +1,364 @@
+#include "fs/names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/node.h"
+#include "fs/worker.h"
+#include "util/base/encode.h"
+#include "util/base/log.h"
+
+enum { PADDED_MAX = 256, SEALED_MAX = SIV_TAG + PADDED_MAX };
+
+static const char ours_prefix[] = ".coffer-", ours_suffix[] = ".n";
+
+bool names_is_ours(const char *backing)
+{
+	size_t n = strlen(backing), suffix = sizeof ours_suffix - 1;
+
+	return strncmp(backing, ours_prefix, sizeof ours_prefix - 1) == 0 ||
+	       (n >= suffix && strcmp(backing + n - suffix, ours_suffix) == 0);
+}
+
+/* ------------------------------------------------------------------ small texts */
+
+static ssize_t read_small_file(struct engine *e, int dir, const char *name, char *out, size_t size)
+{
+	struct store_stat st;
+	int fd = store_open(e->store, dir, name, O_RDONLY | O_NONBLOCK, 0);
+
+	if (fd < 0)
+		return fd;
+
+	ssize_t n = store_stat(e->store, fd, &st);
+
+	if (n == 0 && !S_ISREG(st.mode))
+		n = -EBADMSG;
+	if (n == 0)
+		n = store_pread(e->store, fd, out, size, 0);
+	store_close(e->store, fd);
+	return n;
+}
+
+ssize_t names_read_text(struct engine *e, int dir, const char *name, char *out, size_t size)
+{
+	ssize_t n = e->store->ops->readlink(e->store, dir, name, out, size);
+
+	if (n == -EINVAL)
+		n = read_small_file(e, dir, name, out, size);
+	if (n < 0)
+		return n;
+	if ((size_t)n == size)
+		return -EBADMSG;
+	out[n] = 0;
+	return n;
+}
+
+int names_write_text(struct engine *e, int dir, const char *name, const char *text)
+{
+	if (!e->settings.portable && e->caps.symlinks)
+		return e->store->ops->symlink(e->store, text, dir, name);
+
+	int fd = store_open(e->store, dir, name, O_CREAT | O_EXCL | O_WRONLY, 0600);
+
+	if (fd < 0)
+		return fd;
+
+	ssize_t put = store_pwrite(e->store, fd, text, strlen(text), 0);
+
+	store_close(e->store, fd);
+	if (put < 0) {
+		e->store->ops->unlink(e->store, dir, name);
+		return (int)put;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------ directories */
+
+int names_write_record(struct engine *e, int fd, const struct directory_record *r)
+{
+	char text[DIRECTORY_RECORD_TEXT + 1];
+	int result = directory_record_seal(e->keys->directory_key, r, text);
+
+	return result < 0 ? result : names_write_text(e, fd, DIRECTORY_RECORD_NAME, text);
+}
+
+static int read_record(struct engine *e, struct node *dir)
+{
+	char text[DIRECTORY_RECORD_TEXT + 2], path[1024];
+	struct directory_record *record = &dir->dir->record;
+	ssize_t n = names_read_text(e, dir->fd, DIRECTORY_RECORD_NAME, text, sizeof text);
+	int r = n < 0 ? (int)n : directory_record_open(e->keys->directory_key, text, (size_t)n, record);
+
+	if (r == -ENOKEY || r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		names_path(e, dir, path, sizeof path);
+		log_error("the id of directory %s is %s; its names cannot be read (coffer check --repair may find it "
+			  "again)",
+			  path, r == -ENOENT ? "missing" : "damaged");
+		return -EIO;
+	}
+	return 0;
+}
+
+int names_load_directory(struct engine *e, struct node *dir)
+{
+	struct dir *d = dir->dir;
+
+	if (!d)
+		return -ENOTDIR;
+	if (atomic_load_explicit(&d->loaded, memory_order_acquire))
+		return d->error;
+	pthread_mutex_lock(&d->position);
+
+	int r = 0;
+
+	if (!d->loaded) {
+		r = read_record(e, dir);
+		if (r == 0 || r == -EIO) {
+			d->error = r;
+			atomic_store_explicit(&d->loaded, true, memory_order_release);
+		}
+	} else {
+		r = d->error;
+	}
+	pthread_mutex_unlock(&d->position);
+	return r;
+}
+
+/* ------------------------------------------------------------------ names */
+
+static int seal_full(struct engine *e, const struct dir *d, uint32_t generation, const char *name, size_t n,
+		     char full[FULL_NAME_MAX + 1])
+{
+	uint8_t padded[PADDED_MAX] = {0}, sealed[SEALED_MAX];
+	size_t size = (n + 15) & ~(size_t)15;
+	int r;
+	struct siv *siv = worker_siv(e, SIV_NAMES, generation, &r);
+
+	if (!siv)
+		return r;
+	memcpy(padded, name, n);
+	r = siv_seal(siv, d->record.id, sizeof d->record.id, NULL, padded, size, sealed);
+	if (r < 0)
+		return r;
+	base64url_encode(sealed, SIV_TAG + size, full);
+	return 0;
+}
+
+static int hash_name(struct engine *e, uint32_t generation, const char *full, char out[LONG_NAME_SIZE + 1])
+{
+	uint8_t hash[SHA256_SIZE];
+	int r = worker_hash(e, HASH_LONG_NAMES, generation, full, strlen(full), hash);
+
+	if (r < 0)
+		return r;
+	out[0] = '~';
+	base64url_encode(hash, sizeof hash, out + 1);
+	return 0;
+}
+
+int names_encrypt(struct engine *e, const struct dir *d, uint32_t generation, const char *name,
+		  struct backing_name *out)
+{
+	size_t n = strlen(name);
+	int r;
+
+	if (n > NAME_MAX)
+		return -ENAMETOOLONG;
+	if (n == 0)
+		return -ENOENT;
+	r = seal_full(e, d, generation, name, n, out->full);
+	if (r < 0)
+		return r;
+	out->is_long = strlen(out->full) > e->settings.name_max;
+	if (!out->is_long) {
+		strcpy(out->name, out->full);
+		return 0;
+	}
+	r = hash_name(e, generation, out->full, out->name);
+	if (r == 0)
+		snprintf(out->sidecar, sizeof out->sidecar, "%.*s%s", LONG_NAME_SIZE, out->name, ours_suffix);
+	return r;
+}
+
+int names_lookup(struct engine *e, struct node *dir, const char *name, struct backing_name *out, struct store_stat *st)
+{
+	const struct directory_record *record = &dir->dir->record;
+	int r = names_encrypt(e, dir->dir, names_generation(dir->dir), name, out);
+
+	if (r == 0)
+		r = store_stat_at(e->store, dir->fd, out->name, st);
+	/* While the names are being moved to another generation, an entry may still stand under the older one. */
+	if (r == -ENOENT && record->next) {
+		r = names_encrypt(e, dir->dir, record->generation, name, out);
+		if (r == 0)
+			r = store_stat_at(e->store, dir->fd, out->name, st);
+		if (r == -ENOENT)
+			r = names_encrypt(e, dir->dir, record->next, name, out) < 0 ? -EIO : -ENOENT;
+	}
+	return r;
+}
+
+static int open_full(struct engine *e, const struct dir *d, uint32_t generation, const char *full,
+		     char out[NAME_MAX + 1])
+{
+	uint8_t sealed[SEALED_MAX], plain[PADDED_MAX + 1] = {0};
+	ssize_t n = base64url_decode(full, strlen(full), sealed, sizeof sealed);
+	int r;
+
+	if (n <= SIV_TAG || (n - SIV_TAG) % 16 != 0)
+		return -EBADMSG;
+
+	struct siv *siv = worker_siv(e, SIV_NAMES, generation, &r);
+
+	if (!siv)
+		return r;
+	r = siv_open(siv, d->record.id, sizeof d->record.id, NULL, sealed, (size_t)n, plain);
+	if (r < 0)
+		return r;
+
+	size_t room = (size_t)n - SIV_TAG, length = strlen((char *)plain);
+
+	if (length == 0 || length > NAME_MAX || length + 16 <= room || !bytes_all_zero(plain + length, room - length) ||
+	    strchr((char *)plain, '/') || strcmp((char *)plain, ".") == 0 || strcmp((char *)plain, "..") == 0)
+		return -EBADMSG;
+	memcpy(out, plain, length + 1);
+	return 0;
+}
+
+static int decrypt_under(struct engine *e, struct node *dir, uint32_t generation, const char *backing,
+			 char out[NAME_MAX + 1])
+{
+	char sidecar[NAME_MAX + 1], full[FULL_NAME_MAX + 2], hash[LONG_NAME_SIZE + 1];
+
+	if (backing[0] != '~') {
+		if (strlen(backing) > e->settings.name_max)
+			return -EBADMSG;
+		return open_full(e, dir->dir, generation, backing, out);
+	}
+	if (strlen(backing) != LONG_NAME_SIZE)
+		return -EBADMSG;
+	snprintf(sidecar, sizeof sidecar, "%s%s", backing, ours_suffix);
+
+	ssize_t n = names_read_text(e, dir->fd, sidecar, full, sizeof full);
+
+	if (n < 0)
+		return n == -ENOENT ? -EBADMSG : (int)n;
+	if ((size_t)n <= e->settings.name_max)
+		return -EBADMSG;
+
+	int r = hash_name(e, generation, full, hash);
+
+	if (r == 0 && strcmp(hash, backing) != 0)
+		r = -EBADMSG;
+	return r < 0 ? r : open_full(e, dir->dir, generation, full, out);
+}
+
+int names_decrypt(struct engine *e, struct node *dir, const char *backing, char out[NAME_MAX + 1])
+{
+	const struct directory_record *record = &dir->dir->record;
+	int r = decrypt_under(e, dir, names_generation(dir->dir), backing, out);
+
+	if (r == -EBADMSG && record->next)
+		r = decrypt_under(e, dir, record->generation, backing, out);
+	return r;
+}
+
+/* ------------------------------------------------------------------ sidecars */
+
+int names_add_sidecar(struct engine *e, int dir, const struct backing_name *b)
+{
+	char there[FULL_NAME_MAX + 2];
+
+	if (!b->is_long)
+		return 0;
+
+	int r = names_write_text(e, dir, b->sidecar, b->full);
+
+	if (r != -EEXIST)
+		return r;
+	/* One that a crash left, or that another name's removal has not taken away: right or replaced. */
+	if (names_read_text(e, dir, b->sidecar, there, sizeof there) >= 0 && strcmp(there, b->full) == 0)
+		return 0;
+	r = e->store->ops->unlink(e->store, dir, b->sidecar);
+	return r < 0 ? r : names_write_text(e, dir, b->sidecar, b->full);
+}
+
+void names_drop_sidecar(struct engine *e, int dir, const struct backing_name *b)
+{
+	/* One that stays behind harms nobody: `check` reports it, a new entry of that name uses it. */
+	if (b->is_long)
+		e->store->ops->unlink(e->store, dir, b->sidecar);
+}
+
+/* ------------------------------------------------------------------ paths */
+
+/* The first link of a node: its parent, with a reference, and its backing name.  NULL for the root and the unlinked. */
+static struct node *first_parent(struct engine *e, struct node *n, char backing[NAME_MAX + 1])
+{
+	struct node *parent = NULL;
+
+	pthread_mutex_lock(&e->table.lock);
+	if (n->links) {
+		parent = n->links->parent;
+		parent->refs++;
+		strcpy(backing, n->links->name);
+	}
+	pthread_mutex_unlock(&e->table.lock);
+	return parent;
+}
+
+void names_birth(struct engine *e, struct node *n, uint8_t birth[DIRECTORY_ID_SIZE])
+{
+	char backing[NAME_MAX + 1];
+	struct node *parent = first_parent(e, n, backing);
+
+	memset(birth, 0, DIRECTORY_ID_SIZE);
+	if (parent && parent->dir && parent->dir->loaded && parent->dir->error == 0)
+		memcpy(birth, parent->dir->record.id, DIRECTORY_ID_SIZE);
+	node_unref(e, parent);
+}
+
+void names_path(struct engine *e, struct node *n, char *out, size_t size)
+{
+	size_t at = size - 1;
+	char backing[NAME_MAX + 1], name[NAME_MAX + 1];
+	struct node *child = node_ref(e, n);
+
+	out[at] = 0;
+	while (child != e->root) {
+		struct node *parent = first_parent(e, child, backing);
+
+		node_unref(e, child);
+		child = parent;
+		if (!parent || parent == e->open_node) {
+			strcpy(name, "(unlinked)");
+		} else if (!parent->dir->loaded || node_use(e, parent) < 0) {
+			snprintf(name, sizeof name, "%s", backing);
+		} else {
+			if (names_decrypt(e, parent, backing, name) < 0)
+				snprintf(name, sizeof name, "%s", backing);
+			node_unuse(e, parent);
+		}
+
+		size_t length = strlen(name);
+
+		if (length + 1 > at)
+			break;
+		at -= length;
+		memcpy(out + at, name, length);
+		if (!parent || parent == e->open_node)
+			break;
+		out[--at] = '/';
+	}
+	if (child)
+		node_unref(e, child);
+	if (at == size - 1)
+		out[--at] = '/';
+	memmove(out, out + at, size - at);
+}

@@ -1,0 +1,438 @@
+#include "fs/node.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fs/descriptor.h"
+#include "fs/file.h"
+
+/* Invariants (all under table.lock):
+ *  (1) a node is in by_id from its making until lookups and refs are both 0; then it is freed.
+ *  (2) every link is in by_name and on its node's list, and holds one reference on its parent: a node whose children are
+ *      known never goes.
+ *  (3) by_inode holds the nodes that were seen with more than one link.  An inode number found there cannot belong to
+ *      another file: an unlinked node keeps a descriptor, so the store cannot use its number again. */
+
+static uint32_t hash_name(const struct node *parent, const char *name)
+{
+	uint64_t h = parent->id * UINT64_C(0x9E3779B97F4A7C15);
+
+	/* Backing names are pseudorandom; a few characters spread as well as all of them. */
+	for (unsigned i = 0; name[i] && i < 16; i++)
+		h = (h ^ (uint8_t)name[i]) * UINT64_C(0x100000001B3);
+	return (uint32_t)(h >> 32 ^ h);
+}
+
+static uint32_t hash_inode(uint64_t dev, uint64_t ino)
+{
+	return (uint32_t)((ino ^ dev << 40) * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+}
+
+static struct link **find_link(struct node_table *t, const struct node *parent, const char *name)
+{
+	struct link **l = &t->by_name[hash_name(parent, name) & (t->size - 1)];
+
+	while (*l && ((*l)->parent != parent || strcmp((*l)->name, name) != 0))
+		l = &(*l)->chain;
+	return l;
+}
+
+static void add_link(struct node_table *t, struct node *n, struct node *parent, struct link *l)
+{
+	struct link **bucket = &t->by_name[hash_name(parent, l->name) & (t->size - 1)];
+
+	l->node = n;
+	l->parent = parent;
+	parent->refs++;
+	l->chain = *bucket;
+	*bucket = l;
+	l->sibling = n->links;
+	n->links = l;
+}
+
+/* Takes *at out of the table; the caller frees it and drops the reference on its parent. */
+static struct link *take_link(struct link **at)
+{
+	struct link *l = *at;
+	struct link **s = &l->node->links;
+
+	*at = l->chain;
+	while (*s != l)
+		s = &(*s)->sibling;
+	*s = l->sibling;
+	return l;
+}
+
+static void index_inode(struct node_table *t, struct node *n)
+{
+	struct node **bucket = &t->by_inode[hash_inode(n->dev, n->ino) & (t->size - 1)];
+
+	if (n->in_inodes)
+		return;
+	n->inode_chain = *bucket;
+	*bucket = n;
+	n->in_inodes = true;
+}
+
+static struct node *find_inode(struct node_table *t, const struct store_stat *st)
+{
+	struct node *n = t->by_inode[hash_inode(st->dev, st->ino) & (t->size - 1)];
+
+	while (n && (n->ino != st->ino || n->dev != st->dev || n->btime_ns != st->btime_ns))
+		n = n->inode_chain;
+	return n;
+}
+
+static void remove_from_chain(struct node **bucket, struct node *n, bool by_id)
+{
+	while (*bucket != n)
+		bucket = by_id ? &(*bucket)->id_chain : &(*bucket)->inode_chain;
+	*bucket = by_id ? n->id_chain : n->inode_chain;
+}
+
+/* Doubles the buckets once there are more nodes than those.  Without memory the chains just get longer. */
+static void grow(struct node_table *t)
+{
+	uint32_t size = t->size * 2;
+	struct node **by_id = calloc(size, sizeof *by_id);
+	struct node **by_inode = calloc(size, sizeof *by_inode);
+	struct link **by_name = calloc(size, sizeof *by_name);
+
+	if (!by_id || !by_inode || !by_name) {
+		free(by_id);
+		free(by_inode);
+		free(by_name);
+		return;
+	}
+	for (uint32_t i = 0; i < t->size; i++) {
+		for (struct node *n = t->by_id[i], *next; n; n = next) {
+			next = n->id_chain;
+			n->id_chain = by_id[n->id & (size - 1)];
+			by_id[n->id & (size - 1)] = n;
+		}
+		for (struct node *n = t->by_inode[i], *next; n; n = next) {
+			uint32_t h = hash_inode(n->dev, n->ino) & (size - 1);
+
+			next = n->inode_chain;
+			n->inode_chain = by_inode[h];
+			by_inode[h] = n;
+		}
+		for (struct link *l = t->by_name[i], *next; l; l = next) {
+			uint32_t h = hash_name(l->parent, l->name) & (size - 1);
+
+			next = l->chain;
+			l->chain = by_name[h];
+			by_name[h] = l;
+		}
+	}
+	free(t->by_id);
+	free(t->by_inode);
+	free(t->by_name);
+	t->by_id = by_id;
+	t->by_inode = by_inode;
+	t->by_name = by_name;
+	t->size = size;
+}
+
+static struct node *new_node(struct node_table *t, const struct store_stat *st)
+{
+	struct node *n = calloc(1, sizeof *n);
+
+	if (!n)
+		return NULL;
+	if (S_ISDIR(st->mode)) {
+		n->dir = calloc(1, sizeof *n->dir);
+		if (!n->dir) {
+			free(n);
+			return NULL;
+		}
+		pthread_rwlock_init(&n->dir->lock, NULL);
+		pthread_mutex_init(&n->dir->position, NULL);
+	}
+	n->dev = st->dev;
+	n->ino = st->ino;
+	n->btime_ns = st->btime_ns;
+	n->type = st->mode & S_IFMT;
+	n->fd = -1;
+	pthread_mutex_init(&n->lock, NULL);
+	if (t->count >= t->size)
+		grow(t);
+	n->id = t->next_id++;
+	n->id_chain = t->by_id[n->id & (t->size - 1)];
+	t->by_id[n->id & (t->size - 1)] = n;
+	t->count++;
+	return n;
+}
+
+struct link *node_link_new(const char *backing)
+{
+	size_t n = strlen(backing) + 1;
+	struct link *l = malloc(sizeof *l + n);
+
+	if (l)
+		memcpy(l->name, backing, n);
+	return l;
+}
+
+/* Takes a node that nobody holds out of the table, with its links; under table.lock.  Freed by destroy() outside. */
+static void retire(struct node_table *t, struct node *n)
+{
+	remove_from_chain(&t->by_id[n->id & (t->size - 1)], n, true);
+	if (n->in_inodes)
+		remove_from_chain(&t->by_inode[hash_inode(n->dev, n->ino) & (t->size - 1)], n, false);
+	for (struct link *l = n->links; l; l = l->sibling) {
+		struct link **at = &t->by_name[hash_name(l->parent, l->name) & (t->size - 1)];
+
+		while (*at != l)
+			at = &(*at)->chain;
+		*at = l->chain;
+	}
+	t->count--;
+}
+
+static void destroy(struct engine *e, struct node *n)
+{
+	if (n->parked && n->links)
+		e->store->ops->unlink(e->store, e->open_dir, n->links->name);
+	descriptor_drop(e, n);
+	for (struct link *l = n->links, *next; l; l = next) {
+		next = l->sibling;
+		node_unref(e, l->parent);
+		free(l);
+	}
+	if (n->dir) {
+		pthread_rwlock_destroy(&n->dir->lock);
+		pthread_mutex_destroy(&n->dir->position);
+		free(n->dir);
+	}
+	pthread_mutex_destroy(&n->lock);
+	free(n);
+}
+
+struct node *node_get(struct engine *e, uint64_t id)
+{
+	struct node_table *t = &e->table;
+
+	pthread_mutex_lock(&t->lock);
+
+	struct node *n = t->by_id[id & (t->size - 1)];
+
+	while (n && n->id != id)
+		n = n->id_chain;
+	if (n)
+		n->refs++;
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
+struct node *node_ref(struct engine *e, struct node *n)
+{
+	pthread_mutex_lock(&e->table.lock);
+	n->refs++;
+	pthread_mutex_unlock(&e->table.lock);
+	return n;
+}
+
+void node_unref(struct engine *e, struct node *n)
+{
+	if (!n)
+		return;
+	pthread_mutex_lock(&e->table.lock);
+
+	bool last = --n->refs == 0 && n->lookups == 0;
+
+	if (last)
+		retire(&e->table, n);
+	pthread_mutex_unlock(&e->table.lock);
+	if (last)
+		destroy(e, n);
+}
+
+void node_forget(struct engine *e, uint64_t id, uint64_t count)
+{
+	struct node *n = node_get(e, id);
+
+	if (!n)
+		return;
+	pthread_mutex_lock(&e->table.lock);
+	n->lookups -= count < n->lookups ? count : n->lookups;
+	pthread_mutex_unlock(&e->table.lock);
+	node_unref(e, n);
+}
+
+static bool is_inode(const struct node *n, const struct store_stat *st)
+{
+	return n->ino == st->ino && n->dev == st->dev && n->btime_ns == st->btime_ns && n->type == (st->mode & S_IFMT);
+}
+
+struct node *node_enter(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st,
+			bool count)
+{
+	struct node_table *t = &e->table;
+	struct link *stale = NULL, *fresh = NULL;
+	struct node *n = NULL;
+
+	pthread_mutex_lock(&t->lock);
+
+	struct link **at = find_link(t, parent, backing);
+
+	if (*at && is_inode((*at)->node, st))
+		n = (*at)->node;
+	else if (*at)
+		stale = take_link(at);
+	if (!n) {
+		bool shared = st->nlink > 1 && !S_ISDIR(st->mode) && e->caps.stable_inodes;
+
+		fresh = node_link_new(backing);
+		if (fresh && shared)
+			n = find_inode(t, st);
+		if (fresh && !n)
+			n = new_node(t, st);
+		if (n) {
+			add_link(t, n, parent, fresh);
+			if (shared)
+				index_inode(t, n);
+		} else {
+			free(fresh);
+		}
+	}
+	if (n) {
+		n->refs++;
+		n->lookups += count;
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (stale) {
+		node_unref(e, stale->parent);
+		free(stale);
+	}
+	return n;
+}
+
+struct node *node_find(struct engine *e, struct node *parent, const char *backing)
+{
+	pthread_mutex_lock(&e->table.lock);
+
+	struct link *l = *find_link(&e->table, parent, backing);
+	struct node *n = l ? l->node : NULL;
+
+	if (n)
+		n->refs++;
+	pthread_mutex_unlock(&e->table.lock);
+	return n;
+}
+
+bool node_has_name(struct engine *e, struct node *n)
+{
+	pthread_mutex_lock(&e->table.lock);
+
+	bool has = n->links != NULL;
+
+	pthread_mutex_unlock(&e->table.lock);
+	return has;
+}
+
+void node_unlinked(struct engine *e, struct node *parent, const char *backing)
+{
+	pthread_mutex_lock(&e->table.lock);
+
+	struct link **at = find_link(&e->table, parent, backing);
+	struct link *l = *at ? take_link(at) : NULL;
+
+	pthread_mutex_unlock(&e->table.lock);
+	if (l) {
+		node_unref(e, parent);
+		free(l);
+	}
+}
+
+void node_renamed(struct engine *e, struct node *from, const char *old_name, struct node *to, const char *new_name,
+		  bool exchange, struct link *spare[2])
+{
+	struct node_table *t = &e->table;
+
+	pthread_mutex_lock(&t->lock);
+
+	struct link **at = find_link(t, to, new_name);
+	struct link *there = *at ? take_link(at) : NULL;
+
+	at = find_link(t, from, old_name);
+
+	struct link *moved = *at ? take_link(at) : NULL;
+
+	if (moved) {
+		add_link(t, moved->node, to, spare[0]);
+		spare[0] = NULL;
+	}
+	if (there && exchange) {
+		add_link(t, there->node, from, spare[1]);
+		spare[1] = NULL;
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (there)
+		node_unref(e, to);
+	if (moved)
+		node_unref(e, from);
+	free(there);
+	free(moved);
+	free(spare[0]);
+	free(spare[1]);
+}
+
+void node_linked(struct engine *e, struct node *n, struct node *parent, struct link *l)
+{
+	struct node_table *t = &e->table;
+
+	pthread_mutex_lock(&t->lock);
+	add_link(t, n, parent, l);
+	if (e->caps.stable_inodes)
+		index_inode(t, n);
+	pthread_mutex_unlock(&t->lock);
+}
+
+int node_table_start(struct engine *e, const struct store_stat *root)
+{
+	struct node_table *t = &e->table;
+
+	t->size = 1024;
+	t->next_id = ROOT_NODE;
+	t->by_id = calloc(t->size, sizeof *t->by_id);
+	t->by_inode = calloc(t->size, sizeof *t->by_inode);
+	t->by_name = calloc(t->size, sizeof *t->by_name);
+	if (!t->by_id || !t->by_inode || !t->by_name)
+		return -ENOMEM;
+	pthread_mutex_init(&t->lock, NULL);
+	e->root = new_node(t, root);
+	if (!e->root)
+		return -ENOMEM;
+	e->root->refs = 1;
+	return 0;
+}
+
+void node_table_stop(struct engine *e)
+{
+	struct node_table *t = &e->table;
+
+	/* Unmounting sends no FORGET: let go of everything that the kernel still counted.  Leaves first: a node goes when its
+	 * children's links are gone, so one pass over the ids from the newest does not do; drop all lookups, then collect. */
+	for (uint32_t i = 0; t->by_id && i < t->size; i++)
+		for (struct node *n = t->by_id[i]; n; n = n->id_chain)
+			n->lookups = 0;
+	for (bool again = true; again && t->by_id;) {
+		again = false;
+		for (uint32_t i = 0; i < t->size; i++) {
+			struct node *n = t->by_id[i];
+
+			while (n && n->refs > 0)
+				n = n->id_chain;
+			if (n) {
+				n->refs++;
+				node_unref(e, n);
+				again = true;
+			}
+		}
+	}
+	free(t->by_id);
+	free(t->by_inode);
+	free(t->by_name);
+	memset(t, 0, sizeof *t);
+}

@@ -1,0 +1,55 @@
+/* Nodes: which inode is which, under what names, and how to get a descriptor of it. */
+#ifndef COFFER_FS_NODE_H
+#define COFFER_FS_NODE_H
+
+#include "fs/internal.h"
+
+int node_table_start(struct engine *e, const struct store_stat *root) MUST_CHECK;
+void node_table_stop(struct engine *e);
+
+/* The node of an id that the kernel holds, with a reference; NULL if unknown (the kernel's mistake or ours: ESTALE). */
+struct node *node_get(struct engine *e, uint64_t id);
+struct node *node_ref(struct engine *e, struct node *n);
+void node_unref(struct engine *e, struct node *n);
+void node_forget(struct engine *e, uint64_t id, uint64_t count);
+
+/* The node behind an entry that `st` describes: the known one or a new one.  With a reference, and with one more lookup if `count`.
+ * If the name was known for another inode, that name is dropped from it.  NULL without memory. */
+struct node *node_enter(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st,
+			bool count);
+
+/* The node known under a name, with a reference; NULL if the kernel does not know it. */
+struct node *node_find(struct engine *e, struct node *parent, const char *backing);
+
+/* True while the table knows a name of the node. */
+bool node_has_name(struct engine *e, struct node *n);
+
+/* A name is gone.  Under the directory's lock. */
+void node_unlinked(struct engine *e, struct node *parent, const char *backing);
+
+/* A name was moved: what the table knows of (from, old_name) is now (to, new_name), and the other way round with `exchange`; what stood there loses
+ * that name.  Under the directories' locks and tree (write).  `spare` are one or two links made before by node_link_new, so that this
+ * cannot fail; it takes them over. */
+struct link *node_link_new(const char *backing);
+void node_renamed(struct engine *e, struct node *from, const char *old_name, struct node *to, const char *new_name,
+		  bool exchange, struct link *spare[2]);
+/* One more name of a node.  Takes the link over. */
+void node_linked(struct engine *e, struct node *n, struct node *parent, struct link *l);
+
+/* --- descriptors
+ * node_use gives a descriptor that stays open until node_unuse: O_RDWR for regular files (O_RDONLY where the store is read-only), O_RDONLY for
+ * directories, O_PATH for the rest.  Verified to be the inode of the node, else -ESTALE. */
+int node_use(struct engine *e, struct node *n) MUST_CHECK;
+void node_unuse(struct engine *e, struct node *n);
+/* The descriptor if one is open already, counted like node_use; false if not. */
+bool node_use_cached(struct node *n);
+/* Keeps the descriptor until node_unpin or the end of the node. */
+int node_pin(struct engine *e, struct node *n) MUST_CHECK;
+void node_unpin(struct engine *e, struct node *n);
+/* Hands a descriptor to a node that has none (right after creating); closes it if there is one. */
+void node_give_fd(struct engine *e, struct node *n, int fd);
+
+/* stat(2) of the node, through its descriptor or one of its names.  Sizes are physical. */
+int node_stat(struct engine *e, struct node *n, struct store_stat *out) MUST_CHECK;
+
+#endif

@@ -1,0 +1,500 @@
+#define FUSE_USE_VERSION 314
+
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <string.h>
+
+#include "fs/caller.h"
+#include "fs/transport.h"
+#include "fs/worker.h"
+
+/* The request diet (docs/architecture.md): OPEN, OPENDIR, CREATE, FLUSH and ACCESS are refused once with ENOSYS and never sent
+ * again; everything that the kernel can cache it may keep for ever, since this mount alone changes the volume. */
+static const double for_ever = 1e9;
+
+static struct engine *engine_of(fuse_req_t req)
+{
+	return ((struct ops_context *)fuse_req_userdata(req))->engine;
+}
+
+static struct caller caller_of(fuse_req_t req)
+{
+	const struct fuse_ctx *c = fuse_req_ctx(req);
+
+	return (struct caller){c->uid, c->gid, c->pid, c->umask};
+}
+
+static void answer(fuse_req_t req, ssize_t result)
+{
+	fuse_reply_err(req, result < 0 ? (int)-result : 0);
+}
+
+static struct stat stat_of(const struct node_attr *a)
+{
+	const struct store_stat *s = &a->st;
+
+	return (struct stat){
+		.st_ino = s->ino,
+		.st_mode = s->mode,
+		.st_nlink = s->nlink,
+		.st_uid = s->uid,
+		.st_gid = s->gid,
+		.st_rdev = s->rdev,
+		.st_size = (off_t)s->size,
+		.st_blksize = s->blksize,
+		.st_blocks = (blkcnt_t)s->blocks,
+		.st_atim = s->atime,
+		.st_mtim = s->mtime,
+		.st_ctim = s->ctime,
+	};
+}
+
+static struct fuse_entry_param entry_of(const struct node_attr *a)
+{
+	return (struct fuse_entry_param){
+		.ino = a->node,
+		.generation = 1,
+		.attr = stat_of(a),
+		.attr_timeout = for_ever,
+		.entry_timeout = for_ever,
+	};
+}
+
+static void answer_entry(fuse_req_t req, int result, const struct node_attr *a)
+{
+	struct fuse_entry_param entry;
+
+	if (result < 0) {
+		answer(req, result);
+		return;
+	}
+	entry = entry_of(a);
+	/* If the answer does not arrive, the kernel does not count the lookup. */
+	if (fuse_reply_entry(req, &entry) == -ENOENT)
+		fs_forget(engine_of(req), a->node, 1);
+}
+
+static void answer_attr(fuse_req_t req, int result, const struct node_attr *a)
+{
+	struct stat st;
+
+	if (result < 0) {
+		answer(req, result);
+		return;
+	}
+	st = stat_of(a);
+	fuse_reply_attr(req, &st, for_ever);
+}
+
+/* ------------------------------------------------------------------ the session */
+
+static void op_init(void *data, struct fuse_conn_info *conn)
+{
+	struct ops_context *c = data;
+
+	/* Leaving OPEN unanswered with ATOMIC_O_TRUNC on would lose truncations. */
+	conn->want = conn->capable &
+		     (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+		      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK |
+		      FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT);
+	if (c->writeback)
+		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
+	conn->max_write = IO_MAX;
+	conn->max_readahead = IO_MAX;
+	conn->max_background = 64;
+	conn->congestion_threshold = 48;
+	if (c->time_granularity_ns)
+		conn->time_gran = c->time_granularity_ns;
+	c->ready(c);
+}
+
+static void op_refuse_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, ENOSYS);
+}
+
+/* ------------------------------------------------------------------ names */
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct node_attr a;
+	int r = fs_lookup(engine_of(req), parent, name, &a);
+
+	if (r == -ENOENT) {
+		struct fuse_entry_param none = {.entry_timeout = for_ever};
+
+		fuse_reply_entry(req, &none);
+		return;
+	}
+	answer_entry(req, r, &a);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+	fs_forget(engine_of(req), ino, count);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		fs_forget(engine_of(req), forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	struct caller c = caller_of(req);
+	struct node_attr a;
+
+	answer_entry(req, fs_mknod(engine_of(req), &c, parent, name, mode, rdev, &a), &a);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct caller c = caller_of(req);
+	struct node_attr a;
+
+	answer_entry(req, fs_mkdir(engine_of(req), &c, parent, name, mode, &a), &a);
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	struct caller c = caller_of(req);
+	struct node_attr a;
+
+	answer_entry(req, fs_symlink(engine_of(req), &c, target, parent, name, &a), &a);
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	struct caller c = caller_of(req);
+	struct node_attr a;
+
+	answer_entry(req, fs_link(engine_of(req), &c, ino, parent, name, &a), &a);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	answer(req, fs_unlink(engine_of(req), parent, name));
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	answer(req, fs_rmdir(engine_of(req), parent, name));
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to, const char *new_name,
+		      unsigned flags)
+{
+	answer(req, fs_rename(engine_of(req), parent, name, to, new_name, flags));
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	char target[4096];
+	ssize_t n = fs_readlink(engine_of(req), ino, target, sizeof target - 1);
+
+	if (n < 0) {
+		answer(req, n);
+		return;
+	}
+	target[n] = 0;
+	fuse_reply_readlink(req, target);
+}
+
+/* ------------------------------------------------------------------ attributes */
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct node_attr a;
+
+	(void)fi;
+	answer_attr(req, fs_getattr(engine_of(req), ino, &a), &a);
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int set, struct fuse_file_info *fi)
+{
+	struct setattr_request r = {
+		.mode_set = set & FUSE_SET_ATTR_MODE,
+		.uid_set = set & FUSE_SET_ATTR_UID,
+		.gid_set = set & FUSE_SET_ATTR_GID,
+		.size_set = set & FUSE_SET_ATTR_SIZE,
+		.atime_now = set & FUSE_SET_ATTR_ATIME_NOW,
+		.mtime_now = set & FUSE_SET_ATTR_MTIME_NOW,
+		.kill_privileges = transport_kills_privileges(),
+		.mode = st->st_mode,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.size = (uint64_t)st->st_size,
+		.atime = st->st_atim,
+		.mtime = st->st_mtim,
+	};
+	struct node_attr a;
+
+	(void)fi;
+	r.atime_set = (set & FUSE_SET_ATTR_ATIME) && !r.atime_now;
+	r.mtime_set = (set & FUSE_SET_ATTR_MTIME) && !r.mtime_now;
+	answer_attr(req, fs_setattr(engine_of(req), ino, &r, &a), &a);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs st;
+	int r = fs_statfs(engine_of(req), &st);
+
+	(void)ino;
+	if (r < 0)
+		answer(req, r);
+	else
+		fuse_reply_statfs(req, &st);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	char *buf = size ? malloc(size) : NULL;
+	ssize_t n = size && !buf ? -ENOMEM : fs_getxattr(engine_of(req), ino, name, buf, size);
+
+	if (n < 0)
+		answer(req, n);
+	else if (size)
+		fuse_reply_buf(req, buf, (size_t)n);
+	else
+		fuse_reply_xattr(req, (size_t)n);
+	free(buf);
+}
+
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	char *buf = size ? malloc(size) : NULL;
+	ssize_t n = size && !buf ? -ENOMEM : fs_listxattr(engine_of(req), ino, buf, size);
+
+	if (n < 0)
+		answer(req, n);
+	else if (size)
+		fuse_reply_buf(req, buf, (size_t)n);
+	else
+		fuse_reply_xattr(req, (size_t)n);
+	free(buf);
+}
+
+/* Who sets an access ACL without being in the file's group loses set-gid, as with chmod; the kernel leaves that to the server. */
+static bool acl_kills_sgid(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct caller c = caller_of(req);
+	struct node_attr a;
+
+	if (strcmp(name, "system.posix_acl_access") != 0 || c.uid == 0)
+		return false;
+	return fs_getattr(engine_of(req), ino, &a) == 0 && (a.st.mode & S_ISGID) && !caller_in_group(&c, a.st.gid);
+}
+
+static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
+{
+	answer(req, fs_setxattr(engine_of(req), ino, name, value, size, flags, acl_kills_sgid(req, ino, name)));
+}
+
+static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	answer(req, fs_removexattr(engine_of(req), ino, name));
+}
+
+/* ------------------------------------------------------------------ content */
+
+static _Thread_local uint8_t *reply_buffer;
+
+static uint8_t *get_reply_buffer(size_t n)
+{
+	if (n > IO_MAX)
+		return NULL;
+	if (!reply_buffer)
+		reply_buffer = aligned_alloc(4096, IO_MAX);
+	return reply_buffer;
+}
+
+void ops_thread_end(void)
+{
+	free(reply_buffer);
+	reply_buffer = NULL;
+	fs_thread_end();
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	uint8_t *buf = get_reply_buffer(size);
+	ssize_t n = buf ? fs_read(engine_of(req), ino, buf, size, (uint64_t)off) : -ENOMEM;
+
+	(void)fi;
+	if (n < 0)
+		answer(req, n);
+	else
+		fuse_reply_buf(req, (const char *)buf, (size_t)n);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	ssize_t n = fs_write(engine_of(req), ino, buf, size, (uint64_t)off, transport_kills_privileges());
+
+	(void)fi;
+	if (n < 0)
+		answer(req, n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length, struct fuse_file_info *fi)
+{
+	(void)fi;
+	answer(req, fs_fallocate(engine_of(req), ino, mode, (uint64_t)off, (uint64_t)length));
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	uint64_t found;
+	int r = whence == SEEK_DATA || whence == SEEK_HOLE
+			? fs_lseek(engine_of(req), ino, (uint64_t)off, whence == SEEK_HOLE, &found)
+			: -EINVAL;
+
+	(void)fi;
+	if (r < 0)
+		answer(req, r);
+	else
+		fuse_reply_lseek(req, (off_t)found);
+}
+
+static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse_file_info *from_fi,
+			       fuse_ino_t to, off_t to_off, struct fuse_file_info *to_fi, size_t n, int flags)
+{
+	ssize_t done =
+		flags ? -EINVAL : fs_copy_range(engine_of(req), from, (uint64_t)from_off, to, (uint64_t)to_off, n);
+
+	(void)from_fi;
+	(void)to_fi;
+	if (done < 0)
+		answer(req, done);
+	else
+		fuse_reply_write(req, (size_t)done);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+	(void)fi;
+	answer(req, fs_fsync(engine_of(req), ino, data_only));
+}
+
+static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+	(void)fi;
+	(void)data_only;
+	answer(req, fs_fsyncdir(engine_of(req), ino));
+}
+
+static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi, unsigned flags,
+		     const void *in, size_t in_size, size_t out_size)
+{
+	(void)ino;
+	(void)cmd;
+	(void)arg;
+	(void)fi;
+	(void)flags;
+	(void)in;
+	(void)in_size;
+	(void)out_size;
+	fuse_reply_err(req, ENOTTY);
+}
+
+/* ------------------------------------------------------------------ listing */
+
+struct listing {
+	fuse_req_t req;
+	char *buf;
+	size_t room, used;
+	bool plus;
+};
+
+static bool emit(void *data, const char *name, uint64_t ino, uint8_t type, int64_t next, const struct node_attr *attr)
+{
+	struct listing *l = data;
+	struct fuse_entry_param entry = {.attr = {.st_ino = ino, .st_mode = (mode_t)type << 12}};
+	size_t n;
+
+	if (l->plus) {
+		if (attr)
+			entry = entry_of(attr);
+		n = fuse_add_direntry_plus(l->req, l->buf + l->used, l->room - l->used, name, &entry, next);
+	} else {
+		n = fuse_add_direntry(l->req, l->buf + l->used, l->room - l->used, name, &entry.attr, next);
+	}
+	if (n > l->room - l->used)
+		return false;
+	l->used += n;
+	return true;
+}
+
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
+{
+	struct listing l = {.req = req, .buf = (char *)get_reply_buffer(size), .room = size, .plus = plus};
+	int r = l.buf ? fs_readdir(engine_of(req), ino, off, plus, emit, &l) : -ENOMEM;
+
+	/* What was gathered before an error is good; the error comes back at the next call. */
+	if (r < 0 && l.used == 0)
+		answer(req, r);
+	else
+		fuse_reply_buf(req, l.buf, l.used);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)fi;
+	list(req, ino, size, off, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)fi;
+	list(req, ino, size, off, true);
+}
+
+/* Not set, and so refused by libfuse with ENOSYS: create, flush, release, access, the locks (which the kernel then does itself). */
+const struct fuse_lowlevel_ops ops_table = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.rename = op_rename,
+	.link = op_link,
+	.open = op_refuse_open,
+	.opendir = op_refuse_open,
+	.read = op_read,
+	.write = op_write,
+	.fsync = op_fsync,
+	.fsyncdir = op_fsyncdir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.statfs = op_statfs,
+	.setxattr = op_setxattr,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.removexattr = op_removexattr,
+	.ioctl = op_ioctl,
+	.fallocate = op_fallocate,
+	.lseek = op_lseek,
+	.copy_file_range = op_copy_file_range,
+};
+
+unsigned ops_table_size(void)
+{
+	return sizeof ops_table;
+}

@@ -1,0 +1,24 @@
+/* FUSE operations: decode, call the engine, answer. */
+#ifndef COFFER_FS_OPS_H
+#define COFFER_FS_OPS_H
+
+#include "fs/engine.h"
+
+struct fuse_lowlevel_ops;
+
+/* The user data of the session. */
+struct ops_context {
+	struct engine *engine;
+	bool writeback;
+	uint32_t time_granularity_ns;
+	void (*ready)(struct ops_context *c); /* called once INIT is being answered */
+	void *data;
+};
+
+extern const struct fuse_lowlevel_ops ops_table;
+unsigned ops_table_size(void);
+
+/* Frees what a thread that served requests holds. */
+void ops_thread_end(void);
+
+#endif

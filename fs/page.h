@@ -1,0 +1,61 @@
+/* Sealing and opening of the pages of a file (docs/format-volume.md sections 6.1 to 6.3). */
+#ifndef COFFER_FS_PAGE_H
+#define COFFER_FS_PAGE_H
+
+#include <assert.h>
+#include <string.h>
+
+#include "fs/internal.h"
+#include "util/base/bytes.h"
+
+/* What a parent holds of a child, as on disk. */
+struct entry {
+	uint8_t nonce[AEAD_NONCE];
+	uint8_t generation[4];
+	uint8_t tag[AEAD_TAG];
+};
+static_assert(sizeof(struct entry) == ENTRY_SIZE, "an entry is 32 bytes on disk");
+
+static inline bool entry_is_hole(const struct entry *e)
+{
+	return bytes_all_zero(e, sizeof *e);
+}
+
+enum page_kind { PAGE_DATA = 1, PAGE_MAP = 2 };
+
+/* Which page of which file: what the tag binds. */
+struct page_place {
+	const uint8_t *file_id;
+	enum page_kind kind;
+	unsigned height;
+	uint64_t first;
+};
+
+/* Nonces of one request: random, then counted up, one for each page. */
+struct nonce {
+	uint8_t bytes[AEAD_NONCE];
+};
+int nonce_start(struct nonce *n) MUST_CHECK;
+
+/* Seals n bytes under the active generation and fills *entry; uses up one nonce. */
+int page_seal(struct engine *e, const struct page_place *where, struct nonce *nonce, const void *in, size_t n,
+	      void *out, struct entry *entry) MUST_CHECK;
+/* Opens what *entry describes; in == out is fine.  -EBADMSG, -ENOKEY: out is zeroed. */
+int page_open(struct engine *e, const struct page_place *where, const struct entry *entry, const void *in, size_t n,
+	      void *out) MUST_CHECK;
+
+/* --- heads */
+struct head {
+	uint8_t file_id[16], birth[DIRECTORY_ID_SIZE];
+	uint64_t size, commit, epoch;
+	uint32_t generation;
+	bool newborn;
+};
+
+/* Seals a head over `body` (the content, or 124 entries) into out (PAGE_BYTES); returns its length, 128 + size or 4096. */
+int head_seal(struct engine *e, const struct head *h, struct nonce *nonce, const void *body, uint8_t *out) MUST_CHECK;
+/* Opens a head of n bytes (PAGE_BYTES at most) of a file of this physical size.  body: INLINE_MAX bytes. */
+int head_open(struct engine *e, const uint8_t *in, size_t n, uint64_t physical_size, struct head *h,
+	      void *body) MUST_CHECK;
+
+#endif

@@ -1,0 +1,372 @@
+/* Taking entries away and moving them: unlink, rmdir, rename. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+
+#include "fs/descriptor.h"
+#include "fs/directory.h"
+#include "fs/names.h"
+#include "fs/node.h"
+#include "fs/symlink.h"
+#include "util/base/log.h"
+
+/* ------------------------------------------------------------------ what the kernel still holds */
+
+/* Moves the last name of a file into .coffer/open/, from where it is removed at FORGET or by the next mount: for when too many
+ * descriptors are pinned already. */
+static int park(struct engine *e, struct node *dir, const char *backing, struct node *n)
+{
+	char name[OWN_NAME_MAX];
+	struct link *spare[2] = {NULL, NULL};
+	int r = directory_own_name("open", name);
+
+	if (r < 0)
+		return r;
+	spare[0] = node_link_new(name);
+	if (!spare[0])
+		return -ENOMEM;
+	pthread_rwlock_wrlock(&e->tree);
+	r = e->store->ops->rename(e->store, dir->fd, backing, e->open_dir, name, 0);
+	if (r == 0) {
+		node_renamed(e, dir, backing, e->open_node, name, false, spare);
+		n->parked = true;
+	} else {
+		free(spare[0]);
+	}
+	pthread_rwlock_unlock(&e->tree);
+	return r;
+}
+
+/* Before a name of a node goes: a descriptor is kept, so that whoever has the file open goes on.  If that cannot be (a file of
+ * somebody else's, in a plain user's mount), it is lost to its openers, as on a network filesystem. */
+static bool keep_open(struct engine *e, struct node *n)
+{
+	int r = n ? node_pin(e, n) : -ENOENT;
+
+	if (r < 0 && n && r != -ESTALE)
+		log_warning("cannot keep an unlinked file open: %s", strerror(-r));
+	return r == 0;
+}
+
+/* The name is gone (or, after a failure, is not). */
+static void name_went(struct engine *e, struct node *dir, const char *backing, struct node *n, bool pinned, bool gone)
+{
+	if (gone)
+		node_unlinked(e, dir, backing);
+	/* Under another name it can be opened again. */
+	if (pinned && (!gone || node_has_name(e, n)))
+		node_unpin(e, n);
+}
+
+/* ------------------------------------------------------------------ unlink */
+
+/* The text of a symbolic link whose last name is about to go, for its body. */
+static void last_link_text(struct engine *e, struct node *dir, const char *backing, const struct store_stat *st,
+			   char text[LINK_TEXT_MAX])
+{
+	text[0] = 0;
+	if (S_ISLNK(st->mode) && st->nlink == 1 && names_read_text(e, dir->fd, backing, text, LINK_TEXT_MAX) < 0)
+		text[0] = 0;
+}
+
+static int unlink_entry(struct engine *e, struct node *dir, const struct backing_name *b, const struct store_stat *st)
+{
+	struct node *n = node_find(e, dir, b->name);
+	bool open = n && node_use_cached(n);
+	char text[LINK_TEXT_MAX];
+	int r;
+
+	if (n && !open && S_ISREG(st->mode) && st->nlink == 1 && descriptor_scarce(e)) {
+		r = park(e, dir, b->name, n);
+	} else {
+		bool pinned = keep_open(e, n);
+
+		last_link_text(e, dir, b->name, st, text);
+		r = e->store->ops->unlink(e->store, dir->fd, b->name);
+		name_went(e, dir, b->name, n, pinned, r == 0);
+		if (r == 0)
+			symlink_drop_body(e, text);
+	}
+	if (r == 0)
+		names_drop_sidecar(e, dir->fd, b);
+	if (open)
+		node_unuse(e, n);
+	node_unref(e, n);
+	return r;
+}
+
+int fs_unlink(struct engine *e, uint64_t parent, const char *name)
+{
+	struct backing_name b;
+	struct store_stat st;
+	struct node *dir;
+	int r = directory_begin(e, parent, DIR_WRITE, &dir);
+
+	if (r < 0)
+		return r;
+	r = names_lookup(e, dir, name, &b, &st);
+	if (r == 0)
+		r = S_ISDIR(st.mode) ? -EISDIR : unlink_entry(e, dir, &b, &st);
+	directory_end(e, dir);
+	return r;
+}
+
+/* ------------------------------------------------------------------ rmdir */
+
+/* What stands in a directory that is about to be removed. */
+struct emptiness {
+	struct engine *e;
+	int fd;
+	bool remove_ours; /* second pass: take away what the format left there */
+};
+
+static int remove_unfinished(struct engine *e, int fd, const char *name)
+{
+	int inner = store_open(e->store, fd, name, O_RDONLY | O_DIRECTORY, 0);
+
+	if (inner >= 0) {
+		e->store->ops->unlink(e->store, inner, DIRECTORY_RECORD_NAME);
+		store_close(e->store, inner);
+	}
+	return e->store->ops->rmdir(e->store, fd, name);
+}
+
+static int is_nothing(void *data, const struct store_dirent *d)
+{
+	struct emptiness *x = data;
+	char escaped[4 * NAME_MAX + 1];
+
+	if (!names_is_ours(d->name)) {
+		if (!x->remove_ours)
+			log_info("directory not removed: %s is in it", log_escape(d->name, escaped, sizeof escaped));
+		return -ENOTEMPTY;
+	}
+	if (!x->remove_ours || strcmp(d->name, DIRECTORY_RECORD_NAME) == 0)
+		return 0;
+	if (x->e->store->ops->unlink(x->e->store, x->fd, d->name) == -EISDIR)
+		return remove_unfinished(x->e, x->fd, d->name);
+	return 0;
+}
+
+/* Engine rule 11: first prove that the directory is empty but for the format's own; only then set its id aside and remove it. */
+static int remove_directory(struct engine *e, struct node *parent, const char *backing, int fd)
+{
+	struct store *s = e->store;
+	struct emptiness x = {e, fd, false};
+	char aside[OWN_NAME_MAX];
+	int r = directory_scan(e, fd, is_nothing, &x);
+
+	x.remove_ours = true;
+	if (r == 0)
+		r = directory_scan(e, fd, is_nothing, &x);
+	if (r == 0)
+		r = directory_own_name("gone", aside);
+	if (r < 0)
+		return r;
+
+	bool has_id = s->ops->rename(s, fd, DIRECTORY_RECORD_NAME, e->gone_dir, aside, 0) == 0;
+
+	r = s->ops->rmdir(s, parent->fd, backing);
+	if (r < 0 && has_id && s->ops->rename(s, e->gone_dir, aside, fd, DIRECTORY_RECORD_NAME, 0) < 0)
+		log_error("a directory's id could not be put back; it is .coffer/gone/%s", aside);
+	if (r == 0)
+		atomic_store(&e->gone_some, true);
+	return r;
+}
+
+static int rmdir_entry(struct engine *e, struct node *dir, const struct backing_name *b)
+{
+	struct node *n = node_find(e, dir, b->name);
+	bool pinned = keep_open(e, n);
+	int fd = pinned ? n->fd : store_open(e->store, dir->fd, b->name, O_RDONLY | O_DIRECTORY, 0);
+	int r = fd;
+
+	if (fd >= 0) {
+		if (pinned)
+			pthread_mutex_lock(&n->dir->position);
+		r = remove_directory(e, dir, b->name, fd);
+		if (pinned)
+			pthread_mutex_unlock(&n->dir->position);
+		else
+			store_close(e->store, fd);
+	}
+	name_went(e, dir, b->name, n, pinned, r == 0);
+	if (r == 0)
+		names_drop_sidecar(e, dir->fd, b);
+	node_unref(e, n);
+	return r;
+}
+
+int fs_rmdir(struct engine *e, uint64_t parent, const char *name)
+{
+	struct backing_name b;
+	struct store_stat st;
+	struct node *dir;
+	int r = directory_begin(e, parent, DIR_WRITE, &dir);
+
+	if (r < 0)
+		return r;
+	r = names_lookup(e, dir, name, &b, &st);
+	if (r == 0)
+		r = S_ISDIR(st.mode) ? rmdir_entry(e, dir, &b) : -ENOTDIR;
+	directory_end(e, dir);
+	return r;
+}
+
+/* ------------------------------------------------------------------ rename */
+
+struct moving {
+	struct engine *e;
+	struct node *from, *to;
+	struct backing_name old_name, new_name;
+	struct store_stat old_st, new_st;
+	bool replaces; /* something has the new name */
+	unsigned flags;
+	struct link *spare[2];
+};
+
+static int find_both(struct moving *m, const char *old_name, const char *new_name)
+{
+	int r = names_lookup(m->e, m->from, old_name, &m->old_name, &m->old_st);
+
+	if (r < 0)
+		return r;
+	r = names_lookup(m->e, m->to, new_name, &m->new_name, &m->new_st);
+	m->replaces = r == 0;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (!m->replaces && (m->flags & RENAME_EXCHANGE))
+		return -ENOENT;
+	if (m->replaces && (m->flags & RENAME_NOREPLACE))
+		return -EEXIST;
+	if (m->replaces && !(m->flags & RENAME_EXCHANGE)) {
+		if (S_ISDIR(m->new_st.mode) && !S_ISDIR(m->old_st.mode))
+			return -EISDIR;
+		if (!S_ISDIR(m->new_st.mode) && S_ISDIR(m->old_st.mode))
+			return -ENOTDIR;
+	}
+	m->spare[0] = node_link_new(m->new_name.name);
+	m->spare[1] = node_link_new(m->old_name.name);
+	return m->spare[0] && m->spare[1] ? 0 : -ENOMEM;
+}
+
+/* The rename itself, below and in the table, with nobody reading names meanwhile. */
+static int move(struct moving *m, unsigned flags)
+{
+	struct engine *e = m->e;
+
+	pthread_rwlock_wrlock(&e->tree);
+
+	int r = e->store->ops->rename(e->store, m->from->fd, m->old_name.name, m->to->fd, m->new_name.name, flags);
+
+	if (r == 0) {
+		node_renamed(e, m->from, m->old_name.name, m->to, m->new_name.name, flags & RENAME_EXCHANGE, m->spare);
+		m->spare[0] = m->spare[1] = NULL;
+	}
+	pthread_rwlock_unlock(&e->tree);
+	return r;
+}
+
+/* Over a directory (engine rule 12): one that is not empty below, as its id is in it, cannot be renamed over.  It is proved
+ * empty, changes places with the new one, and is removed from where that was. */
+static int move_over_directory(struct moving *m)
+{
+	struct engine *e = m->e;
+	struct store *s = e->store;
+	struct node *old = node_find(e, m->to, m->new_name.name);
+	bool pinned = keep_open(e, old);
+	int fd = pinned ? old->fd : store_open(s, m->to->fd, m->new_name.name, O_RDONLY | O_DIRECTORY, 0);
+	struct emptiness x = {e, fd, false};
+	int r = fd < 0 ? fd : 0;
+
+	if (pinned)
+		pthread_mutex_lock(&old->dir->position);
+	if (r == 0)
+		r = directory_scan(e, fd, is_nothing, &x);
+	if (r == 0 && e->caps.rename_exchange) {
+		r = move(m, RENAME_EXCHANGE);
+		if (r == 0) {
+			r = remove_directory(e, m->from, m->old_name.name, fd);
+			name_went(e, m->from, m->old_name.name, old, pinned, true);
+		}
+	} else if (r == 0) {
+		r = remove_directory(e, m->to, m->new_name.name, fd);
+		name_went(e, m->to, m->new_name.name, old, pinned, r == 0);
+		if (r == 0)
+			r = move(m, 0);
+	}
+	if (pinned)
+		pthread_mutex_unlock(&old->dir->position);
+	else
+		store_close(s, fd);
+	node_unref(e, old);
+	return r;
+}
+
+static int move_over_file(struct moving *m)
+{
+	struct engine *e = m->e;
+	struct node *old = m->replaces ? node_find(e, m->to, m->new_name.name) : NULL;
+	bool pinned = keep_open(e, old);
+	char text[LINK_TEXT_MAX] = "";
+
+	if (m->replaces)
+		last_link_text(e, m->to, m->new_name.name, &m->new_st, text);
+
+	int r = move(m, m->flags & RENAME_NOREPLACE && e->caps.rename_noreplace ? RENAME_NOREPLACE : 0);
+
+	if (pinned && (r < 0 || node_has_name(e, old)))
+		node_unpin(e, old);
+	if (r == 0)
+		symlink_drop_body(e, text);
+	node_unref(e, old);
+	return r;
+}
+
+static int move_entry(struct moving *m)
+{
+	struct engine *e = m->e;
+	bool same_name = m->from == m->to && strcmp(m->old_name.name, m->new_name.name) == 0;
+	int r;
+
+	/* Two names of one file: POSIX says to do nothing. */
+	if (same_name || (m->replaces && m->old_st.ino == m->new_st.ino && m->old_st.dev == m->new_st.dev))
+		return 0;
+	if (m->flags & RENAME_EXCHANGE)
+		return move(m, RENAME_EXCHANGE);
+	r = names_add_sidecar(e, m->to->fd, &m->new_name);
+	if (r < 0)
+		return r;
+	if (m->replaces && S_ISDIR(m->new_st.mode))
+		r = move_over_directory(m);
+	else
+		r = move_over_file(m);
+	if (r == 0)
+		names_drop_sidecar(e, m->from->fd, &m->old_name);
+	else if (!m->replaces)
+		names_drop_sidecar(e, m->to->fd, &m->new_name);
+	return r;
+}
+
+int fs_rename(struct engine *e, uint64_t old_parent, const char *old_name, uint64_t new_parent, const char *new_name,
+	      unsigned flags)
+{
+	struct moving m = {.e = e, .flags = flags};
+	int r;
+
+	if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) || flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+		return -EINVAL;
+	if ((flags & RENAME_EXCHANGE) && !e->caps.rename_exchange)
+		return -EINVAL;
+	r = directory_begin_two(e, old_parent, new_parent, &m.from, &m.to);
+	if (r < 0)
+		return r;
+	r = find_both(&m, old_name, new_name);
+	if (r == 0)
+		r = move_entry(&m);
+	free(m.spare[0]);
+	free(m.spare[1]);
+	directory_end_two(e, m.from, m.to);
+	return r;
+}

@@ -1,0 +1,20 @@
+/* Symbolic links (docs/format-volume.md section 7). */
+#ifndef COFFER_FS_SYMLINK_H
+#define COFFER_FS_SYMLINK_H
+
+#include "fs/internal.h"
+
+enum { LINK_TARGET_MAX = 4095, LINK_TEXT_MAX = 1024 };
+
+/* The length of the target behind a link whose text is `text_size` long.  Only one length leaves the form open: then the text is read
+ * through dir and backing ("" for the object of the handle itself). */
+uint64_t symlink_size(struct engine *e, uint64_t text_size, int dir, const char *backing);
+bool symlink_size_is_open(uint64_t text_size);
+
+/* The text for a target (1 to LINK_TARGET_MAX bytes); a long one's body is written first. */
+int symlink_seal(struct engine *e, const char *target, char out[LINK_TEXT_MAX]) MUST_CHECK;
+
+/* Removes the body that a text names, if it names one. */
+void symlink_drop_body(struct engine *e, const char *text);
+
+#endif

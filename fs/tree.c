@@ -1,0 +1,498 @@
+#include "fs/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* Invariants:
+ *  (1) a map in the cache is what its parent's entry names (and opened under it), or it is dirty.
+ *  (2) where a map is dirty, so are all maps above it: whoever changes an entry walks down from the head and marks the way.
+ *  (3) only clean maps are evicted, so a pointer to a dirty map holds until tree_write_maps; a pointer to a clean one until the
+ *      next map is entered. */
+
+enum { MAPS_KEPT = 16 }; /* a file keeps so many even when memory is short */
+
+static uint32_t bucket_of(const struct map_cache *c, unsigned height, uint64_t first)
+{
+	return (uint32_t)(((first >> MAP_SHIFT) * UINT64_C(0x9E3779B97F4A7C15) >> 32) + height) & (c->size - 1);
+}
+
+static struct map *cached(const struct map_cache *c, unsigned height, uint64_t first)
+{
+	if (!c->size)
+		return NULL;
+
+	struct map *m = c->buckets[bucket_of(c, height, first)];
+
+	while (m && (m->first != first || m->height != height))
+		m = m->chain;
+	return m;
+}
+
+static void mark_dirty(struct map_cache *c, struct map *m)
+{
+	if (m->dirty)
+		return;
+	m->dirty = true;
+	m->next_dirty = c->dirty[m->height];
+	c->dirty[m->height] = m;
+}
+
+static void mark_clean(struct map_cache *c, struct map *m)
+{
+	struct map **at = &c->dirty[m->height];
+
+	if (!m->dirty)
+		return;
+	while (*at != m)
+		at = &(*at)->next_dirty;
+	*at = m->next_dirty;
+	m->dirty = false;
+}
+
+static void forget_map(struct engine *e, struct map_cache *c, struct map **at)
+{
+	struct map *m = *at;
+
+	mark_clean(c, m);
+	*at = m->chain;
+	c->count--;
+	atomic_fetch_sub(&e->map_bytes, sizeof *m);
+	free(m);
+}
+
+static void evict_some(struct engine *e, struct map_cache *c)
+{
+	uint32_t wanted = 8;
+
+	for (uint32_t i = 0; i < c->size && wanted && c->count > MAPS_KEPT; i++) {
+		struct map **at = &c->buckets[c->hand++ & (c->size - 1)];
+
+		while (*at && wanted) {
+			if ((*at)->dirty) {
+				at = &(*at)->chain;
+			} else {
+				forget_map(e, c, at);
+				wanted--;
+			}
+		}
+	}
+}
+
+static int grow(struct map_cache *c)
+{
+	uint32_t size = c->size ? c->size * 2 : 16;
+	struct map_cache bigger = {.size = size};
+	struct map **buckets = calloc(size, sizeof *buckets);
+
+	if (!buckets)
+		return c->size ? 0 : -ENOMEM;
+	for (uint32_t i = 0; i < c->size; i++) {
+		for (struct map *m = c->buckets[i], *next; m; m = next) {
+			uint32_t b = bucket_of(&bigger, m->height, m->first);
+
+			next = m->chain;
+			m->chain = buckets[b];
+			buckets[b] = m;
+		}
+	}
+	free(c->buckets);
+	c->buckets = buckets;
+	c->size = size;
+	return 0;
+}
+
+static int enter(struct engine *e, struct map_cache *c, struct map *m)
+{
+	if (atomic_load(&e->map_bytes) > e->map_bytes_max)
+		evict_some(e, c);
+	if (c->count >= c->size && grow(c) < 0)
+		return -ENOMEM;
+
+	uint32_t b = bucket_of(c, m->height, m->first);
+
+	m->chain = c->buckets[b];
+	c->buckets[b] = m;
+	c->count++;
+	atomic_fetch_add(&e->map_bytes, sizeof *m);
+	return 0;
+}
+
+/* Reads the map page of a subtree, or makes an empty one where the entry is a hole. */
+static int load_map(struct engine *e, struct file *f, int fd, struct layout_slot at, const struct entry *entry,
+		    struct map **out)
+{
+	struct map *m = calloc(1, sizeof *m);
+	int r = 0;
+
+	if (!m)
+		return -ENOMEM;
+	m->first = at.first;
+	m->height = at.height;
+	if (!entry_is_hole(entry)) {
+		struct page_place where = {f->head.file_id, PAGE_MAP, at.height, at.first};
+		ssize_t got = store_pread(e->store, fd, m->entries, PAGE_BYTES, at.physical << PAGE_SHIFT);
+
+		r = got == PAGE_BYTES ? page_open(e, &where, entry, m->entries, PAGE_BYTES, m->entries)
+				      : (got < 0 ? (int)got : -EBADMSG);
+	}
+	if (r == 0)
+		r = enter(e, &f->maps, m);
+	if (r < 0) {
+		free(m);
+		return r;
+	}
+	*out = m;
+	return 0;
+}
+
+/* Goes down to the map of height 1 over `page`.  *leaf is NULL if the way ends in a hole; with `make` maps are made instead and
+ * all on the way become dirty.  Page must not be a child of the head itself. */
+static int walk(struct engine *e, struct file *f, int fd, const struct layout_path *path, bool make, struct map **leaf)
+{
+	const struct entry *entry = &f->body.entries[path->slot];
+	struct map *m = NULL;
+
+	for (unsigned i = 0; i < path->height; i++) {
+		m = cached(&f->maps, path->map[i].height, path->map[i].first);
+		if (!m && !make && entry_is_hole(entry)) {
+			*leaf = NULL;
+			return 0;
+		}
+		if (!m) {
+			int r = load_map(e, f, fd, path->map[i], entry, &m);
+
+			if (r < 0)
+				return r;
+		}
+		if (make)
+			mark_dirty(&f->maps, m);
+		entry = &m->entries[path->index[i]];
+	}
+	*leaf = m;
+	return 0;
+}
+
+/* The entries side by side with that of `page`, in the head or in a map, and how many there are from it on. */
+static int locate(struct engine *e, struct file *f, int fd, uint64_t page, bool make, struct entry **out, size_t *count)
+{
+	struct layout_path path;
+	struct map *leaf;
+
+	layout_find(page, &path);
+	*count = (size_t)layout_run(page);
+	if (path.height == 0) {
+		*out = &f->body.entries[path.slot];
+		return 0;
+	}
+
+	int r = walk(e, f, fd, &path, make, &leaf);
+
+	if (r < 0)
+		return r;
+	*out = leaf ? &leaf->entries[path.index[path.height - 1]] : NULL;
+	return 0;
+}
+
+int tree_get(struct engine *e, struct file *f, int fd, uint64_t page, size_t count, struct entry *out)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&f->maps.lock);
+	while (count && r == 0) {
+		struct entry *at;
+		size_t run;
+
+		r = locate(e, f, fd, page, false, &at, &run);
+		if (r < 0)
+			break;
+		if (run > count)
+			run = count;
+		if (at)
+			memcpy(out, at, run * sizeof *out);
+		else
+			memset(out, 0, run * sizeof *out);
+		out += run;
+		page += run;
+		count -= run;
+	}
+	pthread_mutex_unlock(&f->maps.lock);
+	return r;
+}
+
+int tree_set(struct engine *e, struct file *f, int fd, uint64_t page, size_t count, const struct entry *in)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&f->maps.lock);
+	while (count && r == 0) {
+		struct entry *at;
+		size_t run;
+
+		r = locate(e, f, fd, page, true, &at, &run);
+		if (r < 0)
+			break;
+		if (run > count)
+			run = count;
+		memcpy(at, in, run * sizeof *in);
+		in += run;
+		page += run;
+		count -= run;
+	}
+	pthread_mutex_unlock(&f->maps.lock);
+	return r;
+}
+
+static int note_free(struct extents *x, uint64_t begin, uint64_t end)
+{
+	if (!x)
+		return 0;
+	if (x->count && x->list[x->count - 1].end == begin) {
+		x->list[x->count - 1].end = end;
+		return 0;
+	}
+	if (x->count == x->room) {
+		size_t room = x->room ? x->room * 2 : 16;
+		void *list = realloc(x->list, room * sizeof *x->list);
+
+		if (!list)
+			return -ENOMEM;
+		x->list = list;
+		x->room = room;
+	}
+	x->list[x->count].begin = begin;
+	x->list[x->count++].end = end;
+	return 0;
+}
+
+/* Forgets the cached maps whose pages all lie in [first, end). */
+static void forget_inside(struct engine *e, struct map_cache *c, uint64_t first, uint64_t end)
+{
+	for (uint32_t i = 0; i < c->size; i++) {
+		struct map **at = &c->buckets[i];
+
+		while (*at) {
+			if ((*at)->first >= first && (*at)->first + layout_span((*at)->height) <= end)
+				forget_map(e, c, at);
+			else
+				at = &(*at)->chain;
+		}
+	}
+}
+
+/* True if a map of the subtree is cached although its entry is still a hole: made, but not yet written. */
+static bool made_in_memory(const struct file *f, struct layout_slot at)
+{
+	return at.height > 0 && cached(&f->maps, at.height, at.first);
+}
+
+/* Clears what [first, end) touches of the subtree `at`, whose entry is *entry. */
+static int clear_subtree(struct engine *e, struct file *f, int fd, struct layout_slot at, struct entry *entry,
+			 uint64_t first, uint64_t end, struct extents *freed)
+{
+	uint64_t at_end = at.first + layout_span(at.height);
+
+	if (at.first >= end || at_end <= first || (entry_is_hole(entry) && !made_in_memory(f, at)))
+		return 0;
+	if (first <= at.first && at_end <= end) {
+		memset(entry, 0, sizeof *entry);
+		return note_free(freed, at.physical << PAGE_SHIFT,
+				 (at.physical + layout_extent(at.height)) << PAGE_SHIFT);
+	}
+
+	struct map *m = cached(&f->maps, at.height, at.first);
+	int r = m ? 0 : load_map(e, f, fd, at, entry, &m);
+
+	if (r < 0)
+		return r;
+	mark_dirty(&f->maps, m);
+	for (unsigned i = 0; i < MAP_ENTRIES && r == 0; i++)
+		r = clear_subtree(e, f, fd, layout_child(at, i), &m->entries[i], first, end, freed);
+	return r;
+}
+
+int tree_clear(struct engine *e, struct file *f, int fd, uint64_t first, uint64_t end, struct extents *freed)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&f->maps.lock);
+	for (unsigned slot = 0; slot < HEAD_ENTRIES && r == 0; slot++)
+		r = clear_subtree(e, f, fd, layout_head_slot(slot), &f->body.entries[slot], first, end, freed);
+	if (r == 0)
+		forget_inside(e, &f->maps, first, end);
+	pthread_mutex_unlock(&f->maps.lock);
+	return r;
+}
+
+/* Looks in one subtree; *out keeps `end` if nothing is found. */
+static int next_in_subtree(struct engine *e, struct file *f, int fd, struct layout_slot at, const struct entry *entry,
+			   uint64_t page, uint64_t end, bool hole, uint64_t *out)
+{
+	uint64_t at_end = at.first + layout_span(at.height);
+	bool empty = entry_is_hole(entry) && !made_in_memory(f, at);
+
+	if (at_end <= page || at.first >= end)
+		return 0;
+	if (at.height == 0 || empty) {
+		if (empty == hole)
+			*out = at.first > page ? at.first : page;
+		return 0;
+	}
+
+	struct map *m = cached(&f->maps, at.height, at.first);
+	int r = m ? 0 : load_map(e, f, fd, at, entry, &m);
+
+	if (r < 0)
+		return r;
+
+	/* A deeper load may evict this map: work on a copy of its entries. */
+	_cleanup_free_ struct entry *copy = malloc(sizeof m->entries);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, m->entries, sizeof m->entries);
+	for (unsigned i = 0; i < MAP_ENTRIES && r == 0 && *out == end; i++)
+		r = next_in_subtree(e, f, fd, layout_child(at, i), &copy[i], page, end, hole, out);
+	return r;
+}
+
+int tree_next(struct engine *e, struct file *f, int fd, uint64_t page, uint64_t end, bool hole, uint64_t *out)
+{
+	int r = 0;
+
+	*out = end;
+	pthread_mutex_lock(&f->maps.lock);
+	for (unsigned slot = 0; slot < HEAD_ENTRIES && r == 0 && *out == end; slot++)
+		r = next_in_subtree(e, f, fd, layout_head_slot(slot), &f->body.entries[slot], page, end, hole, out);
+	pthread_mutex_unlock(&f->maps.lock);
+	return r;
+}
+
+/* The entry that names a map: in the map above, or in the head. */
+static struct entry *parent_entry(struct file *f, const struct map *m)
+{
+	struct layout_path path;
+	unsigned i = 0;
+
+	layout_find(m->first, &path);
+	while (path.map[i].height != m->height)
+		i++;
+	if (i == 0)
+		return &f->body.entries[path.slot];
+	return &cached(&f->maps, path.map[i - 1].height, path.map[i - 1].first)->entries[path.index[i - 1]];
+}
+
+static uint64_t map_physical(const struct map *m)
+{
+	struct layout_path path;
+	unsigned i = 0;
+
+	layout_find(m->first, &path);
+	while (path.map[i].height != m->height)
+		i++;
+	return path.map[i].physical;
+}
+
+static int write_map(struct engine *e, struct file *f, int fd, struct map *m, struct nonce *nonce)
+{
+	struct page_place where = {f->head.file_id, PAGE_MAP, m->height, m->first};
+	struct entry *entry = parent_entry(f, m);
+	uint8_t sealed[PAGE_BYTES];
+	struct entry fresh = {0};
+
+	/* A map of holes only needs no page. */
+	if (!bytes_all_zero(m->entries, sizeof m->entries)) {
+		int r = page_seal(e, &where, nonce, m->entries, PAGE_BYTES, sealed, &fresh);
+
+		if (r < 0)
+			return r;
+
+		ssize_t put = store_pwrite(e->store, fd, sealed, PAGE_BYTES, map_physical(m) << PAGE_SHIFT);
+
+		if (put < 0)
+			return (int)put;
+	}
+	*entry = fresh;
+	return 0;
+}
+
+int tree_write_maps(struct engine *e, struct file *f, int fd, struct nonce *nonce)
+{
+	struct map_cache *c = &f->maps;
+	int result = 0;
+
+	pthread_mutex_lock(&c->lock);
+	for (unsigned height = 1; height <= HEIGHT_MAX; height++) {
+		while (c->dirty[height]) {
+			struct map *m = c->dirty[height];
+			int r = write_map(e, f, fd, m, nonce);
+
+			mark_clean(c, m);
+			if (r == 0)
+				continue;
+			result = r;
+
+			struct map **at = &c->buckets[bucket_of(c, m->height, m->first)];
+
+			while (*at != m)
+				at = &(*at)->chain;
+			forget_map(e, c, at);
+		}
+	}
+	pthread_mutex_unlock(&c->lock);
+	return result;
+}
+
+/* The maps that are missing on the way to one page. */
+static int reserve_way(struct engine *e, struct file *f, int fd, uint64_t page)
+{
+	struct layout_path path;
+	const struct entry *entry;
+	bool missing = false;
+
+	layout_find(page, &path);
+	entry = &f->body.entries[path.slot];
+	for (unsigned i = 0; i < path.height; i++) {
+		struct map *m = cached(&f->maps, path.map[i].height, path.map[i].first);
+		int r = 0;
+
+		missing = missing || entry_is_hole(entry);
+		if (missing)
+			r = e->store->ops->fallocate(e->store, fd, FALLOC_FL_KEEP_SIZE,
+						     path.map[i].physical << PAGE_SHIFT, PAGE_BYTES);
+		else if (!m)
+			r = load_map(e, f, fd, path.map[i], entry, &m);
+		if (r == -EOPNOTSUPP || r == -ENOSYS)
+			return 0;
+		if (r < 0)
+			return r;
+		if (!missing)
+			entry = &m->entries[path.index[i]];
+	}
+	return 0;
+}
+
+int tree_reserve(struct engine *e, struct file *f, int fd, uint64_t page, size_t count)
+{
+	uint64_t end = page + count;
+	int r = 0;
+
+	pthread_mutex_lock(&f->maps.lock);
+	while (page < end && r == 0) {
+		r = reserve_way(e, f, fd, page);
+		page += layout_run(page);
+	}
+	pthread_mutex_unlock(&f->maps.lock);
+	return r;
+}
+
+void tree_drop(struct engine *e, struct file *f)
+{
+	struct map_cache *c = &f->maps;
+
+	for (uint32_t i = 0; i < c->size; i++)
+		while (c->buckets[i])
+			forget_map(e, c, &c->buckets[i]);
+	free(c->buckets);
+	c->buckets = NULL;
+	c->size = c->count = 0;
+}
