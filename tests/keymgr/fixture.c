@@ -258,17 +258,22 @@ void failing_store_init(struct failing_store *f, long allowed, int error, bool f
 	f->store.ops = &failing_ops;
 }
 
-int run_suite(const char *name, TCase *const *cases, size_t count)
+int run_suite(const char *name, TCase *t)
+{
+	return run_suite_with(name, t, NULL, NULL);
+}
+
+int run_suite_with(const char *name, TCase *t, void (*setup)(void), void (*end)(void))
 {
 	Suite *suite = suite_create(name);
 	SRunner *runner;
 	int failed;
 
-	for (size_t i = 0; i < count; i++) {
-		tcase_add_checked_fixture(cases[i], fixture_setup, fixture_end);
-		tcase_set_timeout(cases[i], 120);
-		suite_add_tcase(suite, cases[i]);
-	}
+	tcase_add_checked_fixture(t, fixture_setup, fixture_end);
+	if (setup)
+		tcase_add_checked_fixture(t, setup, end);
+	tcase_set_timeout(t, 120);
+	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -64,6 +64,8 @@ struct failing_store {
 };
 void failing_store_init(struct failing_store *f, long allowed, int error, bool for_ever);
 
-int run_suite(const char *name, TCase *const *cases, size_t count);
+int run_suite(const char *name, TCase *t);
+/* With a second fixture inside the first. */
+int run_suite_with(const char *name, TCase *t, void (*setup)(void), void (*end)(void));
 
 #endif

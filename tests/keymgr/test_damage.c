@@ -358,5 +358,5 @@ int main(void)
 	tcase_add_test(t, must_reject);
 	tcase_add_test(t, wrong_mac_does_not_fall_through);
 	tcase_add_test(t, strange_objects);
-	return run_suite("keyring damage", &t, 1);
+	return run_suite("keyring damage", t);
 }

@@ -309,5 +309,5 @@ int main(void)
 	tcase_add_test(t, two_at_once);
 	tcase_add_test(t, real_stores);
 	tcase_add_test(t, no_volume);
-	return run_suite("volume init", &t, 1);
+	return run_suite("volume init", t);
 }

@@ -549,5 +549,5 @@ int main(void)
 	tcase_add_test(t, versions_and_flags);
 	tcase_add_test(t, settings_disagree);
 	tcase_add_test(t, erased);
-	return run_suite("keyring", &t, 1);
+	return run_suite("keyring", t);
 }

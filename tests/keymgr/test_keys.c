@@ -150,5 +150,5 @@ int main(void)
 	tcase_add_test(t, who_may_open);
 	tcase_add_test(t, subkeys);
 	tcase_add_test(t, counted);
-	return run_suite("keymgr keys", &t, 1);
+	return run_suite("keymgr keys", t);
 }

@@ -223,5 +223,5 @@ int main(void)
 	tcase_add_test(t, group_swaps);
 	tcase_add_test(t, lengths);
 	tcase_add_test(t, shape);
-	return run_suite("recovery keys", &t, 1);
+	return run_suite("recovery keys", t);
 }

@@ -378,5 +378,5 @@ int main(void)
 	tcase_add_loop_test(t, signals_restore_echo, 0, 4);
 	tcase_add_test(t, stopped_and_continued);
 	tcase_add_test(t, end_of_file);
-	return run_suite("unlock", &t, 1);
+	return run_suite("unlock", t);
 }
