@@ -106,6 +106,6 @@ int hex_decode(const char *in, size_t chars, void *out, size_t n)
 		if (hex_value(in[i]) < 0)
 			return -EINVAL;
 	for (size_t i = 0; i < n; i++)
-		p[i] = (uint8_t)(hex_value(in[2 * i]) << 4 | hex_value(in[2 * i + 1]));
+		p[i] = (uint8_t)(16 * hex_value(in[2 * i]) + hex_value(in[2 * i + 1]));
 	return 0;
 }

@@ -75,8 +75,8 @@ static int probe_type(struct probe *p)
 
 static int probe_without_writing(struct probe *p)
 {
-	struct store_stat st;
-	struct statvfs vfs;
+	struct store_stat st = {0};
+	struct statvfs vfs = {0};
 	int r = probe_type(p);
 
 	if (r == 0)
