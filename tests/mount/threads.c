@@ -77,7 +77,7 @@ static uint32_t check(const uint8_t *p, size_t n, uint32_t number, const char *w
 	if (found != number)
 		bad("%s: block %u holds block %u", what, number, found);
 	fill(wanted, n, number, version);
-	if (memcmp(p, wanted, n))
+	if (memcmp(p, wanted, n) != 0)
 		bad("%s: block %u is torn (version %u)", what, number, version);
 	return version;
 }
@@ -157,7 +157,7 @@ static void replace_own(struct worker *w, unsigned round)
 		bad("rename of %s: %s", temporary, strerror(errno));
 	for (unsigned far = 0; far < 4; far++) {
 		n = pread(fd, back, size, 100000 * (off_t)far);
-		if (n != (ssize_t)size || memcmp(back, block, size))
+		if (n != (ssize_t)size || memcmp(back, block, size) != 0)
 			bad("%s: wrong content behind the open descriptor", name);
 	}
 	if (ftruncate(fd, (off_t)size) || fstat(fd, &st) || st.st_size != (off_t)size)
@@ -167,7 +167,7 @@ static void replace_own(struct worker *w, unsigned round)
 	if (fd < 0)
 		bad("%s: %s", name, strerror(errno));
 	n = read(fd, back, sizeof(back));
-	if (n != (ssize_t)size || memcmp(back, block, size))
+	if (n != (ssize_t)size || memcmp(back, block, size) != 0)
 		bad("%s: wrong content", name);
 	close(fd);
 	if (draw(w) % 4 == 0 && unlinkat(top, name, 0))
