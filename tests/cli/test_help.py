@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import unittest
 from pathlib import Path
 
 import cli

@@ -1,7 +1,6 @@
 """What a person sees and types at a terminal."""
 
 import os
-import unittest
 
 import cli
 

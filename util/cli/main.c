@@ -110,7 +110,11 @@ static int cmd_help(const struct verb *v, int argc, char **argv, struct fault *w
 		print_overview(stdout);
 		return 0;
 	}
-	const struct verb *asked = strcmp(argv[1], "--help") == 0 ? v : find_verb(argc - 1, argv + 1, &used);
+	if (strcmp(argv[1], "--help") == 0) {
+		verb_print_help(v);
+		return 0;
+	}
+	const struct verb *asked = find_verb(argc - 1, argv + 1, &used);
 	if (asked) {
 		verb_print_help(asked);
 		return 0;
