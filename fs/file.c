@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "fs/damage.h"
 #include "fs/names.h"
@@ -586,6 +587,14 @@ static ssize_t write_paged(struct engine *e, struct node *n, struct file *f, con
 	return (ssize_t)done;
 }
 
+/* True if neither the tree nor the store can hold a file of this size; asked first, so that a refusal changes nothing. */
+static bool is_too_big(const struct engine *e, uint64_t off, uint64_t size)
+{
+	if (off > layout_max_size() || size > layout_max_size() - off)
+		return true;
+	return layout_physical_size(off + size, true) > e->caps.file_max;
+}
+
 ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off)
 {
 	struct file *f;
@@ -594,7 +603,7 @@ ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t siz
 
 	if (size == 0)
 		return 0;
-	if (off > layout_max_size() || size > layout_max_size() - off)
+	if (is_too_big(e, off, size))
 		return -EFBIG;
 	r = lock_for_write(e, n, &f);
 	if (r < 0)
@@ -692,7 +701,7 @@ int file_truncate(struct engine *e, struct node *n, uint64_t size)
 	struct file *f;
 	int r;
 
-	if (size > layout_max_size())
+	if (is_too_big(e, size, 0))
 		return -EFBIG;
 	r = lock_for_write(e, n, &f);
 	if (r < 0)
@@ -786,7 +795,7 @@ int file_reserve(struct engine *e, struct node *n, uint64_t off, uint64_t size)
 	uint64_t begin = 0, end;
 	int r;
 
-	if (off > layout_max_size() || size > layout_max_size() - off)
+	if (is_too_big(e, off, size))
 		return -EFBIG;
 	r = lock_for_write(e, n, &f);
 	if (r < 0)
@@ -842,16 +851,32 @@ int file_size(struct engine *e, struct node *n, uint64_t *size)
 	return 0;
 }
 
-int file_id(struct engine *e, struct node *n, bool make, uint8_t id[16])
+/* A head for a file that has no content and needs an id.  That is no change of content, so the time of the last one stays. */
+static int make_empty_head(struct engine *e, struct node *n, struct file *f)
 {
 	static const uint8_t none[INLINE_MAX];
+	struct store_stat st;
+	int r = store_stat(e->store, n->fd, &st);
+
+	if (r == 0)
+		r = put_inline(e, n, f, none, 0);
+	if (r == 0) {
+		const struct timespec ts[2] = {{0, UTIME_OMIT}, st.mtime};
+
+		r = e->store->ops->utimens(e->store, n->fd, ts);
+	}
+	return r;
+}
+
+int file_id(struct engine *e, struct node *n, bool make, uint8_t id[16])
+{
 	struct file *f;
 	int r = lock_for_write(e, n, &f);
 
 	if (r < 0)
 		return r;
 	if (!f->has_head)
-		r = make ? put_inline(e, n, f, none, 0) : -ENODATA;
+		r = make ? make_empty_head(e, n, f) : -ENODATA;
 	if (r == 0)
 		memcpy(id, f->head.file_id, 16);
 	unlock(f);

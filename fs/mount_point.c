@@ -59,8 +59,9 @@ bool mount_point_find(const char *mount_point, char device[32])
 static int run_fusermount(const char *mount_point, bool lazy)
 {
 	/* posix_spawn does not write to what argv points to, whatever its type says. */
-	const char *const argv[] = {"fusermount3", "-u", "-q", lazy ? "-z" : "--", lazy ? "--" : mount_point,
-				    lazy ? mount_point : NULL, NULL};
+	const char *const argv[] = {
+		"fusermount3", "-u", "-q", lazy ? "-z" : "--", lazy ? "--" : mount_point, lazy ? mount_point : NULL,
+		NULL};
 	pid_t pid;
 	int status, r = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
 
