@@ -73,8 +73,10 @@ struct keyring_change;
  * what was read.  If somebody else's root is in place: -EKEYREJECTED. */
 int keyring_change_begin(struct store *s, int dot, struct keyring *k, struct keyring_change **out,
 			 struct fault *why) MUST_CHECK;
-/* Writes both copies, releases the lock, frees the change. */
+/* Writes both copies, releases the lock, frees the change.  Fails only if the first copy could not be written; a second copy that
+ * could not is said through log_warning, and the next change writes it. */
 int keyring_change_commit(struct keyring_change **c, struct fault *why) MUST_CHECK;
+/* Nothing was written; what the caller changed in the keyring stays in the object, so that it is good for keyring_free() only. */
 void keyring_change_abort(struct keyring_change **c);
 
 /* A new protector that the secret opens; *id out.  The secret is not kept. */
