@@ -54,6 +54,7 @@ class Remounter:
 
 
 def fuzz(volume, *options, user=None, on=None, remount_every=400, timeout=900):
+    os.chmod(volume.mnt, 0o755)
     reference = f"{on or volume.base}/reference"
     subject = f"{volume.mnt}/subject"
     for d in (reference, subject):
@@ -69,16 +70,14 @@ def fuzz(volume, *options, user=None, on=None, remount_every=400, timeout=900):
         r = subprocess.run(
             argv, timeout=timeout, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
+        if r.returncode:
+            raise Failure(
+                f"exit status {r.returncode}\n{r.stdout.decode(errors='replace')[-4000:]}\n"
+                f"{remounter.error or ''}\nlog of the mount: {volume.log_text()[-2000:]}"
+            )
+        volume.umount()
     finally:
-        remounter.end()
-    if r.returncode:
-        log = volume.log_text()[-2000:]
-        raise Failure(
-            f"exit status {r.returncode}\n{r.stdout.decode(errors='replace')[-4000:]}\n"
-            f"{remounter.error or ''}\nlog of the mount: {log}"
-        )
-    volume.umount()
-    return r
+        remounter.end()  # last: the mount ends with the thread that started it
 
 
 def seeds(first, count, operations):
@@ -118,7 +117,7 @@ def test_portable():
 @harness.limit(600)
 def test_writeback(volume):
     volume.mount("writeback")
-    fuzz(volume, *seeds(5000, scaled(3), 1500))
+    fuzz(volume, "--writeback", *seeds(5000, scaled(3), 1500))
 
 
 @harness.limit(600)

@@ -165,7 +165,7 @@ def test_full_store():
         for name in os.listdir(m):
             read_file(f"{m}/{name}")
         volume.umount()
-        volume.coffer("check", volume.dir, *volume.unlock(), "--deep")
+        volume.check("--deep")
 
 
 def test_many_overwrites_of_a_full_store():

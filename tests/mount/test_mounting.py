@@ -183,7 +183,7 @@ def test_killed_and_mounted_again(volume):
         equal(read_file(f"{m}/{name}"), data, name)
     equal(sorted(os.listdir(m)), sorted({n.split("/")[0] for n in wanted}))
     volume.umount()
-    volume.coffer("check", volume.dir, *volume.unlock(), "--deep")
+    volume.check("--deep")
 
 
 def test_umount_clears_a_dead_mount(volume):
@@ -238,31 +238,37 @@ def test_bad_mount_points(volume):
     refused(volume.coffer("mount", volume.base, volume.mnt, *volume.unlock(), check=False), volume.base)
 
 
-def test_wrong_passphrase(volume):
+def test_wrong_secret():
     need_mount()
-    write_file(f"{volume.base}/wrong", b"wrong\n")
-    r = volume.coffer("mount", volume.dir, volume.mnt, "--passphrase-file", f"{volume.base}/wrong", check=False)
-    refused(r)
-    equal(mounted(volume.mnt), False)
-    r = volume.coffer("mount", volume.dir, volume.mnt, check=False, timeout=20)
-    refused(r)
+    for passphrase in (False, True):
+        with Volume(passphrase=passphrase) as volume:
+            write_file(f"{volume.base}/wrong", b"wrong, and long enough to be a key file\n")
+            option = f"--{volume.kind}-file"
+            r = volume.coffer("mount", volume.dir, volume.mnt, option, f"{volume.base}/wrong", check=False)
+            refused(r)
+            equal(mounted(volume.mnt), False)
+            # no secret and no terminal: a refusal, not a hang
+            r = volume.coffer("mount", volume.dir, volume.mnt, check=False, timeout=20)
+            refused(r)
 
 
-def test_secrets_by_options(volume):
+def test_secrets_by_options():
     need_mount()
-    for option in (f"passphrase_file={volume.passphrase}", f"passphrase_command=cat {volume.passphrase}"):
-        volume.coffer("mount", volume.dir, volume.mnt, "-o", option)
+    with Volume(passphrase=True) as volume:
+        secret = volume.secret
+        for option in (f"passphrase_file={secret}", f"passphrase_command=cat {secret}"):
+            volume.coffer("mount", volume.dir, volume.mnt, "-o", option)
+            volume.coffer("umount", volume.mnt)
+        r, w = os.pipe()
+        os.write(w, read_file(secret))
+        os.close(w)
+        argv = [harness.COFFER, "mount", volume.dir, volume.mnt, "--passphrase-fd", str(r)]
+        run(*argv, pass_fds=[r], env=volume.environment())
+        os.close(r)
         volume.coffer("umount", volume.mnt)
-    r, w = os.pipe()
-    os.write(w, b"correct horse battery staple\n")
-    os.close(w)
-    argv = [harness.COFFER, "mount", volume.dir, volume.mnt, "--passphrase-fd", str(r)]
-    run(*argv, pass_fds=[r], env=volume.environment())
-    os.close(r)
-    volume.coffer("umount", volume.mnt)
-    env = {"CREDENTIALS_DIRECTORY": volume.base}
-    volume.coffer("mount", volume.dir, volume.mnt, "--credential", "passphrase", env=env)
-    volume.coffer("umount", volume.mnt)
+        env = {"CREDENTIALS_DIRECTORY": volume.base}
+        volume.coffer("mount", volume.dir, volume.mnt, "--credential", "secret", env=env)
+        volume.coffer("umount", volume.mnt)
 
 
 def test_read_only(volume):
@@ -312,10 +318,15 @@ def test_remount_read_only(volume):
     need_root()
     volume.mount()
     write_file(f"{volume.mnt}/f", b"x")
-    run("mount", "-o", "remount,ro", volume.mnt)
+    run("mount", "-i", "-o", "remount,ro", volume.mnt)  # by the kernel alone
     fails(errno.EROFS, os.mkdir, f"{volume.mnt}/x")
-    run("mount", "-o", "remount,rw", volume.mnt)
+    run("mount", "-i", "-o", "remount,rw", volume.mnt)
     os.mkdir(f"{volume.mnt}/x")
+    with helper_in_sbin("mount.fuse.coffer"):
+        run("mount", "-o", "remount,ro", volume.mnt, env=volume.environment())
+        fails(errno.EROFS, os.mkdir, f"{volume.mnt}/y")
+        run("mount", "-o", "remount,rw,noexec", volume.mnt, env=volume.environment())
+        os.mkdir(f"{volume.mnt}/y")
     volume.umount()
 
 
@@ -356,7 +367,7 @@ def as_nobody(script, volume, timeout=60):
     return run(
         "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "sh", "-euc", script,
         env=volume.environment({"HOME": volume.base, "C": harness.COFFER, "V": volume.dir, "M": volume.mnt,
-                                "P": volume.passphrase}),
+                                "P": volume.secret}),
         timeout=timeout,
     )  # fmt: skip
 
@@ -365,7 +376,7 @@ def test_plain_user():
     need_mount()
     need_root()
     with fuse_for_everybody(), Volume(owner=NOBODY) as volume:
-        as_nobody('"$C" mount "$V" "$M" --passphrase-file "$P"', volume)
+        as_nobody('"$C" mount "$V" "$M" --key-file "$P"', volume)
         as_nobody(
             'cd "$M"; echo hello > f; mkdir s; cp /bin/true s/; s/true; ln f g; ln -s f l; chmod 0 f; chmod 600 f;'
             " (umask 333; echo once > once); cat once; mv f s/; test $(cat s/f) = hello; stat -c %U:%a s/f",
@@ -374,19 +385,19 @@ def test_plain_user():
         fails(errno.EACCES, os.listdir, volume.mnt)  # even root: no allow_other
         as_nobody('"$C" umount "$M"', volume)
         equal(mounted(volume.mnt), False)
-        as_nobody('"$C" mount "$V" "$M" --passphrase-file "$P" -o idle=2; test "$(cat "$M"/s/f)" = hello', volume)
+        as_nobody('"$C" mount "$V" "$M" --key-file "$P" -o idle=2; test "$(cat "$M"/s/f)" = hello', volume)
         wait_until(lambda: not mounted(volume.mnt), 20, "unmount of the user's idle mount")
-        as_nobody('"$C" mount "$V" "$M" --passphrase-file "$P"; cat "$M"/g; fusermount3 -u "$M"', volume)
+        as_nobody('"$C" mount "$V" "$M" --key-file "$P"; cat "$M"/g; fusermount3 -u "$M"', volume)
 
 
 def test_plain_user_after_a_kill():
     need_mount()
     need_root()
     with fuse_for_everybody(), Volume(owner=NOBODY) as volume:
-        as_nobody('"$C" mount "$V" "$M" --passphrase-file "$P"; echo kept > "$M"/f', volume)
+        as_nobody('"$C" mount "$V" "$M" --key-file "$P"; echo kept > "$M"/f', volume)
         os.kill(daemon_pid(volume), signal.SIGKILL)
         wait_until(lambda: not harness.processes_naming(volume.dir), 10, "end of the daemon")
-        as_nobody('"$C" mount "$V" "$M" --passphrase-file "$P"; test "$(cat "$M"/f)" = kept; "$C" umount "$M"', volume)
+        as_nobody('"$C" mount "$V" "$M" --key-file "$P"; test "$(cat "$M"/f)" = kept; "$C" umount "$M"', volume)
 
 
 def test_plain_user_programs():
@@ -395,7 +406,7 @@ def test_plain_user_programs():
     need_root()
     need("git", "tar")
     with fuse_for_everybody(), Volume(owner=NOBODY) as volume:
-        as_nobody('"$C" mount "$V" "$M" --passphrase-file "$P"', volume)
+        as_nobody('"$C" mount "$V" "$M" --key-file "$P"', volume)
         as_nobody(
             'cd "$M"; export HOME="$M"; git init -q r; cd r; git config user.email a@b; git config user.name n;'
             " for i in 1 2 3; do echo $i > f; git add f; git commit -q -m $i; done; git gc -q; git fsck --full;"
@@ -413,10 +424,10 @@ def test_user_namespace(volume):
         raise Skip("no user namespaces here")
     with fuse_for_everybody() if harness.ROOT else contextlib.nullcontext():
         script = (
-            'set -e; "$C" mount "$V" "$M" --passphrase-file "$P"; echo inside > "$M"/f; cat "$M"/f;'
+            'set -e; "$C" mount "$V" "$M" --key-file "$P"; echo inside > "$M"/f; cat "$M"/f;'
             ' mkdir "$M"/s; ls -la "$M" >&2; "$C" umount "$M"'
         )
-        env = volume.environment({"C": harness.COFFER, "V": volume.dir, "M": volume.mnt, "P": volume.passphrase})
+        env = volume.environment({"C": harness.COFFER, "V": volume.dir, "M": volume.mnt, "P": volume.secret})
         r = run("unshare", "-Urm", "sh", "-c", script, env=env)
         equal(r.stdout, "inside\n", r.stderr)
     equal(mounted(volume.mnt), False)
@@ -440,7 +451,7 @@ def helper_in_sbin(name):
 
 def mount_by_type(volume, kind, helper):
     with helper_in_sbin(helper):
-        options = f"passphrase_file={volume.passphrase},nofail,_netdev,noatime"
+        options = f"{volume.unlock_option},nofail,_netdev,noatime"
         run("mount", "-t", kind, "-o", options, volume.dir, volume.mnt, env=volume.environment())
         write_file(f"{volume.mnt}/f", b"by type")
         run("umount", volume.mnt)
@@ -468,7 +479,7 @@ def test_mount_by_fstab(volume):
     """mount(8) with an fstab of our own, in a mount namespace."""
     need_mount()
     with helper_in_sbin("mount.coffer"):
-        line = f"{volume.dir} {volume.mnt} coffer noauto,nofail,x-systemd.automount,passphrase_file={volume.passphrase} 0 0\n"
+        line = f"{volume.dir} {volume.mnt} coffer noauto,nofail,x-systemd.automount,{volume.unlock_option} 0 0\n"
         write_file(f"{volume.base}/fstab", line.encode())
         run("mount", "-T", f"{volume.base}/fstab", volume.mnt, env=volume.environment())
         write_file(f"{volume.mnt}/f", b"by fstab")
@@ -500,8 +511,8 @@ def test_secrets_of_the_process(volume):
         core = next(l for l in f if l.startswith("Max core"))
     equal(core.split()[4], "0", core)
     with open(f"/proc/{pid}/status") as f:
-        status = dict(l.rstrip().split(":\t", 1) for l in f if ":\t" in l)
-    equal(int(status["VmLck"].split()[0]) > 0, True, "locked memory")
+        locked = next(int(l.split()[1]) for l in f if l.startswith("VmLck"))
+    equal(locked > 0, True, "locked memory")
     volume.umount()
 
 

@@ -49,7 +49,7 @@ def exercise(kind, init=(), sizes=(0, 1, 3968, 3969, 100000, 300000)):
             equal(os.getxattr(f"{m}/1", name), value)
         equal(os.statvfs(m).f_namemax, 255)
         volume.umount()
-        volume.coffer("check", volume.dir, *volume.unlock(), "--deep")
+        volume.check("--deep")
         shown = volume.coffer("status", volume.dir).stdout
         equal(len(shown) > 0, True)
 
