@@ -74,11 +74,20 @@ static struct timespec time_for(bool set, bool now, struct timespec at)
 	return (struct timespec){0, now ? UTIME_NOW : UTIME_OMIT};
 }
 
+static bool asks_nothing(const struct setattr_request *r)
+{
+	return !(r->mode_set || r->uid_set || r->gid_set || r->size_set || r->atime_set || r->mtime_set ||
+		 r->atime_now || r->mtime_now || r->ctime_set);
+}
+
 static int change(struct engine *e, struct node *n, const struct setattr_request *r)
 {
 	struct store *s = e->store;
 	int error = 0;
 
+	/* Asked for nothing: the kernel's way (KILLPRIV_V2) of passing on chown(-1, -1), which takes privileges away, below too. */
+	if (asks_nothing(r))
+		return s->ops->chown(s, n->fd, (uid_t)-1, (gid_t)-1);
 	if (r->uid_set || r->gid_set)
 		error = s->ops->chown(s, n->fd, r->uid_set ? r->uid : (uid_t)-1, r->gid_set ? r->gid : (gid_t)-1);
 	if (error == 0 && r->mode_set)

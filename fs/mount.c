@@ -18,6 +18,7 @@
 #include "fs/mount_point.h"
 #include "fs/opened.h"
 #include "fs/ops.h"
+#include "fs/slow.h"
 #include "fs/transport.h"
 #include "util/base/log.h"
 
@@ -31,6 +32,7 @@ struct mounting {
 	struct engine *engine;
 	struct fuse_session *session;
 	struct ops_context context;
+	struct slow *slow;
 	int report; /* pipe to the waiting parent; -1 in the foreground */
 	pthread_t watcher;
 	bool mounted, watching;
@@ -38,7 +40,7 @@ struct mounting {
 	bool stopping; /* under lock */
 };
 
-enum { STOP_GRACE_SECONDS = 5, THREADS_MIN = 2, THREADS_MAX = 64 };
+enum { STOP_GRACE_SECONDS = 5, THREADS_MIN = 2, THREADS_MAX = 64, SYNC_THREADS = 8 };
 
 /* ------------------------------------------------------------------ telling the parent */
 
@@ -319,6 +321,19 @@ static int start_engine(struct mounting *m, struct fault *why)
 			    keyring_root_directory(m->opened.keyring), m->opened.keys, &eo, &m->engine, why);
 }
 
+/* The lock file says which process holds the volume, for `status`. */
+static void note_process(struct mounting *m)
+{
+	struct store *s = m->opened.store;
+	char text[16];
+	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+
+	if (m->opened.read_only)
+		return;
+	if (s->ops->truncate(s, m->opened.lock, 0) < 0 || store_pwrite(s, m->opened.lock, text, (size_t)n, 0) < 0)
+		log_warning("cannot note the process number in .coffer/lock");
+}
+
 static int start_all(struct mounting *m, struct fault *why)
 {
 	sigset_t set;
@@ -332,6 +347,7 @@ static int start_all(struct mounting *m, struct fault *why)
 		r = opened_start(m->options->volume, &m->options->unlock, true, &m->opened, why);
 	if (r < 0)
 		return r;
+	note_process(m);
 	/* Unlocked: the terminal is not needed any more. */
 	if (m->report >= 0 && !m->options->no_new_session)
 		setsid();
@@ -356,6 +372,9 @@ static int serve(struct mounting *m, struct fault *why)
 
 	m->watching = r == 0;
 	if (r == 0)
+		r = -slow_start(SYNC_THREADS, fs_thread_end, &m->slow);
+	m->context.slow = m->slow;
+	if (r == 0)
 		r = -transport_run(m->session, thread_count(), ops_thread_end);
 	return r ? fault_errno(why, EXIT_FAILED, -r, "cannot start threads") : 0;
 }
@@ -364,6 +383,7 @@ static int stop_all(struct mounting *m)
 {
 	int r;
 
+	slow_stop(&m->slow);
 	if (m->watching) {
 		pthread_mutex_lock(&m->lock);
 		m->stopping = true;

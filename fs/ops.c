@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fs/caller.h"
+#include "fs/slow.h"
 #include "fs/transport.h"
 #include "fs/worker.h"
 
@@ -226,6 +227,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int set,
 		.size_set = set & FUSE_SET_ATTR_SIZE,
 		.atime_now = set & FUSE_SET_ATTR_ATIME_NOW,
 		.mtime_now = set & FUSE_SET_ATTR_MTIME_NOW,
+		.ctime_set = set & FUSE_SET_ATTR_CTIME,
 		.kill_privileges = transport_kills_privileges(),
 		.mode = st->st_mode,
 		.uid = st->st_uid,
@@ -380,17 +382,46 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, 
 		fuse_reply_write(req, (size_t)done);
 }
 
+/* A sync waits for the disk; it is answered from a thread that others do not wait for. */
+struct sync_job {
+	fuse_req_t req;
+	fuse_ino_t ino;
+	bool directory, data_only;
+};
+
+static void run_sync(void *data)
+{
+	struct sync_job *j = data;
+	struct engine *e = engine_of(j->req);
+
+	answer(j->req, j->directory ? fs_fsyncdir(e, j->ino) : fs_fsync(e, j->ino, j->data_only));
+	free(j);
+}
+
+static void sync_later(fuse_req_t req, fuse_ino_t ino, bool directory, bool data_only)
+{
+	struct ops_context *c = fuse_req_userdata(req);
+	struct sync_job *j = malloc(sizeof *j);
+
+	if (!j) {
+		answer(req, -ENOMEM);
+		return;
+	}
+	*j = (struct sync_job){req, ino, directory, data_only};
+	if (slow_run(c->slow, run_sync, j) < 0)
+		run_sync(j);
+}
+
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
 	(void)fi;
-	answer(req, fs_fsync(engine_of(req), ino, data_only));
+	sync_later(req, ino, false, data_only);
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
 	(void)fi;
-	(void)data_only;
-	answer(req, fs_fsyncdir(engine_of(req), ino));
+	sync_later(req, ino, true, data_only);
 }
 
 static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi, unsigned flags,

@@ -9,6 +9,7 @@ struct fuse_lowlevel_ops;
 /* The user data of the session. */
 struct ops_context {
 	struct engine *engine;
+	struct slow *slow;
 	bool writeback;
 	uint32_t time_granularity_ns;
 	void (*ready)(struct ops_context *c); /* called once INIT is being answered */
