@@ -792,7 +792,7 @@ int file_punch(struct engine *e, struct node *n, uint64_t off, uint64_t size)
 int file_reserve(struct engine *e, struct node *n, uint64_t off, uint64_t size)
 {
 	struct file *f;
-	uint64_t begin = 0, end;
+	uint64_t begin = 0, end = PAGE_BYTES, whole;
 	int r;
 
 	if (is_too_big(e, off, size))
@@ -800,8 +800,9 @@ int file_reserve(struct engine *e, struct node *n, uint64_t off, uint64_t size)
 	r = lock_for_write(e, n, &f);
 	if (r < 0)
 		return r;
-	end = layout_physical_size(off + size > f->head.size ? off + size : f->head.size, true);
-	if (layout_is_paged(off + size)) {
+	/* Where the range lies once the file reaches it; maps between its pages are within.  An inline file is one page. */
+	whole = off + size > f->head.size ? off + size : f->head.size;
+	if (layout_is_paged(whole)) {
 		begin = layout_physical_page(off >> PAGE_SHIFT) << PAGE_SHIFT;
 		end = (layout_physical_page((off + size - 1) >> PAGE_SHIFT) + 1) << PAGE_SHIFT;
 	}

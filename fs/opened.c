@@ -31,6 +31,9 @@ static int unlock_keyring(struct opened *o, const char *dir, const struct unlock
 
 	if (r < 0)
 		return r;
+	if (!cipher_usable(keyring_settings(o->keyring)->cipher))
+		return fault_set(why, EXIT_UNSUPPORTED, ENOTSUP, "%s uses %s, which this host refuses in FIPS mode",
+				 dir, cipher_name(keyring_settings(o->keyring)->cipher));
 	snprintf(prompt, sizeof prompt, "Passphrase of %s: ", dir);
 	r = unlock_obtain(from, prompt, false, &secret, why);
 	if (r == 0)
