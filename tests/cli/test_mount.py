@@ -302,12 +302,55 @@ class BadMount(MountCase):
 
     @unittest.skipUnless(ROOT, "needs root")
     def test_read_only_store(self):
-        script = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; shift; exec "$@"'
+        """As mount(8) does, a read-only store is mounted read-only; nothing is written to it."""
+        self.mount()
+        self.write("a", "hello")
+        self.umount()
+        script = '''
+            mount --bind "$1" "$1"
+            mount -o remount,ro,bind "$1"
+            "$3" mount "$1" "$2" --key-file "$4"
+            cat "$2/a"
+            touch "$2/b" 2>/dev/null && echo written
+            "$3" umount "$2"
+        '''
         before = cli.snapshot(self.vault)
-        result = cli.run_program(["unshare", "-m", "--propagation", "private", "/bin/sh", "-ec", script, "sh", self.vault,
-                                  cli.COFFER, "mount", self.vault, self.point, "--key-file", self.key])
-        self.check_bad(result, cli.STORE, "read-only", "read-only store")
+        result = cli.run_program(["unshare", "-m", "--propagation", "private", "/bin/sh", "-c", script, "sh", self.vault,
+                                  self.point, cli.COFFER, self.key])
+        self.assertEqual((result.status, result.out), (0, "hello"), result.err)
         self.assertEqual(cli.snapshot(self.vault), before)
+
+    @unittest.skipUnless(ROOT and shutil.which("setpriv") and shutil.which("fusermount3"), "needs root and fusermount3")
+    def test_plain_user(self):
+        """Through fusermount3, with a device that is open to all: mount, use, busy, dead, unmount."""
+        script = '''
+            mount -t tmpfs x /mnt
+            mknod -m 666 /mnt/fuse c 10 229
+            mount --bind /mnt/fuse /dev/fuse
+            exec setpriv --reuid 65534 --regid 65534 --clear-groups /bin/sh -ec "$0" "$@"
+        '''
+        user = '''
+            coffer=$1 vault=$2 point=$3 key=$4
+            "$coffer" mount "$vault" "$point" --key-file "$key"
+            echo hello >"$point/a"
+            (cd "$point" && ! "$coffer" umount "$point" 2>"$vault.err")
+            grep -q "fuser -vm" "$vault.err"
+            "$coffer" status "$point" | grep -q "mounted *at $point"
+            "$coffer" umount "$point"
+            [ ! -e "$point/a" ]
+            "$coffer" mount "$vault" "$point" --key-file "$key" -f &
+            while [ ! -e "$point/a" ]; do sleep 0.05; done
+            kill -9 $!
+            wait || :
+            "$coffer" status "$point" | grep -q dead
+            "$coffer" umount "$point"
+            ! grep -q "$point" /proc/self/mountinfo
+        '''
+        os.chmod(self.top, 0o777)
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", self.vault, self.point, self.key], check=True)
+        result = cli.run_program(["unshare", "-m", "--propagation", "private", "/bin/sh", "-ec", script, user, cli.COFFER,
+                                  cli.COFFER, self.vault, self.point, self.key])
+        self.assertEqual(result.status, 0, result.err)
 
     @unittest.skipUnless(ROOT, "needs root")
     def test_helper_as_another_user(self):
