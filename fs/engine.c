@@ -142,7 +142,7 @@ static int enter_open_directory(struct engine *e)
 static int start(struct engine *e, struct fault *why)
 {
 	struct store_stat root;
-	int r = store_probe(e->store, e->dot, &e->caps);
+	int r = e->options.inspect ? 0 : store_probe(e->store, e->dot, &e->caps);
 
 	if (r == 0)
 		r = store_stat(e->store, e->data, &root);
@@ -166,7 +166,7 @@ static int start(struct engine *e, struct fault *why)
 		r = enter_open_directory(e);
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot use the volume's directories");
-	if (e->caps.name_max < e->settings.name_max)
+	if (!e->options.inspect && e->caps.name_max < e->settings.name_max)
 		return fault_set(why, EXIT_STORE, ENAMETOOLONG,
 				 "this store allows names of %u bytes, the volume was made for %u", e->caps.name_max,
 				 e->settings.name_max);
@@ -200,7 +200,7 @@ int engine_start(struct store *s, int dot, int data, const struct settings *sett
 
 	int r = start(e, why);
 
-	if (r == 0)
+	if (r == 0 && !o->inspect)
 		r = check_root(e, root_directory, why);
 	if (r < 0) {
 		engine_stop(&e);

@@ -86,12 +86,18 @@ int names_write_record(struct engine *e, int fd, const struct directory_record *
 	return result < 0 ? result : names_write_text(e, fd, DIRECTORY_RECORD_NAME, text);
 }
 
+int names_read_record(struct engine *e, int fd, struct directory_record *r)
+{
+	char text[DIRECTORY_RECORD_TEXT + 2];
+	ssize_t n = names_read_text(e, fd, DIRECTORY_RECORD_NAME, text, sizeof text);
+
+	return n < 0 ? (int)n : directory_record_open(e->keys->directory_key, text, (size_t)n, r);
+}
+
 static int read_record(struct engine *e, struct node *dir)
 {
-	char text[DIRECTORY_RECORD_TEXT + 2], path[1024];
-	struct directory_record *record = &dir->dir->record;
-	ssize_t n = names_read_text(e, dir->fd, DIRECTORY_RECORD_NAME, text, sizeof text);
-	int r = n < 0 ? (int)n : directory_record_open(e->keys->directory_key, text, (size_t)n, record);
+	char path[1024];
+	int r = names_read_record(e, dir->fd, &dir->dir->record);
 
 	if (r == -ENOKEY || r == -ENOMEM)
 		return r;

@@ -29,6 +29,9 @@ bool names_is_ours(const char *backing);
  * descriptor is in use. */
 int names_load_directory(struct engine *e, struct node *dir) MUST_CHECK;
 
+/* Reads the id record in directory handle fd.  -ENOENT, -EBADMSG if it is missing or wrong. */
+int names_read_record(struct engine *e, int fd, struct directory_record *r) MUST_CHECK;
+
 /* Writes an id record as `.coffer-dir` into directory handle fd. */
 int names_write_record(struct engine *e, int fd, const struct directory_record *r) MUST_CHECK;
 

@@ -118,44 +118,68 @@ int head_seal(struct engine *e, const struct head *h, struct nonce *nonce, const
 	return r < 0 ? r : (int)(HEAD_MIN + body_size);
 }
 
-/* What the prefix claims must fit the file's size, before anything is decrypted. */
-static bool prefix_valid(const uint8_t *in, size_t n, uint64_t logical)
+/* How long a head is by what its prefix claims; 0 if the prefix cannot be. */
+static size_t claimed_size(const uint8_t *in)
 {
-	bool paged = layout_is_paged(logical);
+	bool paged = in[AT_FLAGS] & FLAG_PAGED;
+	size_t inside = get_le16(in + AT_INLINE);
 
-	return n == (paged ? PAGE_BYTES : HEAD_MIN + (size_t)logical) &&
-	       memcmp(in, head_magic, sizeof head_magic) == 0 && in[AT_VERSION] == HEAD_VERSION &&
-	       !(in[AT_FLAGS] & ~(FLAG_PAGED | FLAG_NEWBORN)) && !!(in[AT_FLAGS] & FLAG_PAGED) == paged &&
-	       get_le16(in + AT_INLINE) == (paged ? 0 : logical);
+	if (memcmp(in, head_magic, sizeof head_magic) != 0 || in[AT_VERSION] != HEAD_VERSION ||
+	    (in[AT_FLAGS] & ~(FLAG_PAGED | FLAG_NEWBORN)) || (paged ? inside != 0 : inside > INLINE_MAX))
+		return 0;
+	return paged ? PAGE_BYTES : HEAD_MIN + inside;
 }
 
-int head_open(struct engine *e, const uint8_t *in, size_t n, uint64_t physical_size, struct head *h, void *body)
+int head_open_claimed(struct engine *e, const uint8_t *in, size_t n, struct head *h, void *body)
 {
 	uint8_t plain[PAGE_BYTES];
-	uint64_t logical;
+	size_t size = n < HEAD_MIN ? 0 : claimed_size(in);
 	int r;
 
-	if (n < HEAD_MIN || n > PAGE_BYTES || !layout_logical_size(physical_size, &logical) ||
-	    !prefix_valid(in, n, logical))
+	if (size == 0 || size > n)
 		return -EBADMSG;
 
 	struct aead *a = worker_content(e, in + AT_FILE_ID, get_le32(in + AT_GENERATION), &r);
 
 	if (!a)
 		return r;
-	r = aead_open(a, in + AT_NONCE, in, AT_TAG, in + PREFIX_SIZE, n - PREFIX_SIZE, plain, in + AT_TAG);
+	r = aead_open(a, in + AT_NONCE, in, AT_TAG, in + PREFIX_SIZE, size - PREFIX_SIZE, plain, in + AT_TAG);
 	if (r < 0)
 		return r;
-	if (get_le64(plain + AT_SIZE) != logical || !bytes_all_zero(plain + AT_RESERVED, FIELDS_SIZE - AT_RESERVED))
+	h->size = get_le64(plain + AT_SIZE);
+	if (!bytes_all_zero(plain + AT_RESERVED, FIELDS_SIZE - AT_RESERVED) || h->size > layout_max_size() ||
+	    size != (layout_is_paged(h->size) ? PAGE_BYTES : HEAD_MIN + (size_t)h->size))
 		return -EBADMSG;
 	memcpy(h->file_id, in + AT_FILE_ID, 16);
 	memcpy(h->birth, plain + AT_BIRTH, DIRECTORY_ID_SIZE);
-	h->size = logical;
 	h->commit = get_le64(plain + AT_COMMIT);
 	h->epoch = get_le64(in + AT_EPOCH);
 	h->generation = get_le32(in + AT_GENERATION);
 	h->newborn = in[AT_FLAGS] & FLAG_NEWBORN;
-	memcpy(body, plain + FIELDS_SIZE, n - HEAD_MIN);
-	memset((uint8_t *)body + (n - HEAD_MIN), 0, INLINE_MAX - (n - HEAD_MIN));
+	memcpy(body, plain + FIELDS_SIZE, size - HEAD_MIN);
+	memset((uint8_t *)body + (size - HEAD_MIN), 0, INLINE_MAX - (size - HEAD_MIN));
 	return 0;
+}
+
+int head_open(struct engine *e, const uint8_t *in, size_t n, uint64_t physical_size, struct head *h, void *body)
+{
+	uint64_t logical;
+	int r;
+
+	/* What the prefix claims must fit the file's size, before anything is decrypted. */
+	if (n < HEAD_MIN || n > PAGE_BYTES || !layout_logical_size(physical_size, &logical) ||
+	    claimed_size(in) != (layout_is_paged(logical) ? PAGE_BYTES : HEAD_MIN + (size_t)logical))
+		return -EBADMSG;
+	r = head_open_claimed(e, in, n, h, body);
+	return r == 0 && h->size != logical ? -EBADMSG : r;
+}
+
+uint32_t head_generation(const uint8_t *in)
+{
+	return get_le32(in + AT_GENERATION);
+}
+
+bool head_is_cut(const uint8_t *in, size_t n)
+{
+	return n >= HEAD_MIN && claimed_size(in) > n;
 }

@@ -57,5 +57,10 @@ int head_seal(struct engine *e, const struct head *h, struct nonce *nonce, const
 /* Opens a head of n bytes (PAGE_BYTES at most) of a file of this physical size.  body: INLINE_MAX bytes. */
 int head_open(struct engine *e, const uint8_t *in, size_t n, uint64_t physical_size, struct head *h,
 	      void *body) MUST_CHECK;
+/* Opens the head in the first n bytes of a file (PAGE_BYTES at most) whatever the size of that is: for the check. */
+int head_open_claimed(struct engine *e, const uint8_t *in, size_t n, struct head *h, void *body) MUST_CHECK;
+/* What the clear prefix says (HEAD_MIN bytes at least): the generation; that the head was longer than the n bytes that are left. */
+uint32_t head_generation(const uint8_t *in);
+bool head_is_cut(const uint8_t *in, size_t n);
 
 #endif

@@ -16,7 +16,6 @@ enum {
 	OVERHEAD = 4 + NONCE_SIZE + SIV_TAG,
 	SHORT_MAX = 700,              /* longer targets have a body of their own */
 	STUB_SIZE = LINK_ID_SIZE + 2, /* what the long form seals: id, length */
-	BODY_NAME = 22,               /* base64url of an id */
 };
 
 static int seal(struct engine *e, const void *ad, size_t ad_size, const void *in, size_t n, uint8_t *out)
@@ -54,7 +53,7 @@ static int write_body(struct engine *e, const uint8_t id[LINK_ID_SIZE], const ch
 {
 	struct body_ad ad = {.form = 'B'};
 	uint8_t sealed[OVERHEAD + LINK_TARGET_MAX];
-	char name[BODY_NAME + 1];
+	char name[LINK_BODY_NAME + 1];
 
 	memcpy(ad.id, id, LINK_ID_SIZE);
 	base64url_encode(id, LINK_ID_SIZE, name);
@@ -81,7 +80,7 @@ static ssize_t read_body(struct engine *e, const uint8_t id[LINK_ID_SIZE], size_
 {
 	struct body_ad ad = {.form = 'B'};
 	uint8_t sealed[OVERHEAD + LINK_TARGET_MAX + 1];
-	char name[BODY_NAME + 1];
+	char name[LINK_BODY_NAME + 1];
 
 	memcpy(ad.id, id, LINK_ID_SIZE);
 	base64url_encode(id, LINK_ID_SIZE, name);
@@ -151,7 +150,7 @@ static ssize_t open_text(struct engine *e, const char *text, uint8_t *out)
 	return r < 0 ? r : n - OVERHEAD;
 }
 
-static ssize_t open_link(struct engine *e, const char *text, char out[LINK_TARGET_MAX])
+ssize_t symlink_open(struct engine *e, const char *text, char out[LINK_TARGET_MAX])
 {
 	uint8_t plain[SHORT_MAX];
 	ssize_t n = open_text(e, text, plain);
@@ -169,15 +168,22 @@ static ssize_t open_link(struct engine *e, const char *text, char out[LINK_TARGE
 	return n;
 }
 
-void symlink_drop_body(struct engine *e, const char *text)
+bool symlink_body(struct engine *e, const char *text, char out[LINK_BODY_NAME + 1])
 {
 	uint8_t plain[SHORT_MAX];
-	char name[BODY_NAME + 1];
 
 	if (text[0] != 'L' || open_text(e, text, plain) < 0)
-		return;
-	base64url_encode(plain, LINK_ID_SIZE, name);
-	e->store->ops->unlink(e->store, e->links_dir, name);
+		return false;
+	base64url_encode(plain, LINK_ID_SIZE, out);
+	return true;
+}
+
+void symlink_drop_body(struct engine *e, const char *text)
+{
+	char name[LINK_BODY_NAME + 1];
+
+	if (symlink_body(e, text, name))
+		e->store->ops->unlink(e->store, e->links_dir, name);
 }
 
 bool symlink_size_is_open(uint64_t text_size)
@@ -213,7 +219,7 @@ ssize_t fs_readlink(struct engine *e, uint64_t node, char *buf, size_t n)
 		got = e->store->ops->readlink(e->store, l->fd, "", text, sizeof text - 1);
 		if (got >= 0) {
 			text[got] = 0;
-			got = (size_t)got == sizeof text - 1 ? -EBADMSG : open_link(e, text, target);
+			got = (size_t)got == sizeof text - 1 ? -EBADMSG : symlink_open(e, text, target);
 		}
 		node_unuse(e, l);
 	}

@@ -14,6 +14,13 @@ bool symlink_size_is_open(uint64_t text_size);
 /* The text for a target (1 to LINK_TARGET_MAX bytes); a long one's body is written first. */
 int symlink_seal(struct engine *e, const char *target, char out[LINK_TEXT_MAX]) MUST_CHECK;
 
+/* The target behind a text, not terminated; returns its length.  -EBADMSG: the text or its body is missing or wrong. */
+ssize_t symlink_open(struct engine *e, const char *text, char out[LINK_TARGET_MAX]) MUST_CHECK;
+
+/* The name in .coffer/links/ of the body that a text names; false if it names none. */
+enum { LINK_BODY_NAME = 22 };
+bool symlink_body(struct engine *e, const char *text, char out[LINK_BODY_NAME + 1]);
+
 /* Removes the body that a text names, if it names one. */
 void symlink_drop_body(struct engine *e, const char *text);
 

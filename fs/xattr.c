@@ -1,4 +1,6 @@
 /* Extended attributes (docs/format-volume.md section 8): `user` and `trusted` are encrypted, others are the backing object's own. */
+#include "fs/xattr.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -409,6 +411,54 @@ static ssize_t list(struct engine *e, struct node *n, char *buf, size_t room)
 		return -ERANGE;
 	memcpy(buf, shown, (size_t)used);
 	return used;
+}
+
+/* ------------------------------------------------------------------ checking */
+
+static int open_one(struct engine *e, struct node *n, const char *backing, struct attribute *a)
+{
+	char name[ATTR_NAME_MAX + 1];
+	int r = decode_name(e, n, backing, a, name);
+
+	/* The value of a long name was opened to get at the name. */
+	if (r < 0 || a->name[0] == '~')
+		return r;
+
+	_cleanup_free_ uint8_t *sealed = malloc(ATTR_VALUE_MAX), *plain = NULL;
+	const uint8_t *value;
+	const char *inside;
+	size_t inside_size, size;
+	ssize_t got = sealed ? e->store->ops->getxattr(e->store, n->fd, backing, sealed, ATTR_VALUE_MAX) : -ENOMEM;
+
+	if (got < 0)
+		return (int)got;
+	r = open_value(e, a, backing, sealed, (size_t)got, &plain, &inside, &inside_size, &value, &size);
+	return r == 0 && inside ? -EBADMSG : r;
+}
+
+int xattr_check(struct engine *e, struct node *n, int (*bad)(void *data, const char *backing, int error), void *data)
+{
+	_cleanup_free_ char *below = malloc(ATTR_VALUE_MAX);
+	struct attribute a;
+	int r = 0, owned = 1;
+	ssize_t size = below ? e->store->ops->listxattr(e->store, n->fd, below, ATTR_VALUE_MAX) : -ENOMEM;
+
+	if (size < 0)
+		return size == -EOPNOTSUPP ? 0 : (int)size;
+	for (ssize_t i = 0; i < size && r == 0; i += (ssize_t)strlen(below + i) + 1) {
+		if (!is_encrypted(below + i, &a))
+			continue;
+		if (owned == 1)
+			owned = find_owner(e, n, false, a.owner);
+
+		int opened = owned < 0 ? -EBADMSG : open_one(e, n, below + i, &a);
+
+		if (opened == -ENOMEM)
+			return opened;
+		if (opened < 0)
+			r = bad(data, below + i, opened);
+	}
+	return r;
 }
 
 /* ------------------------------------------------------------------ operations */
