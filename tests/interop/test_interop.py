@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+"""Volumes that coffer makes and fills, read by the independent reader.
+
+    COFFER             path of the program; without it everything is skipped
+    COFFER_TEST_SCALE  10 for sanitizer builds: fewer and smaller objects
+
+Exit status: 0 all passed, 1 some failed, 77 all skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "mount")]
+
+try:
+    import coffer_reader as reader
+except ImportError as error:
+    print(f"skip everything: {error}")
+    sys.exit(77)
+import tree
+from harness import COFFER, SCALE, Failure, Volume, equal, limit, main, need_mount, run
+
+READER = os.path.join(HERE, "coffer_reader.py")
+COMPARED = ("type", "mode", "size", "links", "target", "xattrs", "digest", "mtime", "device")
+
+
+def read(volume_dir: str, secret: list[str], *verb: str, timeout: int = 300):
+    return run(sys.executable, READER, volume_dir, *secret, *verb, check=False, timeout=timeout)
+
+
+def differences(wanted: dict, got: dict) -> list[str]:
+    found = [f"{path}: missing" for path in sorted(wanted.keys() - got.keys())]
+    found += [f"{path}: should not be there" for path in sorted(got.keys() - wanted.keys())]
+    for path in sorted(wanted.keys() & got.keys()):
+        for key in COMPARED:
+            if wanted[path][key] != got[path][key]:
+                found.append(f"{path}: {key} is {got[path][key]}, should be {wanted[path][key]}")
+    return found
+
+
+def groups(objects: dict) -> set[frozenset[str]]:
+    """Which paths are hard links of each other."""
+    by_inode: dict[int, set[str]] = {}
+    for path, found in objects.items():
+        by_inode.setdefault(found["inode"], set()).add(path)
+    return {frozenset(paths) for paths in by_inode.values() if len(paths) > 1}
+
+
+def compare(volume_dir: str, secret: list[str], plain: str, out: str | None) -> None:
+    """What the reader finds in the volume is what is in the plain directory."""
+    wanted = tree.snapshot(os.fsencode(plain))
+    r = read(volume_dir, secret, "--json", "list")
+    equal(r.returncode, 0, f"exit status of list\n{r.stderr[-3000:]}\n")
+    listed = {x["path"]: x for x in map(json.loads, r.stdout.splitlines())}
+    wrong = differences(wanted, listed)
+    if wrong:
+        raise Failure(f"{len(wrong)} differences in the list:\n" + "\n".join(w[:400] for w in wrong[:20]))
+    equal(groups(listed), groups(wanted), "hard links listed")
+    if out is None:
+        return
+
+    r = read(volume_dir, secret, "extract", out)
+    equal(r.returncode, 0, f"exit status of extract\n{r.stderr[-3000:]}\n")
+    extracted = tree.snapshot(os.fsencode(out))
+    wrong = differences(wanted, extracted)
+    if wrong:
+        raise Failure(f"{len(wrong)} differences in what was extracted:\n" + "\n".join(w[:400] for w in wrong[:20]))
+    equal(groups(extracted), groups(wanted), "hard links extracted")
+    for path, found in extracted.items():  # holes stay holes
+        if found["type"] == "file" and found["blocks"] > wanted[path]["blocks"] + 256:
+            raise Failure(f"{path}: {found['blocks']} blocks, of {wanted[path]['blocks']}")
+
+
+def exercise(tmp: str, init: list[str], passphrase: bool = False, parts: tuple = (), extract: bool = True) -> None:
+    need_mount()
+    plain = f"{tmp}/plain"
+    os.mkdir(plain, 0o755)
+    with Volume(init=init, passphrase=passphrase) as volume:
+        volume.mount()
+        os.chmod(volume.mnt, 0o755)
+        built = tree.build(os.fsencode(plain), os.fsencode(volume.mnt), SCALE, parts)
+        for line in built.skipped:
+            print(f"  left out: {line}")
+        volume.umount()
+        portable = "--portable" in init
+        equal(os.path.islink(f"{volume.dir}/data/.coffer-dir"), not portable, "an id record in a symbolic link")
+        if not parts:  # the tree reaches both forms of links and names
+            long_links = len(os.listdir(f"{volume.dir}/.coffer/links"))
+            if not long_links:
+                raise Failure("no long symbolic link was made")
+        compare(volume.dir, volume.unlock(), plain, f"{tmp}/out" if extract else None)
+
+
+@limit(400)
+def test_aes_256_ocb(tmp):
+    exercise(tmp, ["--cipher", "aes-256-ocb"])
+
+
+@limit(400)
+def test_aes_256_gcm(tmp):
+    exercise(tmp, ["--cipher", "aes-256-gcm"])
+
+
+@limit(400)
+def test_chacha20_poly1305(tmp):
+    exercise(tmp, ["--cipher", "chacha20-poly1305"], passphrase=True)
+
+
+@limit(200)
+def test_portable(tmp):
+    exercise(tmp, ["--portable"], parts=(tree.build_names, tree.build_links, tree.build_xattrs))
+
+
+@limit(200)
+def test_secrets(tmp):
+    """A passphrase, a recovery key and a key file open the same volume; other ones do not."""
+    need_mount()
+    for name, data in (
+        ("passphrase", b" correct horse\nbattery staple \n"),
+        ("same passphrase", b" correct horse\nbattery staple "),
+        ("other passphrase", b"correct horse battery staple\n"),
+        ("key", tree.noise("key", 32)),
+        ("other key", tree.noise("other key", 32)),
+    ):
+        with open(f"{tmp}/{name}", "wb") as f:
+            f.write(data)
+    with Volume() as volume:
+        for directory, first, others in (
+            ("v1", ["--passphrase-file", f"{tmp}/passphrase"], [["--passphrase-file", f"{tmp}/same passphrase"]]),
+            ("v2", ["--key-file", f"{tmp}/key"], []),
+        ):
+            recovery = f"{tmp}/recovery of {directory}"
+            path = f"{tmp}/{directory}"
+            volume.coffer("init", path, *first, "--recovery-key-file", recovery)
+            opening = [first, *others, ["--recovery-key-file", recovery], ["--passphrase-file", recovery]]
+            for secret in opening:
+                r = read(path, secret, "list")
+                equal((r.returncode, r.stderr), (0, ""), f"{directory} {secret}")
+            for secret in (
+                ["--passphrase-file", f"{tmp}/other passphrase"],
+                ["--key-file", f"{tmp}/other key"],
+                ["--recovery-key-file", f"{tmp}/passphrase"],
+            ):
+                equal(read(path, secret, "list").returncode, 5, f"{directory} {secret}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(seconds=200))
