@@ -21,7 +21,8 @@
  *   stores into a mapping behind the end of the file     not made: the kernel's FUSE does not clear them as POSIX wants
  *   SEEK_DATA, SEEK_HOLE with the write-back cache       the kernel asks without writing back first: synced before (--writeback)
  *   O_DIRECT of unaligned ranges                         not asked: stores refuse them, FUSE does not
- *   inode and block numbers, blocks, sizes of directories, atime (but right after it was set): not compared
+ *   space taken                                          within bounds: eight times the reference's and 16 MiB
+ *   inode and block numbers, sizes of directories, atime (but right after it was set): not compared
  *
  * Exit status: 0 equal, 1 different, 2 usage or environment. */
 #include <ctype.h>
@@ -294,6 +295,9 @@ static void same_stat(const char *path, const struct stat *a, const struct stat 
 	if (S_ISCHR(b->st_mode) || S_ISBLK(b->st_mode))
 		SAME(st_rdev, "%llu");
 	same_time(path, "mtime", &a->st_mtim, &b->st_mtim);
+	if (a->st_blocks > 8 * b->st_blocks + ((blkcnt_t)16 << 20) / 512)
+		differs("space of %s: subject %lld blocks, reference %lld", show(path), (long long)a->st_blocks,
+			(long long)b->st_blocks);
 }
 
 static bool same_fstat(struct slot *s, struct stat *out)

@@ -3,6 +3,7 @@
     COFFER             path of the program under test; "plain" (or nothing): plain directories take the place of
                        mounts, which shows that the tests themselves expect what a Linux filesystem does
     COFFER_TEST_SCALE  divides numbers of seeds and iterations (10 for sanitizer builds)
+    COFFER_TEST_LONG   the full numbers, for suite 'long'
     COFFER_TEST_KEEP   keep the temporary directories
 
 A test file defines functions named test_*; their parameters say what they get:
@@ -38,6 +39,7 @@ import traceback
 COFFER = os.environ.get("COFFER") or "plain"
 PLAIN = COFFER == "plain"
 SCALE = max(1, int(os.environ.get("COFFER_TEST_SCALE") or "1"))
+LONG = bool(os.environ.get("COFFER_TEST_LONG"))
 KEEP = bool(os.environ.get("COFFER_TEST_KEEP"))
 ROOT = os.geteuid() == 0
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -552,7 +554,9 @@ class Volume:
 
     def check(self, *options):
         """`coffer check` finds nothing wrong. The volume is not mounted."""
-        self.coffer("check", self.dir, *self.unlock(), *options, timeout=300)
+        r = self.coffer("check", self.dir, *self.unlock(), *options, timeout=300, check=False)
+        if "not built into this coffer" not in r.stderr:
+            equal(r.returncode, 0, f"coffer check\n{r.stdout[-2000:]}{r.stderr[-2000:]}\nexit status")
 
     def give_up(self):
         """Ends the mount by force: for hangs and for cleaning up after failures."""
@@ -656,6 +660,13 @@ def main(mount_options=(), seconds=120, init=()):
     return 0 if counts["ok"] else 77
 
 
+def _story(e):
+    """Where in the test file it happened, and what."""
+    main_file = sys.modules["__main__"].__file__
+    lines = [f"{f.name} line {f.lineno}: {f.line}" for f in traceback.extract_tb(e.__traceback__) if f.filename == main_file]
+    return "\n  " + "\n  ".join(lines + [f"{type(e).__name__}: {e}"])
+
+
 def _descriptors():
     return {int(n) for n in os.listdir("/proc/self/fd")}
 
@@ -684,8 +695,8 @@ def _one(name, function, shared, seconds):
             verdict, text = "skip", str(e)
         except KeyboardInterrupt:
             raise
-        except Exception:
-            verdict, text = "FAIL", traceback.format_exc()
+        except Exception as e:  # pylint: disable=broad-except
+            verdict, text = "FAIL", _story(e)
     if verdict == "FAIL":  # what it left open must not hold the mount
         gc.collect()
         for fd in _descriptors() - before:

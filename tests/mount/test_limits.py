@@ -40,7 +40,7 @@ def test_many_live_inodes_with_few_descriptors(volume):
     need_mount()
     volume.mount(wrap=["prlimit", "--nofile=1024:1024"])
     m = volume.mnt
-    n = scaled(100000)
+    n = scaled(100000 if harness.LONG else 20000)
     for i in range(n):
         if i % 1000 == 0:
             os.mkdir(f"{m}/{i // 1000}")
@@ -110,10 +110,10 @@ def test_memory_does_not_grow_with_the_file(volume):
     write_file(f"{m}/small", content(1, 1 << 20))
     block = content(2, 1 << 20)
     before = None
-    for i in range(scaled(400)):
+    for i in range(scaled(800 if harness.LONG else 200)):
         with open(f"{m}/large", "ab") as f:
             f.write(block)
-        if i == scaled(400) // 4:
+        if i == scaled(800 if harness.LONG else 200) // 4:
             before = memory_of(volume)
     run("sh", "-c", f"cat {m}/large > /dev/null")
     grown = memory_of(volume) - before

@@ -64,6 +64,16 @@ def test_umask_and_modes(d):
         equal(bits(f"{d}/d{mask:o}"), 0o777 & ~mask)
 
 
+def test_directories_that_deny_their_owner(d):
+    open_to_all(d)
+    for mode in (0, 0o100, 0o222, 0o444, 0o555, 0o1777, 0o2755):
+        alice(os.mkdir, f"{d}/{mode:o}", mode, umask=0)
+        equal(bits(f"{d}/{mode:o}"), mode & ~0o2000)
+        equal(owner(f"{d}/{mode:o}"), (ALICE, ALICE))
+        alice(os.rename, f"{d}/{mode:o}", f"{d}/{mode:o}-2")
+        alice(os.rmdir, f"{d}/{mode:o}-2")
+
+
 def test_refusals(d):
     open_to_all(d)
     alice(write_file, f"{d}/private", b"secret", 0o600)

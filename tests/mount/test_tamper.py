@@ -227,7 +227,7 @@ def swap_pages(f, rng, others):
 def page_of_another_file(f, rng, others):
     other = rng.choice(others)
     pages, theirs = pages_below(f), pages_below(other)
-    if not pages or not theirs or other is f:
+    if not pages or not theirs or other is f or backing_size(f) == os.stat(other.good).st_size == PAGE:
         return None
     at = rng.choice(pages)
     source = at if at in theirs and rng.random() < 0.7 else rng.choice(theirs)
@@ -366,12 +366,19 @@ KINDS += [old_page, old_mixture, old_file, old_prefix, head_of_another_file, ran
 WEIGHTS = [12, 10, 10, 8, 8, 12, 8, 5, 8, 12, 8, 2, 4, 5, 4, 1]
 
 
+def is_whole(f, other):
+    """A small file that has become that one completely."""
+    n = backing_size(f)
+    return n == os.stat(other).st_size <= 2 * PAGE and fetch(f.backing, 0, n) == fetch(other, 0, n)
+
+
 def damage(f, rng, others):
     f.fragile, f.accept_empty, f.accept_old = set(), False, False
     for _ in range(20):
         story = rng.choices(KINDS, WEIGHTS)[0](f, rng, others)
         if story:
             f.story = story
+            f.accept_old = f.accept_old or is_whole(f, f.old_copy)
             return
     f.story = "nothing"
 
@@ -388,9 +395,11 @@ def read_page(fd, page, size):
         return None
 
 
-def interesting_pages(truth, rng):
+def interesting_pages(truth, size, rng):
+    if max(truth.size, size) == 0:
+        return []
     pages = set(truth.pages)
-    last = (truth.size - 1) // PAGE if truth.size else 0
+    last = (max(truth.size, size) - 1) // PAGE
     pages |= {0, 1, last, *(p + 1 for p in list(pages)[:50])}
     pages |= {rng.randrange(last + 1) for _ in range(3)}
     return sorted(p for p in pages if 0 <= p <= last)
@@ -419,7 +428,7 @@ def verify_open(f, fd, rng, what):
     for truth in versions:
         wrong = None
         failed = False
-        for p in interesting_pages(truth, rng):
+        for p in interesting_pages(truth, size, rng):
             if p * PAGE >= size:
                 if not failed and not (size == 0 and f.accept_empty):
                     wrong = f"page {p} lies behind the end, size {size}, and nothing failed before"
@@ -536,19 +545,19 @@ def damage_in_rounds(cipher, count, rounds):
     print(f"  {cipher}: {done} damaged files")
 
 
-@harness.limit(400)
+@harness.limit(900 if harness.LONG else 300)
 def test_files_ocb():
-    damage_in_rounds("aes-256-ocb", 240, scaled(8))
+    damage_in_rounds("aes-256-ocb", 240, scaled(60 if harness.LONG else 6))
 
 
-@harness.limit(400)
+@harness.limit(900 if harness.LONG else 300)
 def test_files_gcm():
-    damage_in_rounds("aes-256-gcm", 180, scaled(5))
+    damage_in_rounds("aes-256-gcm", 180, scaled(40 if harness.LONG else 4))
 
 
-@harness.limit(400)
+@harness.limit(900 if harness.LONG else 300)
 def test_files_chacha():
-    damage_in_rounds("chacha20-poly1305", 180, scaled(5))
+    damage_in_rounds("chacha20-poly1305", 180, scaled(40 if harness.LONG else 4))
 
 
 # Names, directories, symbolic links, attributes
@@ -846,14 +855,14 @@ NAME_KINDS += [edit_link_body, edit_attribute, plant]
 
 
 
-@harness.limit(400)
+@harness.limit(900 if harness.LONG else 300)
 def test_names_links_attributes(volume):
     need_mount()
     rng = random.Random(f"names {os.environ.get('TAMPER_SEED', '')}")
     volume.mount()
     tree = Tree(volume)
     done = 0
-    for turn in range(max(12, scaled(60))):
+    for turn in range(max(12, scaled(150 if harness.LONG else 24))):
         stories, lost = [], []
         kinds = [NAME_KINDS[turn % len(NAME_KINDS)]] if turn < 2 * len(NAME_KINDS) else NAME_KINDS
         for _ in range(4 if len(kinds) == 1 else 20):
@@ -883,7 +892,7 @@ def test_replaced_by_another_kind(volume):
     rng = random.Random("kinds")
     volume.mount()
     tree = Tree(volume)
-    for _ in range(max(4, scaled(10))):
+    for _ in range(max(4, scaled(6))):
         lost, stories = [], []
         for _ in range(20):
             try:
