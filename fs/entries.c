@@ -142,25 +142,62 @@ int fs_mknod(struct engine *e, const struct caller *c, uint64_t parent, const ch
 	return r;
 }
 
+/* Writes the id record into the new directory, whose owner may be denied that by mode, umask or inherited ACL: then the owner's bits
+ * are lent for the moment.  *lent says so. */
+static int put_record(struct making *m, const char *temporary, bool *lent)
+{
+	struct store *s = m->e->store;
+	int flags = O_RDONLY | O_DIRECTORY | (m->e->options.relatime ? 0 : O_NOATIME);
+	int fd = store_open(s, m->dir->fd, temporary, flags, 0);
+	int r = fd < 0 ? fd : names_write_record(m->e, fd, &m->record);
+
+	*lent = r == -EACCES;
+	if (*lent) {
+		int path = store_open(s, m->dir->fd, temporary, O_PATH | O_DIRECTORY, 0);
+
+		store_close(s, fd);
+		r = path < 0 ? path : store_stat(s, path, &m->st);
+		if (r == 0)
+			r = s->ops->chmod(s, path, (m->st.mode & 07777) | S_IRWXU);
+		store_close(s, path);
+		fd = r < 0 ? r : store_open(s, m->dir->fd, temporary, flags, 0);
+		r = fd < 0 ? fd : names_write_record(m->e, fd, &m->record);
+	}
+	if (r < 0 && fd >= 0)
+		store_close(s, fd);
+	return r < 0 ? r : fd;
+}
+
+/* The mode that the directory would have had if the owner's bits had not been asked for. */
+static int set_final_mode(struct making *m, int fd, bool lent)
+{
+	struct store *s = m->e->store;
+	mode_t less = S_IRWXU & ~m->mode;
+
+	if (lent)
+		less |= S_IRWXU & ~m->st.mode;
+	if (less == 0)
+		return 0;
+
+	int r = store_stat(s, fd, &m->st);
+
+	return r < 0 ? r : s->ops->chmod(s, fd, m->st.mode & 07777 & ~less);
+}
+
 /* Makes the directory under a name of our own, with its id record inside, and returns a handle of it. */
 static int make_unnamed_directory(struct making *m, const char *temporary)
 {
 	struct store *s = m->e->store;
 	/* The owner must be able to go in and write the record, whatever the final mode. */
 	int r = s->ops->mkdir(s, m->dir->fd, temporary, m->mode | S_IRWXU);
+	bool lent;
 
 	if (r < 0)
 		return r;
 
-	int fd = store_open(s, m->dir->fd, temporary, O_RDONLY | O_DIRECTORY | (m->e->options.relatime ? 0 : O_NOATIME),
-			    0);
+	int fd = put_record(m, temporary, &lent);
 
-	r = fd < 0 ? fd : names_write_record(m->e, fd, &m->record);
-	if (r == 0 && (m->mode & S_IRWXU) != S_IRWXU) {
-		r = store_stat(s, fd, &m->st);
-		if (r == 0)
-			r = s->ops->chmod(s, fd, m->st.mode & 07777 & ~(S_IRWXU & ~m->mode));
-	}
+	r = fd < 0 ? fd : set_final_mode(m, fd, lent);
 	if (r < 0) {
 		if (fd >= 0) {
 			s->ops->unlink(s, fd, DIRECTORY_RECORD_NAME);

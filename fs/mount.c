@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -438,11 +439,28 @@ static int wait_for_child(pid_t pid, int fd, struct fault *why)
 	return fault_set(why, EXIT_FAILED, EIO, "the mount process ended before it was ready");
 }
 
+/* Flags of a mount are the kernel's own affair; the process that serves it goes on. */
+static int remount(const struct mount_options *o, struct fault *why)
+{
+	unsigned long flags = MS_REMOUNT | (o->read_only ? MS_RDONLY : 0) | (o->suid ? 0 : MS_NOSUID) |
+			      (o->dev ? 0 : MS_NODEV) | (o->noexec ? MS_NOEXEC : 0);
+	char device[32];
+
+	if (!mount_point_find(o->mount_point, device))
+		return fault_set(why, EXIT_MOUNT_POINT, EINVAL, "%s: no coffer volume is mounted here to be remounted",
+				 o->mount_point);
+	if (mount(o->volume, o->mount_point, NULL, flags, NULL) < 0)
+		return fault_errno(why, EXIT_FAILED, -errno, "cannot remount %s", o->mount_point);
+	return 0;
+}
+
 int mount_run(const struct mount_options *o, struct fault *why)
 {
 	struct mounting m = {.options = o, .report = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 	int ends[2];
 
+	if (o->remount)
+		return remount(o, why);
 	m.opened.dot = m.opened.data = m.opened.lock = -1;
 	if (o->foreground)
 		return run(&m, why);

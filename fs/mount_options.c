@@ -9,13 +9,19 @@
 static bool is_for_others(const char *option)
 {
 	static const char *const words[] = {
-		"defaults", "nofail", "_netdev", "auto",        "noauto",     "user",       "nouser",
-		"users",    "owner",  "group",   "remount",     "async",      "diratime",   "nodiratime",
-		"silent",   "loud",   "noatime", "strictatime", "nolazytime", "noiversion", "default_permissions",
+		"defaults", "nofail",      "_netdev",    "auto",       "noauto",
+		"user",     "nouser",      "users",      "owner",      "group",
+		"async",    "diratime",    "nodiratime", "silent",     "loud",
+		"noatime",  "strictatime", "nolazytime", "noiversion", "default_permissions",
 	};
 
-	if (strncmp(option, "x-", 2) == 0 || strncmp(option, "comment=", 8) == 0 || strncmp(option, "uhelper=", 8) == 0)
-		return true;
+	/* With a value: what people and systemd note in fstab, and what the kernel shows of a FUSE mount and mount(8) gives back at a remount. */
+	static const char *const prefixes[] = {
+		"x-", "comment=", "uhelper=", "user_id=", "group_id=", "max_read=", "blksize="};
+
+	for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+		if (strncmp(option, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
 		if (strcmp(option, words[i]) == 0)
 			return true;
@@ -41,6 +47,7 @@ static bool set_switch(const char *option, struct mount_options *o)
 		{"relatime", &o->relatime, true},
 		{"allow_other", &o->allow_other, true},
 		{"writeback", &o->writeback, true},
+		{"remount", &o->remount, true},
 	};
 
 	for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {

@@ -29,31 +29,64 @@ static void unescape(char *s)
 	*out = 0;
 }
 
-bool mount_point_find(const char *mount_point, char device[32])
+/* Calls `each` for every coffer mount in /proc/self/mountinfo. */
+static void for_each_mount(void (*each)(void *data, const char *device, const char *point, const char *source),
+			   void *data)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	_cleanup_free_ char *line = NULL;
 	size_t room = 0;
-	bool found = false;
 
 	if (!f)
-		return false;
-	/* The last line of a mount point is the mount on top. */
+		return;
 	while (getline(&line, &room, f) > 0) {
-		_cleanup_free_ char *point = malloc(strlen(line) + 1);
-		char dev[32];
+		static const char type[] = " - fuse.coffer ";
+		char *tail = strstr(line, type), device[32];
+		_cleanup_free_ char *point = malloc(strlen(line) + 1), *source = malloc(strlen(line) + 1);
 
-		if (!point || sscanf(line, "%*s %*s %31s %*s %s", dev, point) != 2)
+		if (!tail || !point || !source)
+			continue;
+		if (sscanf(line, "%*s %*s %31s %*s %s", device, point) != 2 ||
+		    sscanf(tail + sizeof type - 1, "%s", source) != 1)
 			continue;
 		unescape(point);
-		if (strcmp(point, mount_point) != 0)
-			continue;
-		found = strstr(line, " - fuse.coffer ") != NULL;
-		if (found)
-			strcpy(device, dev);
+		unescape(source);
+		each(data, device, point, source);
 	}
 	fclose(f);
-	return found;
+}
+
+struct search {
+	const char *point, *source;
+	char *device;
+	bool found;
+};
+
+static void compare(void *data, const char *device, const char *point, const char *source)
+{
+	struct search *s = data;
+
+	if ((s->point && strcmp(s->point, point) != 0) || (s->source && strcmp(s->source, source) != 0))
+		return;
+	s->found = true;
+	if (s->device)
+		strcpy(s->device, device);
+}
+
+bool mount_point_find(const char *mount_point, char device[32])
+{
+	struct search s = {.point = mount_point, .device = device};
+
+	for_each_mount(compare, &s);
+	return s.found;
+}
+
+bool mount_point_volume_is_mounted(const char *volume)
+{
+	struct search s = {.source = volume};
+
+	for_each_mount(compare, &s);
+	return s.found;
 }
 
 static int run_fusermount(const char *mount_point, bool lazy)

@@ -4,10 +4,12 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "fs/mount_point.h"
 #include "util/base/crypto.h"
 
-enum { ARENA_SIZE = 3 << 20, ARENA_SMALL = 256 << 10 };
+enum { LOCK_TRIES = 500 /* 10 seconds */, ARENA_SIZE = 3 << 20, ARENA_SMALL = 256 << 10 };
 
 int opened_prepare(struct fault *why)
 {
@@ -45,6 +47,29 @@ static int unlock_keyring(struct opened *o, const char *dir, const struct unlock
 	return o->keys ? 0 : fault_set(why, EXIT_FAILED, ENOMEM, "no memory for the keys");
 }
 
+/* Who has just been unmounted still holds the lock while it writes the last things back: that is waited for.  A volume that is
+ * mounted is not. */
+static int lock_volume(struct opened *o, const char *dir, struct fault *why)
+{
+	const struct timespec pause = {0, 20 * 1000 * 1000};
+	struct fault last = {0};
+	int r;
+
+	for (int tries = 0; tries < LOCK_TRIES; tries++) {
+		last = (struct fault){0};
+		r = volume_lock(o->store, o->dot, &last);
+		if (r != -EBUSY || mount_point_volume_is_mounted(dir))
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (r == -EBUSY)
+		return fault_set(why, EXIT_IN_USE, EBUSY,
+				 "%s is mounted, or another command works on it; unmount it first", dir);
+	if (r < 0)
+		*why = last;
+	return r;
+}
+
 int opened_start(const char *dir, const struct unlock_source *unlock, bool lock, struct opened *out, struct fault *why)
 {
 	struct statvfs fs;
@@ -57,7 +82,7 @@ int opened_start(const char *dir, const struct unlock_source *unlock, bool lock,
 	if (r == 0 && out->store->ops->statvfs(out->store, out->dot, &fs) == 0)
 		out->read_only = fs.f_flag & ST_RDONLY;
 	if (r == 0 && lock) {
-		r = volume_lock(out->store, out->dot, why);
+		r = lock_volume(out, dir, why);
 		out->lock = r;
 	}
 	if (r >= 0)
