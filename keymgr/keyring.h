@@ -67,6 +67,9 @@ uint32_t keyring_generations(const struct keyring *k, struct generation_info *ou
 /* Unlocked only: a new counted object; NULL without memory. */
 struct keys *keyring_keys(const struct keyring *k);
 
+/* Writes both copies of volume.json again from the one that belongs to this keyring. */
+int keyring_mend_settings(struct store *s, int dot, const struct keyring *k, struct fault *why) MUST_CHECK;
+
 /* --- changes (all need an unlocked keyring) */
 struct keyring_change;
 /* Takes .coffer/keyring.lock (waiting), reads the keyring again under it, and unlocks it with the root that `k` holds; k is replaced by

@@ -60,3 +60,38 @@ int keyring_read(struct store *s, int dot, struct keyring **out, struct fault *w
 	k = NULL;
 	return 0;
 }
+
+struct mended {
+	const struct keyring *keyring;
+	struct sealed_text text;
+};
+
+static int accept_own_settings(struct sealed_text *t, void *context, struct problem *p, struct fault *why)
+{
+	_cleanup_json_ json_object *doc = NULL;
+	struct mended *m = context;
+	int ret = document_parse(t->text, t->document_size, &doc, p);
+
+	(void)why;
+	if (ret < 0)
+		return ret;
+	if (!settings_agree(doc, m->keyring->doc))
+		return problem_set(p, "it does not belong to the keyring");
+	m->text = *t;
+	*t = (struct sealed_text){0};
+	return 0;
+}
+
+int keyring_mend_settings(struct store *s, int dot, const struct keyring *k, struct fault *why)
+{
+	struct mended m = {.keyring = k};
+	bool first;
+	int ret;
+
+	ret = sealed_file_read(s, dot, SETTINGS_FILE, SEAL_HASH, accept_own_settings, &m, why);
+	if (ret < 0)
+		return ret;
+	ret = sealed_file_write(s, dot, SETTINGS_FILE, &m.text, &first);
+	sealed_text_free(&m.text);
+	return ret < 0 ? fault_errno(why, EXIT_STORE, ret, "cannot write .coffer/%s", SETTINGS_FILE) : 0;
+}
