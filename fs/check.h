@@ -10,8 +10,13 @@
 struct check_options {
 	const char *volume; /* an absolute path */
 	struct unlock_source unlock;
-	bool deep;   /* open every page, not only heads, names and id records */
-	bool repair; /* mend what can be mended; without it nothing is written */
+	/* Without deep: names, sidecars, id records, attributes, symbolic links with their bodies, sizes and heads.  Deep: also every map
+	 * page and data page of every file. */
+	bool deep;
+	/* Mend what can be mended without inventing data, and move what cannot be read to .coffer/lost/; nothing that a user
+	 * made is deleted.  Without it nothing is written, but that a file whose mode forbids its owner to open it is lent one for
+	 * the moment of opening. */
+	bool repair;
 	/* Called now and then, from the thread that runs the check; NULL: not wanted.  total may grow. */
 	void (*progress)(void *data, uint64_t bytes_done, uint64_t bytes_total);
 	void *data;
@@ -44,7 +49,15 @@ struct check_report {
 	size_t count, room;
 };
 
-/* Checks the whole volume.  0: the check went to its end, whatever it found; negative: it could not be done, *why says so.
+/* Kinds:
+ *   directory-id       the id record is missing or wrong             doubled-directory, doubled-file   two objects with one id
+ *   name               does not belong to its directory              conflict   a copy that a sync client made below
+ *   sidecar            of a long name: missing, wrong, unneeded      symlink, link-body   a target does not open; is missing, unneeded
+ *   size, head         of a file                                     map, page  of a file (deep)
+ *   generation         of a head or page: suspended, unknown, old    xattr      does not open
+ *   keyring, settings  the two copies differ                         leftover, lost, stray, store
+ *
+ * Checks the whole volume.  0: the check went to its end, whatever it found; negative: it could not be done, *why says so.
  * Takes the volume's lock.  The report is the caller's either way. */
 int check_run(const struct check_options *o, struct check_report *report, struct fault *why) MUST_CHECK;
 

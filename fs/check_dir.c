@@ -1,0 +1,193 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/check_internal.h"
+#include "fs/names.h"
+#include "fs/node.h"
+#include "fs/xattr.h"
+#include "util/base/encode.h"
+
+void check_candidate(struct check_candidates *c, const uint8_t id[DIRECTORY_ID_SIZE])
+{
+	for (unsigned i = 0; i < c->count; i++)
+		if (memcmp(c->ids[i], id, DIRECTORY_ID_SIZE) == 0)
+			return;
+	if (c->count < CANDIDATES_MAX && !bytes_all_zero(id, DIRECTORY_ID_SIZE))
+		memcpy(c->ids[c->count++], id, DIRECTORY_ID_SIZE);
+}
+
+/* ------------------------------------------------------------------ the id */
+
+static bool is_wrong_root(const struct check *c, const struct check_dir *d)
+{
+	return !d->up &&
+	       !crypto_equal(d->node->dir->record.id, keyring_root_directory(c->opened.keyring), DIRECTORY_ID_SIZE);
+}
+
+/* What cannot be told before the whole tree has been seen is kept for check_lost_directories. */
+static int keep_lost(struct check *c, struct check_dir *d, bool missing)
+{
+	if (c->lost_count == c->lost_room) {
+		size_t room = c->lost_room ? 2 * c->lost_room : 8;
+		struct lost_directory *lost = reallocarray(c->lost, room, sizeof *lost);
+
+		if (!lost)
+			return -ENOMEM;
+		c->lost = lost;
+		c->lost_room = room;
+	}
+
+	struct lost_directory *l = &c->lost[c->lost_count];
+
+	*l = (struct lost_directory){check_backing_path(d, ""), missing, d->candidates};
+	return l->path ? (c->lost_count++, 0) : -ENOMEM;
+}
+
+static int check_record(struct check *c, struct check_dir *d, int opened)
+{
+	const struct directory_record *record = &d->node->dir->record;
+	struct store_stat st;
+	uint64_t before;
+	int r = store_stat(c->e->store, d->node->fd, &st);
+
+	if (r < 0)
+		return check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "store", false},
+				 "the directory cannot be read: %s", strerror(-r));
+	if (opened < 0 && opened != -ENOENT && opened != -EBADMSG) {
+		c->partial = true;
+		return check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "store", false},
+				 "the id of the directory cannot be read: %s", strerror(-opened));
+	}
+	if (opened < 0)
+		return 0;
+	d->has_id = true;
+	atomic_store(&d->node->dir->loaded, true);
+	r = check_ids_add(&c->directories, record->id, st.ino, &before);
+	if (r == 0 && before && before != st.ino)
+		r = check_say(c, d, NULL, NULL, (struct check_kind){CHECK_WARNING, "doubled-directory", false},
+			      "the directory with inode %" PRIu64
+			      " below has the same id; one is a copy that was made below: copy what you need of it "
+			      "through a mount and remove it there",
+			      before);
+	return r;
+}
+
+/* ------------------------------------------------------------------ attributes */
+
+struct attributes {
+	struct check *c;
+	struct check_dir *d;
+	const struct check_entry *en; /* NULL: the directory's own */
+};
+
+static int bad_attribute(void *data, const char *backing, int error)
+{
+	const struct attributes *a = data;
+	const char *text = strchr(backing, '.') + 1;
+	uint8_t sealed[256];
+	bool ours = base64url_decode(text + (*text == '~'), strlen(text + (*text == '~')), sealed, sizeof sealed) > 20;
+	struct check_kind k = {ours ? CHECK_ERROR : CHECK_NOTE, "xattr", false};
+
+	if (!ours)
+		return check_say(a->c, a->d, a->en ? a->en->backing : NULL, a->en ? a->en->name : NULL, k,
+				 "attribute %s below was not made by coffer; the mount does not show it", backing);
+	if (error == -ENOKEY)
+		k.severity = CHECK_WARNING;
+	return check_say(a->c, a->d, a->en ? a->en->backing : NULL, a->en ? a->en->name : NULL, k,
+			 "attribute %s below %s", backing,
+			 error == -EBADMSG  ? "does not authenticate; set it anew or remove it below"
+			 : error == -ENOKEY ? "is under a generation that is suspended"
+					    : "cannot be read");
+}
+
+int check_attributes(struct check *c, struct check_dir *d, const struct check_entry *en, struct node *n)
+{
+	struct attributes a = {c, d, en};
+	int r = xattr_check(c->e, n, bad_attribute, &a);
+
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	return check_say(c, d, en ? en->backing : NULL, en ? en->name : NULL,
+			 (struct check_kind){CHECK_ERROR, "store", false}, "the attributes cannot be read: %s",
+			 strerror(-r));
+}
+
+/* ------------------------------------------------------------------ entries */
+
+static int check_object(struct check *c, struct check_entry *en)
+{
+	if (S_ISDIR(en->st.mode))
+		return check_list_add(&en->dir->below, en->backing);
+	if (c->names_only)
+		return 0;
+	if (S_ISREG(en->st.mode))
+		return check_file(c, en);
+	if (S_ISLNK(en->st.mode))
+		return check_symlink(c, en);
+	c->report->specials++;
+	return 0;
+}
+
+static int check_one(struct check *c, struct check_dir *d, const char *backing)
+{
+	struct check_entry en = {.dir = d, .backing = backing};
+	char name[NAME_MAX + 1];
+	int r;
+
+	if (names_is_ours(backing))
+		return check_own_name(c, d, backing);
+	r = store_stat_at(c->e->store, d->node->fd, backing, &en.st);
+	/* What a repair has renamed in the meantime. */
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0) {
+		c->partial = true;
+		return check_say_entry(c, &en, (struct check_kind){CHECK_ERROR, "store", false}, "cannot be read: %s",
+				       strerror(-r));
+	}
+	if (d->has_id)
+		r = check_name(c, &en, name);
+	if (r == 0 && !en.done)
+		r = check_object(c, &en);
+	check_progress(c, 0);
+	return r;
+}
+
+int check_directory(struct check *c, struct check_dir *d)
+{
+	int opened = names_read_record(c->e, d->node->fd, &d->node->dir->record);
+	int r = 0;
+
+	if (opened == 0 && is_wrong_root(c, d))
+		opened = -EBADMSG;
+	c->report->directories++;
+	r = check_record(c, d, opened);
+	if (r == 0) {
+		r = check_list_read(c->e, d->node->fd, &d->entries);
+		if (r < 0 && r != -ENOMEM) {
+			c->partial = true;
+			r = check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "store", false},
+				      "the directory cannot be listed: %s", strerror(-r));
+		}
+	}
+	for (size_t i = 0; r == 0 && i < d->entries.count; i++)
+		r = check_one(c, d, d->entries.names[i]);
+	if (r == 0 && d->has_id)
+		r = check_attributes(c, d, NULL, d->node);
+	if (r == 0 && (opened == -ENOENT || opened == -EBADMSG))
+		r = keep_lost(c, d, opened == -ENOENT);
+	return r;
+}
+
+int check_names_again(struct check *c, struct check_dir *d)
+{
+	int r = 0;
+
+	c->names_only = true;
+	for (size_t i = 0; r == 0 && i < d->entries.count; i++)
+		r = check_one(c, d, d->entries.names[i]);
+	c->names_only = false;
+	return r == 0 ? check_attributes(c, d, NULL, d->node) : r;
+}
