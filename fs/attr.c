@@ -7,15 +7,30 @@
 #include "fs/node.h"
 #include "fs/symlink.h"
 
-void attr_fill(struct engine *e, const struct node *n, const struct store_stat *st, int dir, const char *backing,
+/* Of an empty file the kernel reads nothing, so nothing would ever look at its head: one that was cut to the length of an empty
+ * head has to be found out here. */
+static bool is_truly_empty(struct engine *e, struct node *n)
+{
+	uint64_t size;
+	int r = node_use(e, n);
+
+	if (r < 0)
+		return false;
+	r = file_size(e, n, &size);
+	node_unuse(e, n);
+	return r == 0;
+}
+
+void attr_fill(struct engine *e, struct node *n, const struct store_stat *st, int dir, const char *backing,
 	       struct node_attr *out)
 {
 	uint64_t logical;
 
 	out->node = n->id;
 	out->st = *st;
-	/* A physical size that nothing has is damage; reading says so.  What is shown then is the size below. */
-	if (S_ISREG(st->mode) && layout_logical_size(st->size, &logical))
+	/* A physical size that nothing has is damage; reading says so.  What is shown then is the size below, so that it is read. */
+	if (S_ISREG(st->mode) && layout_logical_size(st->size, &logical) &&
+	    (st->size != HEAD_MIN || is_truly_empty(e, n)))
 		out->st.size = logical;
 	else if (S_ISLNK(st->mode))
 		out->st.size = symlink_size(e, st->size, dir, backing);
