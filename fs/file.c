@@ -235,6 +235,24 @@ static int read_whole_page(struct engine *e, struct node *n, struct file *f, uin
 	return read_pages(e, n, f, page, 1, out);
 }
 
+/* What writing needs of the tree, with its damage reported. */
+static int reserve_maps(struct engine *e, struct node *n, struct file *f, uint64_t page, size_t count)
+{
+	return damage_report(e, n, tree_reserve(e, f, n->fd, page, count), "map over page", page);
+}
+
+static int set_entries(struct engine *e, struct node *n, struct file *f, uint64_t page, size_t count,
+		       const struct entry *entries)
+{
+	return damage_report(e, n, tree_set(e, f, n->fd, page, count, entries), "map over page", page);
+}
+
+static int clear_pages(struct engine *e, struct node *n, struct file *f, uint64_t first, uint64_t end,
+		       struct extents *freed)
+{
+	return damage_report(e, n, tree_clear(e, f, n->fd, first, end, freed), "map over or behind page", first);
+}
+
 static int is_hole(struct engine *e, struct node *n, struct file *f, uint64_t page)
 {
 	struct entry entry;
@@ -256,7 +274,7 @@ static int write_page(struct engine *e, struct node *n, struct file *f, uint64_t
 	int r = nonce_start(&nonce);
 
 	if (r == 0)
-		r = tree_reserve(e, f, n->fd, page, 1);
+		r = reserve_maps(e, n, f, page, 1);
 	if (r == 0)
 		r = page_seal(e, &where, &nonce, content, bytes, sealed, &entry);
 	if (r < 0)
@@ -264,7 +282,7 @@ static int write_page(struct engine *e, struct node *n, struct file *f, uint64_t
 
 	ssize_t put = store_pwrite(e->store, n->fd, sealed, bytes, layout_physical_page(page) << PAGE_SHIFT);
 
-	return put < 0 ? (int)put : tree_set(e, f, n->fd, page, 1, &entry);
+	return put < 0 ? (int)put : set_entries(e, n, f, page, 1, &entry);
 }
 
 /* Gives the last page of the file another length, keeping or zero-filling its content.  A hole stays one. */
@@ -476,13 +494,13 @@ static ssize_t write_chunk(struct engine *e, struct node *n, struct file *f, con
 		return -ENOMEM;
 	r = seal_chunk(e, n, f, buf, size, off, new_size, sealed, entries);
 	if (r == 0)
-		r = tree_reserve(e, f, n->fd, page, count);
+		r = reserve_maps(e, n, f, page, count);
 	if (r < 0)
 		return r;
 
 	size_t done = write_runs(e, n, page, count, new_size, sealed, &error);
 
-	r = done ? tree_set(e, f, n->fd, page, done, entries) : 0;
+	r = done ? set_entries(e, n, f, page, done, entries) : 0;
 	if (r < 0 || done == 0)
 		return r < 0 ? r : error;
 
@@ -642,10 +660,10 @@ static int shrink_paged(struct engine *e, struct node *n, struct file *f, uint64
 	uint64_t last = layout_pages(size) - 1;
 	unsigned bytes = layout_page_bytes(size, last);
 	/* First what can fail without having changed anything in place. */
-	int r = tree_clear(e, f, n->fd, last + 1, layout_max_pages, NULL);
+	int r = clear_pages(e, n, f, last + 1, layout_max_pages, NULL);
 
 	if (r < 0)
-		return damage_report(e, n, r, "map behind page", last);
+		return r;
 	if (bytes < layout_page_bytes(f->head.size, last))
 		r = resize_last_page(e, n, f, last, bytes);
 	if (r < 0)
@@ -744,7 +762,7 @@ static int punch_paged(struct engine *e, struct node *n, struct file *f, uint64_
 	if (r == 0 && to && end != f->head.size)
 		r = zero_part(e, n, f, end >> PAGE_SHIFT, 0, to);
 	if (r == 0 && first < last)
-		r = tree_clear(e, f, n->fd, first, last, freed);
+		r = clear_pages(e, n, f, first, last, freed);
 	return r;
 }
 
