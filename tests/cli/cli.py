@@ -16,8 +16,6 @@ import unittest
 
 COFFER = os.environ.get("COFFER") or sys.exit("COFFER is not set: run the tests by meson")
 TIMEOUT = 120
-# Verbs whose engine is not in this build yet (util/cli/absent.c); what needs them is left out.
-ABSENT = set(os.environ.get("COFFER_ABSENT", "").split())
 
 # Exit statuses, as coffer(1) lists them.
 OK, FAILED, USAGE, WRONG_SECRET, NOT_VOLUME, DAMAGED, IN_USE, UNSUPPORTED = range(8)
