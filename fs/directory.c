@@ -39,6 +39,10 @@ int directory_begin(struct engine *e, uint64_t id, enum dir_lock how, struct nod
 
 	if (r < 0)
 		return r;
+	if (how == DIR_WRITE && (*out)->dir->duplicate) {
+		let_go(e, *out);
+		return -EROFS;
+	}
 	if (how == DIR_WRITE)
 		pthread_rwlock_wrlock(&(*out)->dir->lock);
 	else
@@ -62,6 +66,12 @@ int directory_begin_two(struct engine *e, uint64_t a, uint64_t b, struct node **
 	if (r < 0) {
 		let_go(e, *dir_a);
 		return r;
+	}
+
+	if ((*dir_a)->dir->duplicate || (*dir_b)->dir->duplicate) {
+		let_go(e, *dir_a);
+		let_go(e, *dir_b);
+		return -EROFS;
 	}
 
 	struct node *first = *dir_a < *dir_b ? *dir_a : *dir_b, *second = *dir_a < *dir_b ? *dir_b : *dir_a;

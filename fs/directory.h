@@ -6,7 +6,8 @@
 
 enum dir_lock { DIR_READ, DIR_WRITE };
 
-/* The directory of an id: referenced, open, its id record loaded, locked.  -ESTALE, -ENOTDIR, -EIO (no valid id). */
+/* The directory of an id: referenced, open, its id record loaded, locked.  -ESTALE, -ENOTDIR, -EIO (no valid
+ * id), -EROFS (to be changed, but a copy of another live directory). */
 int directory_begin(struct engine *e, uint64_t id, enum dir_lock how, struct node **out) MUST_CHECK;
 void directory_end(struct engine *e, struct node *dir);
 

@@ -7,6 +7,7 @@
 
 #include "fs/descriptor.h"
 #include "fs/directory.h"
+#include "fs/ids.h"
 #include "fs/list.h"
 #include "fs/names.h"
 #include "fs/node.h"
@@ -157,6 +158,8 @@ static int start(struct engine *e, struct fault *why)
 	if (r == 0)
 		r = descriptor_start(e);
 	if (r == 0)
+		r = ids_start(e);
+	if (r == 0)
 		r = list_start(e);
 	if (r == 0) {
 		node_give_fd(e, e->root, e->data);
@@ -170,7 +173,7 @@ static int start(struct engine *e, struct fault *why)
 		return fault_set(why, EXIT_STORE, ENAMETOOLONG,
 				 "this store allows names of %u bytes, the volume was made for %u", e->caps.name_max,
 				 e->settings.name_max);
-	if (!e->options.read_only) {
+	if (!e->options.read_only && !e->options.inspect) {
 		sweep(e, e->open_dir, 0);
 		sweep(e, e->gone_dir, 0);
 		r = start_ticking(e);
@@ -225,11 +228,13 @@ int engine_stop(struct engine **ep)
 		node_unref(e, e->root);
 	node_table_stop(e);
 	if (!e->options.read_only) {
-		sweep(e, e->gone_dir, 0);
+		if (!e->options.inspect)
+			sweep(e, e->gone_dir, 0);
 		if (e->data >= 0)
 			r = e->store->ops->syncfs(e->store, e->data);
 	}
 	list_stop(e);
+	ids_stop(e);
 	descriptor_stop(e);
 	store_close(e->store, e->links_dir);
 	store_close(e->store, e->open_dir);

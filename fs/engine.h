@@ -22,7 +22,7 @@ struct engine_options {
 	bool read_only;
 	bool act_as_caller; /* root serving others: objects are created as the caller */
 	bool relatime;      /* let the store keep access times of reads */
-	bool inspect;       /* for the check: the store is not probed, and what is wrong with data/ is no obstacle */
+	bool inspect;       /* for the check: no probing, no sweeping, and data/ may be wrong */
 	uint64_t memory;    /* bound of the caches in bytes; 0: default */
 };
 

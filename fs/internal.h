@@ -7,7 +7,7 @@
  *   3. engine->tree     rwlock: written by rename only.  While it is read, the links of a node hold still.
  *   4. node->lock       descriptor and state of one node; on the way up to the root, child before parent
  *   5. file->maps.lock  cache of map pages (taken by readers of the file)
- *   6. engine->table.lock, engine->descriptors.lock    leaves: nothing is taken under them */
+ *   6. engine->table.lock, engine->descriptors.lock, engine->ids->lock    leaves: nothing is taken under them */
 #ifndef COFFER_FS_INTERNAL_H
 #define COFFER_FS_INTERNAL_H
 
@@ -34,6 +34,9 @@ struct dir {
 	atomic_bool loaded;       /* the record was read */
 	int error;                /* negative errno: the record is missing or does not verify */
 	struct directory_record record;
+	bool duplicate; /* another live directory has this id: changes are refused */
+	bool claimed;   /* stands in engine->ids, by claim_chain (ids.c) */
+	struct node *claim_chain;
 };
 
 /* An inode that the kernel or an operation knows. */
@@ -87,6 +90,7 @@ struct engine {
 	pthread_rwlock_t tree;
 	struct node_table table;
 	struct descriptor_table descriptors;
+	struct id_table *ids; /* ids.c */
 	struct node *root;
 	struct node *open_node; /* .coffer/open/ as a parent of parked files */
 

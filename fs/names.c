@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/ids.h"
 #include "fs/node.h"
 #include "fs/worker.h"
 #include "util/base/encode.h"
@@ -107,6 +108,13 @@ static int read_record(struct engine *e, struct node *dir)
 			  "again)",
 			  path, r == -ENOENT ? "missing" : "damaged");
 		return -EIO;
+	}
+	dir->dir->duplicate = !ids_claim(e, dir);
+	if (dir->dir->duplicate) {
+		names_path(e, dir, path, sizeof path);
+		log_warning("directory %s is a copy, made below, of one that is known; it can be read only, until "
+			    "coffer check --repair gives it an id of its own",
+			    path);
 	}
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "fs/descriptor.h"
 #include "fs/file.h"
+#include "fs/ids.h"
 
 /* Invariants (all under table.lock):
  *  (1) a node is in by_id from its making until lookups and refs are both 0; then it is freed.
@@ -195,6 +196,7 @@ static void destroy(struct engine *e, struct node *n)
 	if (n->parked && n->links)
 		e->store->ops->unlink(e->store, e->open_dir, n->links->name);
 	descriptor_drop(e, n);
+	ids_release(e, n);
 	for (struct link *l = n->links, *next; l; l = next) {
 		next = l->sibling;
 		node_unref(e, l->parent);
