@@ -25,7 +25,9 @@ void faulty_init(struct faulty *f, struct store *beneath);
 /* A volume and, while it is started, the engine on it. */
 struct vol {
 	struct store *plain; /* the real store */
-	struct store *store; /* what the engine gets */
+	struct store quick;  /* the same, but for syncfs, which would wait for what everybody else writes */
+	struct store_ops quick_ops;
+	struct store *store; /* what the engine gets; &quick at first */
 	int dot, data;
 	struct keyring *keyring;
 	struct keys *keys;
