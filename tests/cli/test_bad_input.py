@@ -142,7 +142,8 @@ class BadInput(cli.Case):
             subprocess.run(["chown", "-R", "65534", self.vault, self.key], check=True)
         result = limited(1536)
         self.assertEqual(result.status, cli.OK, result.err)
-        self.check_bad(limited(0), cli.FAILED, "ulimit -l", "no locked memory")
+        if os.environ.get("SANITIZE", "none") == "none":  # the sanitizers make mlock(2) do nothing
+            self.check_bad(limited(0), cli.FAILED, "ulimit -l", "no locked memory")
 
     @unittest.skipUnless(can_mount(), "needs root")
     def test_read_only_store(self):

@@ -79,7 +79,7 @@ struct store_ops {
 	ssize_t (*getdents)(struct store *s, int fd, int64_t cookie, void *buf, size_t n);
 	int (*seek_data)(struct store *s, int fd, uint64_t off, bool hole, uint64_t *out);
 	int (*statvfs)(struct store *s, int fd, struct statvfs *out);
-	int (*fs_type)(struct store *s, int fd, uint32_t *magic); /* f_type of statfs(2) */
+	int (*fs_type)(struct store *s, int fd, uint32_t *magic);  /* f_type of statfs(2) */
 	int (*lock)(struct store *s, int fd, int flock_operation); /* flock(2), LOCK_NB included */
 	void (*destroy)(struct store *s);
 };
