@@ -48,7 +48,8 @@ static bool all_named(const struct check_dir *d)
 	return !d || !d->up;
 }
 
-static int add(struct check *c, bool plain, char *path, struct check_kind k, const char *format, va_list ap)
+static PRINTF_LIKE(5, 0) int add(struct check *c, bool plain, char *path, struct check_kind k, const char *format,
+				 va_list ap)
 {
 	struct check_finding f = {k.severity, k.repaired, plain, k.kind, path, NULL};
 	int r = path && vasprintf(&f.text, format, ap) >= 0 ? check_report_add(c->report, &f) : -ENOMEM;
@@ -57,19 +58,26 @@ static int add(struct check *c, bool plain, char *path, struct check_kind k, con
 	return r;
 }
 
-static int say_in(struct check *c, const struct check_dir *d, const char *backing, const char *name,
-		  struct check_kind k, const char *format, va_list ap)
+char *check_path(const struct check_dir *d, const char *backing, const char *name, bool *plain)
 {
-	/* The root has no name in the mount; what is wrong with it is said of data/. */
-	bool plain = all_named(d) && (d->up || backing) && (!backing || name);
-	_cleanup_free_ char *inside = join(d, !backing ? "" : (plain ? name : backing), plain);
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *inside = NULL;
+	char *path;
 
-	if (plain || !inside)
-		return add(c, plain, inside, k, format, ap);
-	if (asprintf(&path, "data%s%s", *inside ? "/" : "", inside) < 0)
-		path = NULL;
-	return add(c, false, path, k, format, ap);
+	/* The root has no name in the mount; what is wrong with it is said of data/. */
+	*plain = all_named(d) && (d->up || backing) && (!backing || name);
+	inside = join(d, !backing ? "" : (*plain ? name : backing), *plain);
+	if (!inside || (!*plain && asprintf(&path, "data%s%s", *inside ? "/" : "", inside) < 0))
+		return NULL;
+	return *plain ? strdup(inside) : path;
+}
+
+static PRINTF_LIKE(6, 0) int say_in(struct check *c, const struct check_dir *d, const char *backing, const char *name,
+				    struct check_kind k, const char *format, va_list ap)
+{
+	bool plain;
+	_cleanup_free_ char *path = check_path(d, backing, name, &plain);
+
+	return add(c, plain, path, k, format, ap);
 }
 
 int check_say(struct check *c, const struct check_dir *d, const char *backing, const char *name, struct check_kind k,
@@ -196,7 +204,9 @@ static int walk_all(struct check *c)
 		r = check_lost_directories(c);
 	if (r == 0)
 		r = check_link_bodies(c);
-	return r == 0 ? check_leftovers(c) : r;
+	if (r == 0)
+		r = check_leftovers(c);
+	return r == 0 ? check_doubled(c) : r;
 }
 
 static int run(struct check *c, struct fault *why)
@@ -226,9 +236,13 @@ static void forget(struct check *c)
 	for (size_t i = 0; i < c->lost_count; i++)
 		free(c->lost[i].path);
 	free(c->lost);
+	for (size_t i = 0; i < c->doubled_count; i++)
+		free(c->doubled[i].path);
+	free(c->doubled);
 	free(c->files.slots);
 	free(c->directories.slots);
 	free(c->bodies.slots);
+	free(c->gone.slots);
 	store_close(c->opened.store, c->lost_fd);
 }
 

@@ -27,7 +27,7 @@ static bool is_wrong_root(const struct check *c, const struct check_dir *d)
 }
 
 /* What cannot be told before the whole tree has been seen is kept for check_lost_directories. */
-static int keep_lost(struct check *c, struct check_dir *d, bool missing)
+static int keep_lost(struct check *c, struct check_dir *d, bool missing, bool suspect)
 {
 	if (c->lost_count == c->lost_room) {
 		size_t room = c->lost_room ? 2 * c->lost_room : 8;
@@ -41,37 +41,36 @@ static int keep_lost(struct check *c, struct check_dir *d, bool missing)
 
 	struct lost_directory *l = &c->lost[c->lost_count];
 
-	*l = (struct lost_directory){check_backing_path(d, ""), missing, d->candidates};
+	*l = (struct lost_directory){check_backing_path(d, ""), missing, suspect, d->candidates};
 	return l->path ? (c->lost_count++, 0) : -ENOMEM;
 }
 
-static int check_record(struct check *c, struct check_dir *d, int opened)
+/* Somebody may have put a sound record of another directory here; or the one name in it was damaged.  What its files remember decides. */
+static bool is_suspect(struct check *c, struct check_dir *d)
 {
-	const struct directory_record *record = &d->node->dir->record;
-	struct store_stat st;
-	uint64_t before;
-	int r = store_stat(c->e->store, d->node->fd, &st);
+	char name[NAME_MAX + 1];
+	bool any = false;
 
-	if (r < 0)
-		return check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "store", false},
-				 "the directory cannot be read: %s", strerror(-r));
-	if (opened < 0 && opened != -ENOENT && opened != -EBADMSG) {
-		c->partial = true;
-		return check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "store", false},
-				 "the id of the directory cannot be read: %s", strerror(-opened));
+	for (size_t i = 0; i < d->entries.count; i++) {
+		if (names_is_ours(d->entries.names[i]) || !check_looks_like_a_name(d->entries.names[i]))
+			continue;
+		if (names_decrypt(c->e, d->node, d->entries.names[i], name) != -EBADMSG)
+			return false;
+		any = true;
 	}
-	if (opened < 0)
-		return 0;
+	return any;
+}
+
+static int enter_id(struct check *c, struct check_dir *d)
+{
+	uint64_t before;
+	int r = check_ids_add(&c->directories, d->node->dir->record.id, d->node->ino, &before);
+
 	d->has_id = true;
 	atomic_store(&d->node->dir->loaded, true);
-	r = check_ids_add(&c->directories, record->id, st.ino, &before);
-	if (r == 0 && before && before != st.ino)
-		r = check_say(c, d, NULL, NULL, (struct check_kind){CHECK_WARNING, "doubled-directory", false},
-			      "the directory with inode %" PRIu64
-			      " below has the same id; one is a copy that was made below: copy what you need of it "
-			      "through a mount and remove it there",
-			      before);
-	return r;
+	if (r < 0 || before == 0 || before == d->node->ino)
+		return r;
+	return check_keep_doubled(c, d, NULL, before);
 }
 
 /* ------------------------------------------------------------------ attributes */
@@ -155,35 +154,44 @@ static int check_one(struct check *c, struct check_dir *d, const char *backing)
 	return r;
 }
 
+static int store_fault(struct check *c, struct check_dir *d, const char *what, int error)
+{
+	if (error == -ENOMEM)
+		return error;
+	c->partial = true;
+	return check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "store", false}, "%s: %s", what,
+			 strerror(-error));
+}
+
 int check_directory(struct check *c, struct check_dir *d)
 {
 	int opened = names_read_record(c->e, d->node->fd, &d->node->dir->record);
-	int r = 0;
+	int r = check_list_read(c->e, d->node->fd, &d->entries);
+	bool suspect = false;
 
+	c->report->directories++;
+	if (r < 0)
+		r = store_fault(c, d, "the directory cannot be listed", r);
+	if (r == 0 && opened < 0 && opened != -ENOENT && opened != -EBADMSG)
+		r = store_fault(c, d, "the id of the directory cannot be read", opened);
 	if (opened == 0 && is_wrong_root(c, d))
 		opened = -EBADMSG;
-	c->report->directories++;
-	r = check_record(c, d, opened);
-	if (r == 0) {
-		r = check_list_read(c->e, d->node->fd, &d->entries);
-		if (r < 0 && r != -ENOMEM) {
-			c->partial = true;
-			r = check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "store", false},
-				      "the directory cannot be listed: %s", strerror(-r));
-		}
-	}
+	if (r == 0 && opened == 0)
+		suspect = is_suspect(c, d);
+	if (r == 0 && opened == 0 && !suspect)
+		r = enter_id(c, d);
 	for (size_t i = 0; r == 0 && i < d->entries.count; i++)
 		r = check_one(c, d, d->entries.names[i]);
 	if (r == 0 && d->has_id)
 		r = check_attributes(c, d, NULL, d->node);
-	if (r == 0 && (opened == -ENOENT || opened == -EBADMSG))
-		r = keep_lost(c, d, opened == -ENOENT);
+	if (r == 0 && (suspect || opened == -ENOENT || opened == -EBADMSG))
+		r = keep_lost(c, d, opened == -ENOENT, suspect);
 	return r;
 }
 
 int check_names_again(struct check *c, struct check_dir *d)
 {
-	int r = 0;
+	int r = enter_id(c, d);
 
 	c->names_only = true;
 	for (size_t i = 0; r == 0 && i < d->entries.count; i++)

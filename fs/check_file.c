@@ -27,7 +27,8 @@ static int wrong_size(struct check *c, const struct check_entry *en, const struc
 		return check_say_entry(c, en, k,
 				       "%" PRIu64 " bytes lie behind the %" PRIu64
 				       " of the file, which its head does not know; %s",
-				       en->st.size - right, right, r == 0 ? "cut off" : "--repair cuts them off");
+				       en->st.size - right, right,
+				       r == 0 ? "moved to .coffer/lost/" : "--repair moves them to .coffer/lost/");
 	return check_say_entry(c, en, k, "%" PRIu64 " of %" PRIu64 " bytes are missing at its end; %s",
 			       right - en->st.size, right,
 			       r == 0 ? "it has its size again, what is missing reads as errors"
@@ -67,13 +68,7 @@ static int doubled(struct check *c, const struct check_entry *en, const struct h
 	int r = check_ids_add(&c->files, h->file_id, en->st.ino, &before);
 
 	*seen = r == 0 && before == en->st.ino;
-	if (r < 0 || before == 0 || *seen || en->copy)
-		return r;
-	return check_say_entry(c, en, (struct check_kind){CHECK_WARNING, "doubled-file", false},
-			       "the file with inode %" PRIu64
-			       " below has the same id; one is a copy that was made below: copy it through a mount and "
-			       "remove it there",
-			       before);
+	return r < 0 || before == 0 || *seen ? r : check_keep_doubled(c, en->dir, en, before);
 }
 
 static int check_content(struct check *c, struct check_entry *en, struct node *n)

@@ -65,6 +65,14 @@ static bool try_all(struct check *c, struct check_dir *d, const struct check_can
 	return false;
 }
 
+static bool try_gone(struct check *c, struct check_dir *d)
+{
+	for (size_t i = 0; i < c->gone.size; i++)
+		if (c->gone.slots[i].ino && try_id(c, d, c->gone.slots[i].id))
+			return true;
+	return false;
+}
+
 static bool has_entries(const struct check_dir *d)
 {
 	for (size_t i = 0; i < d->entries.count; i++)
@@ -110,7 +118,7 @@ static enum outcome find_id(struct check *c, struct check_dir *d, const struct c
 		memcpy(d->node->dir->record.id, root.ids[0], DIRECTORY_ID_SIZE);
 		return FOUND;
 	}
-	if (try_all(c, d, born) || try_all(c, d, &c->gone))
+	if (try_all(c, d, born) || try_gone(c, d))
 		return check_ids_find(&c->directories, d->node->dir->record.id) ? COPIED : FOUND;
 	return is_bare(c, d) && new_id(c, d) == 0 ? FRESH : UNKNOWN;
 }
@@ -126,7 +134,7 @@ static int write_id(struct check *c, struct check_dir *d, bool missing)
 	return r < 0 ? r : c->e->store->ops->fsync(c->e->store, d->node->fd);
 }
 
-static int say(struct check *c, struct check_dir *d, bool missing, enum outcome o, int written)
+static int say(struct check *c, struct check_dir *d, const struct lost_directory *l, enum outcome o, int written)
 {
 	static const char *const outcomes[] = {
 		[FOUND] = "its names can be read again: --repair puts it back",
@@ -135,37 +143,37 @@ static int say(struct check *c, struct check_dir *d, bool missing, enum outcome 
 			"another directory has the one that its names belong to: this is a copy made below; remove it",
 		[UNKNOWN] = "nothing that is left knows it: put .coffer-dir back from a backup",
 	};
-	struct check_kind k = {CHECK_ERROR, "directory-id", written == 0};
-	const char *what = !missing && d->up ? "does not authenticate"
-			   : missing         ? "is missing"
-					     : "is not the one of this volume's root";
+	const char *what = l->missing   ? "is missing"
+			   : !d->up     ? "is not the one of this volume's root"
+			   : l->suspect ? "belongs to another directory"
+					: "does not authenticate";
+	const char *then = written == 0                 ? (o == FOUND ? "found again" : "it is empty and has a new one")
+			   : c->o->repair && o <= FRESH ? strerror(-written)
+							: outcomes[o];
 
-	if (written == 0)
-		return check_say(c, d, NULL, NULL, k, "the id of the directory %s; %s", what,
-				 o == FOUND ? "found again" : "it is empty and has a new one");
-	return check_say(c, d, NULL, NULL, k, "the id of the directory %s; %s", what,
-			 c->o->repair && o <= FRESH ? strerror(-written) : outcomes[o]);
+	return check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "directory-id", written == 0},
+			 "the id of the directory %s; %s", what, then);
 }
 
 static int mend(struct check *c, struct check_dir *d, const struct lost_directory *l)
 {
+	struct directory_record there = d->node->dir->record;
 	int r = check_list_read(c->e, d->node->fd, &d->entries), written = -EROFS;
-	uint64_t before;
 
 	if (r == -ENOMEM)
 		return r;
 
 	enum outcome o = find_id(c, d, &l->candidates);
 
+	/* No other id fits better: it is the names that are wrong. */
+	if (l->suspect && o != FOUND) {
+		d->node->dir->record = there;
+		return check_names_again(c, d);
+	}
 	if (c->o->repair && o <= FRESH)
 		written = write_id(c, d, l->missing);
-	r = say(c, d, l->missing, o, written);
-	if (r < 0 || written < 0)
-		return r;
-	d->has_id = true;
-	atomic_store(&d->node->dir->loaded, true);
-	r = check_ids_add(&c->directories, d->node->dir->record.id, d->node->ino, &before);
-	return r == 0 ? check_names_again(c, d) : r;
+	r = say(c, d, l, o, written);
+	return r < 0 || written < 0 ? r : check_names_again(c, d);
 }
 
 int check_lost_directories(struct check *c)
@@ -181,7 +189,7 @@ int check_lost_directories(struct check *c)
 		if (node_use(c->e, d->node) == 0) {
 			r = mend(c, d, &c->lost[i]);
 			if (!d->has_id)
-				c->partial = true;
+				c->partial = c->keep_gone = true;
 			node_unuse(c->e, d->node);
 		}
 		while (d)

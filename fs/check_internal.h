@@ -8,7 +8,7 @@
  *   check_links.c    symbolic links and their bodies
  *   check_ids.c      finding lost directory ids again
  *   check_volume.c   what lies beside the tree
- *   check_repair.c   changes below
+ *   check_repair.c   changes below;  check_anew.c: giving copies ids of their own
  *
  * It goes through an engine that is started read-only: nodes give descriptors that are verified and bounded in number, so that neither depth nor
  * size of the tree matter.  All changes that --repair makes go through the store by the descriptor of the directory that they are in.
@@ -59,7 +59,16 @@ void check_candidate(struct check_candidates *c, const uint8_t id[DIRECTORY_ID_S
 struct lost_directory {
 	char *path; /* backing, below data/ */
 	bool missing;
+	bool suspect; /* the record is sound, but no name of the directory opens under it */
 	struct check_candidates candidates;
+};
+
+/* An object that has the id of another. */
+struct doubled {
+	char *path; /* as in a finding */
+	bool plain, directory;
+	bool quiet; /* said already that it is a copy */
+	uint64_t other;
 };
 
 /* A directory on the way from the root to where the walk is. */
@@ -84,9 +93,12 @@ struct check {
 	int lost_fd; /* .coffer/lost/, -1 until needed */
 
 	struct check_ids files, directories, bodies;
-	struct check_candidates gone; /* ids in .coffer/gone/ */
+	struct check_ids gone; /* in .coffer/gone/ */
 	struct lost_directory *lost;
 	size_t lost_count, lost_room;
+	struct doubled *doubled;
+	size_t doubled_count, doubled_room;
+	bool keep_gone;  /* a directory without an id is left */
 	bool partial;    /* something could not be looked at: what seems unneeded may be needed */
 	bool names_only; /* a second visit, after an id was found */
 
@@ -121,6 +133,8 @@ int check_say_volume(struct check *c, const char *path, struct check_kind k, con
 	PRINTF_LIKE(4, 5) MUST_CHECK;
 /* The backing path of an entry below data/, to be freed. */
 char *check_backing_path(const struct check_dir *d, const char *backing);
+/* The path that a finding would have, to be freed. */
+char *check_path(const struct check_dir *d, const char *backing, const char *name, bool *plain);
 void check_progress(struct check *c, uint64_t more);
 /* What is wrong with a generation number; NULL if it may be used. */
 const char *check_generation(const struct check *c, uint32_t generation);
@@ -148,9 +162,17 @@ int check_link_bodies(struct check *c) MUST_CHECK;
 int check_own_name(struct check *c, struct check_dir *d, const char *backing) MUST_CHECK;
 /* Decrypts en->backing into name and sets en->name; or says what it is. */
 int check_name(struct check *c, struct check_entry *en, char name[NAME_MAX + 1]) MUST_CHECK;
+/* The name in the mount of what a conflict copy is a copy of, with the mark behind it; false if it is none. */
+bool check_copy_name(struct check *c, struct node *dir, const char *backing, char out[NAME_MAX + 1]);
+/* Keeps an object with a doubled id for check_doubled: en NULL is the directory itself. */
+int check_keep_doubled(struct check *c, const struct check_dir *d, const struct check_entry *en,
+		       uint64_t other) MUST_CHECK;
+int check_doubled(struct check *c) MUST_CHECK;
 int check_lost_directories(struct check *c) MUST_CHECK;
 int check_beside(struct check *c) MUST_CHECK;    /* before the tree */
 int check_leftovers(struct check *c) MUST_CHECK; /* after it */
+/* Long enough and of the right letters for a backing name. */
+bool check_looks_like_a_name(const char *backing);
 bool check_is_coffers(struct check *c, struct check_dir *d, const char *backing, const struct store_stat *st);
 
 /* --- check_repair.c: these return 0 or why it could not be done, which is no reason to end the check */

@@ -16,8 +16,7 @@ static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 
 /* ------------------------------------------------------------------ whose is it? */
 
-/* Long enough and of the right letters. */
-static bool looks_like_a_name(const char *backing)
+bool check_looks_like_a_name(const char *backing)
 {
 	uint8_t sealed[NAME_MAX];
 	bool is_long = backing[0] == '~';
@@ -59,7 +58,7 @@ bool check_is_coffers(struct check *c, struct check_dir *d, const char *backing,
 	char text[LINK_TEXT_MAX], target[LINK_TARGET_MAX];
 	ssize_t n;
 
-	if (looks_like_a_name(backing))
+	if (check_looks_like_a_name(backing))
 		return true;
 	if (S_ISREG(st->mode))
 		return head_opens(c, d, backing, st);
@@ -85,8 +84,7 @@ static size_t before_mark(const char *backing)
 	return backing[n] ? n : 0;
 }
 
-/* The name in the mount of what a conflict copy is a copy of, with the mark behind it. */
-static bool copy_name(struct check *c, struct check_dir *d, const char *backing, char out[NAME_MAX + 1])
+bool check_copy_name(struct check *c, struct node *dir, const char *backing, char out[NAME_MAX + 1])
 {
 	char base[NAME_MAX + 1];
 	size_t n = before_mark(backing), length;
@@ -95,7 +93,7 @@ static bool copy_name(struct check *c, struct check_dir *d, const char *backing,
 		return false;
 	memcpy(base, backing, n);
 	base[n] = 0;
-	if (names_decrypt(c->e, d->node, base, out) < 0)
+	if (names_decrypt(c->e, dir, base, out) < 0)
 		return false;
 	length = strlen(out);
 	/* A long name leaves no room: it loses its end, the mark tells it apart. */
@@ -200,7 +198,7 @@ int check_name(struct check *c, struct check_entry *en, char name[NAME_MAX + 1])
 				       (struct check_kind){r == -ENOKEY ? CHECK_WARNING : CHECK_ERROR, "store", false},
 				       "its name cannot be read: %s", strerror(-r));
 	}
-	if (copy_name(c, en->dir, en->backing, name)) {
+	if (check_copy_name(c, en->dir->node, en->backing, name)) {
 		en->name = name;
 		return check_copy(c, en);
 	}
@@ -209,7 +207,7 @@ int check_name(struct check *c, struct check_entry *en, char name[NAME_MAX + 1])
 		return check_say_entry(c, en, (struct check_kind){CHECK_NOTE, "stray", false},
 				       "not made by coffer; the mount does not show it");
 	}
-	if (looks_like_a_name(en->backing) && en->backing[0] == '~')
+	if (check_looks_like_a_name(en->backing) && en->backing[0] == '~')
 		return check_long(c, en, name);
 	return check_unreadable(c, en, "name", "the name is none of this directory: damaged, or moved here below");
 }
@@ -268,7 +266,7 @@ static int check_sidecar(struct check *c, struct check_dir *d, const char *backi
 
 	snprintf(entry, sizeof entry, "%.*s", LONG_NAME_SIZE, backing);
 	snprintf(sidecar, sizeof sidecar, "%s" SIDECAR_SUFFIX, entry);
-	if (strlen(entry) != LONG_NAME_SIZE || !looks_like_a_name(entry))
+	if (strlen(entry) != LONG_NAME_SIZE || !check_looks_like_a_name(entry))
 		return leftover(c, d, backing, "stray", "not made by coffer", NULL);
 	if (strcmp(backing, sidecar) != 0)
 		return leftover(c, d, backing, "conflict", "a conflict copy of a long name's sidecar",

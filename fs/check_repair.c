@@ -9,6 +9,8 @@
 #include "fs/directory.h"
 #include "fs/names.h"
 
+enum { TAIL_PIECE = 1 << 20 };
+
 static int open_lost(struct check *c)
 {
 	struct store *s = c->e->store;
@@ -78,6 +80,48 @@ int check_unreadable(struct check *c, struct check_entry *en, const char *kind, 
 					    : "put it back from a backup, or let --repair move it to .coffer/lost/");
 }
 
+/* What is going to be cut off, as a file in .coffer/lost/. */
+static int copy_tail(struct check *c, int from, uint64_t begin, uint64_t end, int to)
+{
+	_cleanup_free_ uint8_t *buf = malloc(TAIL_PIECE);
+	struct store *s = c->e->store;
+
+	if (!buf)
+		return -ENOMEM;
+	for (uint64_t at = begin; at < end; at += TAIL_PIECE) {
+		ssize_t n = store_pread(s, from, buf, TAIL_PIECE, at);
+
+		/* Holes stay holes. */
+		if (n > 0 && !bytes_all_zero(buf, (size_t)n))
+			n = store_pwrite(s, to, buf, (size_t)n, at - begin);
+		if (n < 0)
+			return (int)n;
+	}
+
+	int r = s->ops->truncate(s, to, end - begin);
+
+	return r < 0 ? r : s->ops->fsync(s, to);
+}
+
+static int save_tail(struct check *c, int fd, uint64_t begin, uint64_t end)
+{
+	char name[OWN_NAME_MAX];
+	int r = open_lost(c);
+
+	if (r == 0)
+		r = directory_own_name("tail", name);
+
+	int to = r < 0 ? r : store_open(c->e->store, c->lost_fd, name, O_CREAT | O_EXCL | O_WRONLY, 0600);
+
+	if (to < 0)
+		return to;
+	r = copy_tail(c, fd, begin, end, to);
+	store_close(c->e->store, to);
+	if (r < 0)
+		c->e->store->ops->unlink(c->e->store, c->lost_fd, name);
+	return r;
+}
+
 /* Times belong to the user: a repair does not show. */
 static int resize(struct check *c, int fd, const struct check_entry *en, uint64_t size)
 {
@@ -87,6 +131,8 @@ static int resize(struct check *c, int fd, const struct check_entry *en, uint64_
 
 	if (r == 0 && (st.ino != en->st.ino || st.dev != en->st.dev || !S_ISREG(st.mode)))
 		r = -ESTALE;
+	if (r == 0 && st.size > size)
+		r = save_tail(c, fd, size, st.size);
 	if (r == 0)
 		r = s->ops->truncate(s, fd, size);
 	if (r == 0) {

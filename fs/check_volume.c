@@ -150,13 +150,14 @@ static int read_gone(struct check *c)
 	_cleanup_(check_list_free) struct check_list list = {0};
 	struct directory_record record;
 	char text[DIRECTORY_RECORD_TEXT + 2];
+	uint64_t before;
 	int r = c->e->gone_dir < 0 ? 0 : check_list_read(c->e, c->e->gone_dir, &list);
 
 	for (size_t i = 0; i < list.count && r == 0; i++) {
 		ssize_t n = names_read_text(c->e, c->e->gone_dir, list.names[i], text, sizeof text);
 
 		if (n >= 0 && directory_record_open(c->e->keys->directory_key, text, (size_t)n, &record) == 0)
-			check_candidate(&c->gone, record.id);
+			r = check_ids_add(&c->gone, record.id, 1, &before);
 	}
 	return r;
 }
@@ -212,6 +213,6 @@ int check_leftovers(struct check *c)
 
 	/* While a directory without an id is left, one of these may be its own. */
 	if (r == 0)
-		r = sweep(c, c->e->gone_dir, ".coffer/gone/", "the id of a removed directory", c->partial);
+		r = sweep(c, c->e->gone_dir, ".coffer/gone/", "the id of a removed directory", c->keep_gone);
 	return r == 0 ? count_lost(c) : r;
 }

@@ -115,7 +115,8 @@ static int enter(struct check *c, struct check_dir *up, const char *backing, str
 		n = node_enter(c->e, up->node, backing, &st, false);
 		*out = n ? new_frame(c, up, n, backing) : NULL;
 		if (*out)
-			(*out)->named = up->has_id && names_decrypt(c->e, up->node, backing, (*out)->name) == 0;
+			(*out)->named = up->has_id && (names_decrypt(c->e, up->node, backing, (*out)->name) == 0 ||
+						       check_copy_name(c, up->node, backing, (*out)->name));
 		r = *out ? 0 : -ENOMEM;
 	}
 	node_unuse(c->e, up->node);
