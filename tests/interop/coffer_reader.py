@@ -120,7 +120,7 @@ def aead_open(cipher: str, key: bytes, nonce: bytes, ad: bytes, sealed: bytes, t
         raise Rejected("a tag that fails") from None
 
 
-# ---- the keyring format -----------------------------------------------------------------------------------------------
+# ---- the keyring format ----------------------------------------------------------------------------------------------
 
 STATES = ("pre-active", "active", "suspended", "deactivated", "compromised", "destroyed")
 OPENING_STATES = ("active", "deactivated", "compromised")
@@ -155,7 +155,7 @@ def parse_document(document: bytes) -> dict[str, Any]:
         need(depth <= 16, "a document nested too deeply")
 
     def integer(digits: str) -> int | float:
-        return float(digits) if digits.startswith("-") or len(digits) > 16 else int(digits)
+        return float(digits) if digits == "-0" or len(digits) > 20 else int(digits)
 
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=integer)
@@ -166,14 +166,12 @@ def parse_document(document: bytes) -> dict[str, Any]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equality as JSON values: Python holds True equal to 1."""
+    """Equality as JSON values: Python holds True and 1.0 equal to 1."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b))
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    return a == b
+    return type(a) is type(b) and a == b
 
 
 def member(where: dict[str, Any], name: str) -> Any:
@@ -522,7 +520,7 @@ def unlock(directory: bytes, secret: Secret) -> Keys:
     return result
 
 
-# ---- section 4 and 5: directories and names -----------------------------------------------------------------------------
+# ---- section 4 and 5: directories and names --------------------------------------------------------------------------
 
 
 @dataclass
@@ -605,7 +603,7 @@ def read_small(fd: int, name: bytes, limit: int) -> bytes:
     return data
 
 
-# ---- section 6: regular files ---------------------------------------------------------------------------------------------
+# ---- section 6: regular files ----------------------------------------------------------------------------------------
 
 
 def subtree_pages(height: int) -> int:
@@ -709,7 +707,8 @@ def open_head(keys: Keys, data: bytes, physical: int) -> Head:
     key = keys.content(generation, file_id)
     plain = aead_open(keys.cipher, key, nonce, data[:48], data[64 : 128 + inline_length if not paged else PAGE], tag)
     sealed_size, commit = struct.unpack_from("<QQ", plain)
-    head = Head(flags, inline_length, file_id, generation, epoch, nonce, sealed_size, commit, plain[16:32], plain[32:64], plain[64:])
+    sealed = (sealed_size, commit, plain[16:32], plain[32:64], plain[64:])
+    head = Head(flags, inline_length, file_id, generation, epoch, nonce, *sealed)
     if sealed_size != size:
         raise Rejected("a sealed size that does not belong to the size of the file")
     if any(head.reserved):
@@ -814,7 +813,10 @@ class Digest:
         return ("sha256=" if self.whole else "sparse-sha256=") + self.hash.hexdigest()
 
 
-# ---- section 7: symbolic links ----------------------------------------------------------------------------------------------
+# ---- section 7: symbolic links ---------------------------------------------------------------------------------------
+
+
+SHORT_LINK_MAX = 700
 
 
 def seal_string(keys: Keys, g: int, a: bytes, n: bytes, plain: bytes) -> bytes:
@@ -834,6 +836,8 @@ def open_link(keys: Keys, text: bytes, body_of: Callable[[bytes], bytes]) -> byt
         raise Rejected("a symbolic link of an unknown form")
     plain = open_string(keys, form, b64_decode(text[1:]))
     target = plain
+    if form == b"S" and len(plain) > SHORT_LINK_MAX:
+        raise Rejected("a short link that is too long")
     if form == b"L":
         if len(plain) != 18:
             raise Rejected("a long link of a wrong length")
@@ -846,7 +850,7 @@ def open_link(keys: Keys, text: bytes, body_of: Callable[[bytes], bytes]) -> byt
     return target
 
 
-# ---- section 8: extended attributes -----------------------------------------------------------------------------------------
+# ---- section 8: extended attributes ----------------------------------------------------------------------------------
 
 NAMESPACES = {b"user.": 1, b"trusted.": 2}
 NO_ID = bytes(16)
@@ -896,12 +900,15 @@ def open_xattr(keys: Keys, owner: bytes, backing: bytes, sealed: bytes) -> tuple
         name, value = plain[3 : 3 + length], plain[3 + length :]
         if not hmac.compare_digest(hmac256(keys.long_xattr_names(g), ns + owner + name)[:24], coded[4:]):
             raise Rejected("a long attribute name with another hash")
-    if not name or b"\0" in name:
+    if not name or b"\0" in name or len(prefix + name) > 255:
         raise Rejected("an attribute name that cannot be")
     return g, prefix + name, value
 
 
-def read_xattrs(keys: Keys, path: str | int, owner: bytes, bad: Callable[[str], None]) -> dict[bytes, bytes]:
+def read_xattrs(
+    keys: Keys, path: str | int, owner: bytes | None, bad: Callable[[str], None]
+) -> dict[bytes, bytes]:
+    """Of a file that was never written there is no owner."""
     follow = {} if isinstance(path, int) else {"follow_symlinks": False}
     found: dict[bytes, tuple[int, bytes]] = {}
     try:
@@ -912,6 +919,8 @@ def read_xattrs(keys: Keys, path: str | int, owner: bytes, bad: Callable[[str], 
         if not name.startswith(tuple(NAMESPACES)):
             continue
         try:
+            if owner is None:
+                raise Rejected("an encrypted attribute of a file that has no id")
             g, plain, value = open_xattr(keys, owner, name, os.getxattr(path, name, **follow))
         except Rejected as reason:
             bad(f"attribute {name.decode('latin-1')}: {reason}")
@@ -921,7 +930,7 @@ def read_xattrs(keys: Keys, path: str | int, owner: bytes, bad: Callable[[str], 
     return {name: value for name, (_, value) in sorted(found.items())}
 
 
-# ---- the tree -----------------------------------------------------------------------------------------------------------------
+# ---- the tree 
 
 TYPES = {
     stat.S_IFREG: "file",
@@ -1038,9 +1047,7 @@ class Reader:
                 raise Rejected("a directory without an id record") from None
             if wanted_id is not None and record.directory_id != wanted_id:
                 raise Rejected("another root directory")
-            generations = [g for g in (record.next_generation, record.generation) if g]
-            for g in generations:
-                self.keys.names(g)
+            generations = [record.next_generation] * bool(record.next_generation) + [record.generation]
         except Rejected as reason:
             self.bad(obj.path, str(reason))
             return
@@ -1115,8 +1122,7 @@ class Reader:
             if out >= 0 and os.pwrite(out, data, offset) != len(data):
                 raise OSError("short write")
         obj.digest = digest.text()
-        owner = content.file_id or NO_ID
-        obj.xattrs = read_xattrs(self.keys, fd, owner, lambda reason: self.bad(obj.path, reason))
+        obj.xattrs = read_xattrs(self.keys, fd, content.file_id, lambda reason: self.bad(obj.path, reason))
         self.show(obj)
 
     def read_other(self, fd: int, name: bytes, obj: Object, out_fd: int, plain: bytes) -> None:

@@ -22,7 +22,7 @@ except ImportError as error:
     print(f"skip everything: {error}")
     sys.exit(77)
 import tree
-from harness import COFFER, SCALE, Failure, Volume, equal, limit, main, need_mount, run
+from harness import SCALE, Failure, Volume, equal, limit, main, need_mount, run
 
 READER = os.path.join(HERE, "coffer_reader.py")
 COMPARED = ("type", "mode", "size", "links", "target", "xattrs", "digest", "mtime", "device")

@@ -174,7 +174,7 @@ def build_sparse(b: Builder) -> None:
 
 def build_links(b: Builder) -> None:
     b.dir(b"links")
-    sizes = [1, 2, 3, 15, 16, 17, 100, 255, 256, 1000, 1023, 1024, 2000, 3000, *range(3024, 3048), 3100, 4000, 4094, 4095]
+    sizes = [1, 2, 3, 15, 16, 17, 100, 255, 256, 1000, 600, *range(690, 710), 1023, 1024, 2000, 3000, 4000, 4094, 4095]
     for size in sizes[:: 1 if b.scale == 1 else 3] + [4095]:
         name = b"links/%d" % size
         if not os.path.lexists(b.roots[0] + b"/" + name):
@@ -247,7 +247,7 @@ def build(plain: bytes, mount: bytes, scale: int = 1, parts: tuple[Callable[[Bui
     return b
 
 
-# ---- what is there ------------------------------------------------------------------------------------------------------
+# ---- what is there ---------------------------------------------------------------------------------------------------
 
 
 def digest_of(path: bytes, size: int) -> str:
