@@ -22,7 +22,7 @@ struct engine_options {
 	bool read_only;
 	bool act_as_caller; /* root serving others: objects are created as the caller */
 	bool relatime;      /* let the store keep access times of reads */
-	bool inspect;       /* for the check: no probing, no sweeping, and data/ may be wrong */
+	bool inspect;       /* for the check: no probing, no sweeping, data/ may be wrong, copies may change */
 	uint64_t memory;    /* bound of the caches in bytes; 0: default */
 };
 
