@@ -108,9 +108,8 @@ int check_attributes(struct check *c, struct check_dir *d, const struct check_en
 
 	if (r == 0 || r == -ENOMEM)
 		return r;
-	return check_say(c, d, en ? en->backing : NULL, en ? en->name : NULL,
-			 (struct check_kind){CHECK_ERROR, "store", false}, "the attributes cannot be read: %s",
-			 strerror(-r));
+	return check_say(c, d, en ? en->backing : NULL, en ? en->name : NULL, check_store_kind(r),
+			 "the attributes cannot be read: %s", strerror(-r));
 }
 
 /* ------------------------------------------------------------------ entries */
@@ -143,8 +142,7 @@ static int check_one(struct check *c, struct check_dir *d, const char *backing)
 		return 0;
 	if (r < 0) {
 		c->partial = true;
-		return check_say_entry(c, &en, (struct check_kind){CHECK_ERROR, "store", false}, "cannot be read: %s",
-				       strerror(-r));
+		return check_say_entry(c, &en, check_store_kind(r), "cannot be read: %s", strerror(-r));
 	}
 	if (d->has_id)
 		r = check_name(c, &en, name);
@@ -159,8 +157,7 @@ static int store_fault(struct check *c, struct check_dir *d, const char *what, i
 	if (error == -ENOMEM)
 		return error;
 	c->partial = true;
-	return check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "store", false}, "%s: %s", what,
-			 strerror(-error));
+	return check_say(c, d, NULL, NULL, check_store_kind(error), "%s: %s", what, strerror(-error));
 }
 
 int check_directory(struct check *c, struct check_dir *d)

@@ -82,8 +82,8 @@ static int check_content(struct check *c, struct check_entry *en, struct node *n
 
 	if (got < 0) {
 		c->partial = true;
-		return check_say_entry(c, en, (struct check_kind){CHECK_ERROR, "store", false},
-				       "the head cannot be read: %s", strerror((int)-got));
+		return check_say_entry(c, en, check_store_kind((int)got), "the head cannot be read: %s",
+				       strerror((int)-got));
 	}
 	raw.size = (size_t)got;
 	c->report->bytes += raw.size;
@@ -117,8 +117,7 @@ int check_file(struct check *c, struct check_entry *en)
 	r = node_use(c->e, n);
 	if (r < 0) {
 		c->partial = true;
-		r = check_say_entry(c, en, (struct check_kind){CHECK_ERROR, "store", false}, "cannot be opened: %s",
-				    strerror(-r));
+		r = check_say_entry(c, en, check_store_kind(r), "cannot be opened: %s", strerror(-r));
 	} else {
 		/* Never written: nothing can be wrong with it. */
 		if (en->st.size > 0)

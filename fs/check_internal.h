@@ -17,6 +17,7 @@
 #ifndef COFFER_FS_CHECK_INTERNAL_H
 #define COFFER_FS_CHECK_INTERNAL_H
 
+#include <errno.h>
 #include <limits.h>
 
 #include "fs/check.h"
@@ -123,6 +124,13 @@ struct check_kind {
 	const char *kind;
 	bool repaired;
 };
+/* The store refused.  What whoever runs the check may not look at is no damage. */
+static inline struct check_kind check_store_kind(int error)
+{
+	bool may_not = error == -EACCES || error == -EPERM || error == -ENOKEY;
+
+	return (struct check_kind){may_not ? CHECK_WARNING : CHECK_ERROR, "store", false};
+}
 /* A finding on an entry; backing NULL: on the directory itself. */
 int check_say(struct check *c, const struct check_dir *d, const char *backing, const char *name, struct check_kind k,
 	      const char *format, ...) PRINTF_LIKE(6, 7) MUST_CHECK;

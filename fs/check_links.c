@@ -31,8 +31,8 @@ int check_symlink(struct check *c, struct check_entry *en)
 	c->report->symlinks++;
 	if (n < 0) {
 		c->partial = true;
-		return check_say_entry(c, en, (struct check_kind){CHECK_ERROR, "store", false},
-				       "the link cannot be read: %s", strerror((int)-n));
+		return check_say_entry(c, en, check_store_kind((int)n), "the link cannot be read: %s",
+				       strerror((int)-n));
 	}
 	text[n] = 0;
 	c->report->bytes += (uint64_t)n;

@@ -194,9 +194,7 @@ int check_name(struct check *c, struct check_entry *en, char name[NAME_MAX + 1])
 		return r;
 	if (r != -EBADMSG) {
 		c->partial = true;
-		return check_say_entry(c, en,
-				       (struct check_kind){r == -ENOKEY ? CHECK_WARNING : CHECK_ERROR, "store", false},
-				       "its name cannot be read: %s", strerror(-r));
+		return check_say_entry(c, en, check_store_kind(r), "its name cannot be read: %s", strerror(-r));
 	}
 	if (check_copy_name(c, en->dir->node, en->backing, name)) {
 		en->name = name;

@@ -25,7 +25,7 @@ static struct check_kind kind_of(const struct pages *p, int error, uint32_t gene
 		return (struct check_kind){CHECK_WARNING, "generation", false};
 	if (error == -EBADMSG && check_generation(p->c, generation))
 		return (struct check_kind){CHECK_ERROR, "generation", false};
-	return (struct check_kind){CHECK_ERROR, error == -EBADMSG ? kind : "store", false};
+	return error == -EBADMSG ? (struct check_kind){CHECK_ERROR, kind, false} : check_store_kind(error);
 }
 
 static const char *reason_of(const struct pages *p, int error, uint32_t generation)

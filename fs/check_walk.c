@@ -176,7 +176,7 @@ static int visit_one(struct check *c, struct check_dir *d, check_visit *visit)
 	c->partial = true;
 	/* Counting beforehand is silent. */
 	return visit == check_measure ? 0
-				      : check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "store", false},
+				      : check_say(c, d, NULL, NULL, check_store_kind(r),
 						  "the directory cannot be opened: %s", strerror(-r));
 }
 

@@ -407,6 +407,25 @@ def directory_copied_over_another(c):
 
 
 @case
+def directory_copied_into_itself(c):
+    """Its copy has the id of the directory that it is in."""
+    run("cp", "-a", c.path("docs/deeper"), f"{c.v.base}/aside")
+    os.rename(f"{c.v.base}/aside", c.path("docs/deeper") + "/" + os.path.basename(c.backing("docs/deeper/four")) + " (1)")
+    copy = "docs/deeper/four (1)"
+    doubles = [
+        (WARNING, "doubled-directory", copy),
+        (WARNING, "doubled-file", f"{copy}/three"),
+        (WARNING, "doubled-file", f"{copy}/four"),
+    ]
+    return Expect(
+        (WARNING, "conflict", copy),
+        *doubles,
+        gain=[copy, f"{copy}/three", f"{copy}/four"],
+        touch=[re.escape(c.backing("docs/deeper")) + "/"],
+    )
+
+
+@case
 def file_copied_over_another(c):
     run("cp", "-a", c.path("docs/one"), c.path("docs/two"))
     second = second_of(c, "docs/two", "docs/one")
@@ -1046,6 +1065,52 @@ def test_fsck_statuses():
         flip(f"{c.dir}/.coffer/{name}", 300)
     equal(c.fsck("-a", *key, c.dir).returncode, 4, "no keyring")
     equal(c.v.coffer("check", c.dir, *key, check=False).returncode, 5, "no keyring")
+
+
+def test_portable():
+    """Ids and sidecars are small files there."""
+    need_mount()
+    with Volume(init=["--portable"]) as v:
+        v.mount()
+        os.mkdir(f"{v.mnt}/d")
+        write_file(f"{v.mnt}/d/file", b"content")
+        write_file(f"{v.mnt}/d/{LONG}", b"content")
+        v.umount()
+        d, long = v.backing("d"), v.backing(f"d/{LONG}")
+        options = ["--json", *v.unlock()]
+
+        def check(*more):
+            return findings(json.loads(v.coffer("check", v.dir, *options, *more, check=False).stdout))
+
+        equal(check("--deep"), [], "clean")
+        write_file(f"{d}/.coffer-dir", b"")
+        equal(check(), [(ERROR, "directory-id", "d")], "an id that a power cut left empty")
+        check("--repair")
+        equal(check(), [(NOTE, "lost", "<.coffer/lost")], "repaired")
+        equal(stat.S_IFMT(os.lstat(f"{d}/.coffer-dir").st_mode), stat.S_IFREG, "kind of the id")
+        os.rename(f"{long}.n", f"{long} (1).n")
+        check("--repair")
+        v.mount()
+        equal(read_tree(v.mnt), {"d": stat.S_IFDIR, "d/file": b"content", f"d/{LONG}": b"content"}, "in the mount")
+        v.umount()
+
+
+def test_plain_user():
+    """What a user may not read is said, and is no damage; modes that forbid their owner are lent."""
+    harness.need_root()
+    need_mount()
+    with Volume(owner=harness.NOBODY) as v:
+        v.mount("allow_other")
+        for name, owner, mode in (("mine", harness.NOBODY, 0), ("theirs", 0, 0o600)):
+            write_file(f"{v.mnt}/{name}", b"content")
+            os.chown(f"{v.mnt}/{name}", owner, owner)
+            os.chmod(f"{v.mnt}/{name}", mode)
+        v.umount()
+        backing = v.backing("mine")
+        r = v.coffer("check", v.dir, "--json", "--deep", *v.unlock(), check=False, user=harness.NOBODY)
+        equal(findings(json.loads(r.stdout)), [(WARNING, "store", "theirs")], "findings")
+        equal(r.returncode, 0, "exit status")
+        equal(stat.S_IMODE(os.stat(backing).st_mode), 0, "mode afterwards")
 
 
 def test_not_while_mounted():
