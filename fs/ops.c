@@ -27,9 +27,10 @@ static struct caller caller_of(fuse_req_t req)
 	return (struct caller){c->uid, c->gid, c->pid, c->umask};
 }
 
+/* The one place where an error of the engine's own becomes one of POSIX: what does not authenticate is EIO. */
 static void answer(fuse_req_t req, ssize_t result)
 {
-	fuse_reply_err(req, result < 0 ? (int)-result : 0);
+	fuse_reply_err(req, result < 0 ? (int)(result == -EBADMSG ? EIO : -result) : 0);
 }
 
 static struct stat stat_of(const struct node_attr *a)
