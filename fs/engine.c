@@ -34,7 +34,7 @@ static int own_directory(struct engine *e, const char *name, int *out)
 struct sweep {
 	struct engine *e;
 	int fd;
-	struct timespec before; /* only what changed no later */
+	time_t after, before; /* only what changed between, both included */
 };
 
 static int sweep_one(void *data, const struct store_dirent *d)
@@ -42,23 +42,25 @@ static int sweep_one(void *data, const struct store_dirent *d)
 	struct sweep *s = data;
 	struct store_stat st;
 
-	if (store_stat_at(s->e->store, s->fd, d->name, &st) == 0 && !S_ISDIR(st.mode) &&
-	    st.ctime.tv_sec <= s->before.tv_sec)
+	if (store_stat_at(s->e->store, s->fd, d->name, &st) == 0 && !S_ISDIR(st.mode) && st.ctime.tv_sec >= s->after &&
+	    st.ctime.tv_sec <= s->before)
 		s->e->store->ops->unlink(s->e->store, s->fd, d->name);
 	return 0;
 }
 
-/* Removes what has been lying in one of the volume's own directories since `age` seconds. */
-static void sweep(struct engine *e, int fd, time_t age)
+static void sweep(struct engine *e, int fd, time_t after, time_t before)
 {
-	struct sweep s = {e, fd, {0}};
+	struct sweep s = {e, fd, after, before};
 
-	if (fd < 0)
-		return;
-	clock_gettime(CLOCK_REALTIME, &s.before);
-	s.before.tv_sec -= age;
-	if (directory_scan(e, fd, sweep_one, &s) < 0)
+	if (fd >= 0 && directory_scan(e, fd, sweep_one, &s) < 0)
 		log_warning("cannot list a directory of .coffer/");
+}
+
+/* Removes the ids of directories that were removed in this mount and at least `age` seconds ago.  Older ones are what a crash left:
+ * a directory may still be there without its id, so those are for the check to decide. */
+static void sweep_gone(struct engine *e, time_t age)
+{
+	sweep(e, e->gone_dir, e->started, time(NULL) - age);
 }
 
 /* ------------------------------------------------------------------ tick */
@@ -79,7 +81,7 @@ static void *tick(void *data)
 		pthread_mutex_unlock(&e->tick_lock);
 		/* Ids of removed directories wait two ticks: by then their parents have been synced (engine rule 11). */
 		atomic_store(&e->gone_some, false);
-		sweep(e, e->gone_dir, TICK_SECONDS);
+		sweep_gone(e, TICK_SECONDS);
 		pthread_mutex_lock(&e->tick_lock);
 	}
 	pthread_mutex_unlock(&e->tick_lock);
@@ -174,8 +176,7 @@ static int start(struct engine *e, struct fault *why)
 				 "this store allows names of %u bytes, the volume was made for %u", e->caps.name_max,
 				 e->settings.name_max);
 	if (!e->options.read_only && !e->options.inspect) {
-		sweep(e, e->open_dir, 0);
-		sweep(e, e->gone_dir, 0);
+		sweep(e, e->open_dir, 0, time(NULL));
 		r = start_ticking(e);
 	}
 	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot start a thread") : 0;
@@ -196,6 +197,7 @@ int engine_start(struct store *s, int dot, int data, const struct settings *sett
 	e->links_dir = e->open_dir = e->gone_dir = -1;
 	e->settings = *settings;
 	e->options = *o;
+	e->started = time(NULL);
 	e->keys = keys_ref(keys);
 	e->keys_serial = atomic_fetch_add(&serial, 1) + 1;
 	e->map_bytes_max = o->memory ? o->memory / 2 : MAP_BYTES_DEFAULT;
@@ -229,7 +231,7 @@ int engine_stop(struct engine **ep)
 	node_table_stop(e);
 	if (!e->options.read_only) {
 		if (!e->options.inspect)
-			sweep(e, e->gone_dir, 0);
+			sweep_gone(e, 0);
 		if (e->data >= 0)
 			r = e->store->ops->syncfs(e->store, e->data);
 	}

@@ -99,6 +99,7 @@ struct engine {
 	atomic_uint_fast64_t undecryptable_names, damaged_pages;
 	struct seen_names *seen; /* undecryptable names that were logged (list.c) */
 
+	time_t started;
 	atomic_bool gone_some; /* .coffer/gone/ holds ids to be removed */
 	pthread_t ticker;      /* engine.c: what is done every few seconds */
 	pthread_mutex_t tick_lock;
