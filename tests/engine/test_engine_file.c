@@ -374,7 +374,7 @@ START_TEST(random_operations)
 	uint64_t seed = first_seed((uint64_t)_i * 1000);
 
 	begin();
-	for (unsigned i = 0; i < scaled(20); i++) {
+	for (unsigned i = 0; i < scaled(40); i++) {
 		printf("seed %llu\n", (unsigned long long)(seed + i));
 		fflush(stdout);
 		random_steps(seed + i, 300, _i ? EDGES : 9);
@@ -403,7 +403,7 @@ START_TEST(all_pairs_of_sizes)
 					 4096,   4097,   8191,   8192,   8193,   245759,  245760, 245761,
 					 249856, 253952, 700000, 770048, 770049, 1 << 20, 3000000};
 	enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
-	uint8_t *content = malloc(SCRATCH), *empty = calloc(1, SCRATCH);
+	uint8_t *content = malloc(SCRATCH), *empty = calloc(2, SCRATCH);
 	bool all = !getenv("COFFER_TEST_SCALE");
 
 	begin();
@@ -434,7 +434,7 @@ START_TEST(all_pairs_of_sizes)
 
 				assert_content(&v, node, empty, end > sizes[a] ? end : sizes[a]);
 			}
-			memset(empty, 0, SCRATCH);
+			memset(empty, 0, 2 * SCRATCH);
 			ck_assert_int_eq(fs_unlink(v.e, ROOT_NODE, "f"), 0);
 		}
 	free(content);
