@@ -66,7 +66,7 @@ struct making_job {
 	make_op *op;
 };
 
-/* A long name's sidecar is made before the entry, and taken back if that fails. */
+/* A long name's sidecar is made before the entry, and taken back if that fails, unless it belongs to an entry that was there before. */
 static int with_sidecar(void *data)
 {
 	struct making_job *job = data;
@@ -76,7 +76,7 @@ static int with_sidecar(void *data)
 	if (r < 0)
 		return r;
 	r = job->op(m);
-	if (r < 0)
+	if (r < 0 && store_stat_at(m->e->store, m->dir->fd, m->b->name, &m->st) == -ENOENT)
 		names_drop_sidecar(m->e, m->dir->fd, m->b);
 	return r;
 }
