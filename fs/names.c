@@ -31,7 +31,7 @@ static ssize_t read_small_file(struct engine *e, int dir, const char *name, char
 	int fd = store_open(e->store, dir, name, O_RDONLY | O_NONBLOCK, 0);
 
 	if (fd < 0)
-		return fd;
+		return fd == -ENXIO ? -EBADMSG : fd; /* a socket */
 
 	ssize_t n = store_stat(e->store, fd, &st);
 
@@ -51,7 +51,8 @@ ssize_t names_read_text(struct engine *e, int dir, const char *name, char *out, 
 		n = read_small_file(e, dir, name, out, size);
 	if (n < 0)
 		return n;
-	if ((size_t)n == size)
+	/* Too long, or not a text. */
+	if ((size_t)n == size || memchr(out, 0, (size_t)n))
 		return -EBADMSG;
 	out[n] = 0;
 	return n;
