@@ -96,6 +96,16 @@ static bool list_plus(struct listing *l, const struct store_dirent *d, const cha
 	return taken;
 }
 
+/* While names are being moved to another generation, a cut may have left an entry under both: the next one is the entry. */
+static bool is_superseded(struct listing *l, const struct store_dirent *d, const char *name)
+{
+	struct backing_name b;
+	struct store_stat st;
+
+	return l->dir->dir->record.next && names_lookup(l->e, l->dir, name, &b, &st) == 0 &&
+	       strcmp(b.name, d->name) != 0;
+}
+
 /* 1: go on; 0: full; negative: error. */
 static int list_entry(struct listing *l, const struct store_dirent *d)
 {
@@ -120,6 +130,8 @@ static int list_entry(struct listing *l, const struct store_dirent *d)
 		return 1;
 	if (r < 0)
 		return r;
+	if (is_superseded(l, d, name))
+		return 1;
 	return l->plus ? list_plus(l, d, name) : l->emit(l->data, name, d->ino, d->type, d->next, NULL);
 }
 
