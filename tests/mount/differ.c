@@ -18,6 +18,7 @@
  *   mtime after stores into a shared mapping             tmpfs does not mark it: set anew on both there
  *   ACLs in listings of attributes (XFS: trusted.SGI_ACL_...)  left out; the ACLs themselves are compared
  *   mtime of a removed directory that is still open      its id was taken out: not compared
+ *   mtime of a directory that replaces an empty one      is exchanged with it, which XFS marks: set anew on both there
  *   device nodes                                         not opened: the mount is nodev
  *   stores into a mapping behind the end of the file     not made: the kernel's FUSE does not clear them as POSIX wants
  *   SEEK_DATA, SEEK_HOLE with the write-back cache       the kernel asks without writing back first: synced before (--writeback)
@@ -65,6 +66,7 @@ enum {
 	ATTRIBUTE_SPACE = 3400, /* what a sealed set of attributes may take: ext4 gives about 4000 */
 	EXT4_KIND = 0xef53,
 	TMPFS_KIND = 0x01021994,
+	XFS_KIND = 0x58465342,
 };
 
 struct slot {
@@ -106,7 +108,7 @@ static char op_text[16384];
 static uint8_t *buffers[SIDES], *payload;
 static uint64_t rng;
 static time_t started;
-static bool is_root, has_acl, has_xattr, is_ext4, is_tmpfs, has_direct;
+static bool is_root, has_acl, has_xattr, is_ext4, is_tmpfs, is_xfs, has_direct;
 static int falloc_modes;
 static size_t longest_link = 4095;
 static mode_t current_umask;
@@ -1177,6 +1179,7 @@ static void op_rename(void)
 		0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHANGE, RENAME_NOREPLACE | RENAME_EXCHANGE};
 	unsigned flag = flags[below(100) < 98 ? below(6) : 6];
 	char from[PATH_SIZE], to[PATH_SIZE];
+	struct stat st = {0};
 
 	any_path(from, chance(30) ? S_IFDIR : 0);
 	if (chance(flag == RENAME_EXCHANGE ? 80 : 45))
@@ -1184,8 +1187,11 @@ static void op_rename(void)
 	else
 		fresh_path(to);
 	describe("renameat2(\"%s\", \"%s\", %u)", show(from), show(to), flag);
+	fstatat(top[REFERENCE], to, &st, AT_SYMLINK_NOFOLLOW);
 	BOTH(renameat2(top[side], from, top[side], to, flag));
 	same_outcome_not_empty();
+	if (is_xfs && both_ok() && S_ISDIR(st.st_mode))
+		set_times_anew(to);
 	same_lstat(from, NULL);
 	same_lstat(to, NULL);
 }
@@ -1804,6 +1810,7 @@ static void probe(void)
 	close(direct);
 	is_ext4 = !fstatfs(fd, &fs) && fs.f_type == EXT4_KIND;
 	is_tmpfs = !fstatfs(fd, &fs) && fs.f_type == TMPFS_KIND;
+	is_xfs = !fstatfs(fd, &fs) && fs.f_type == XFS_KIND;
 	close(fd);
 	unlinkat(top[REFERENCE], "probe", 0);
 }

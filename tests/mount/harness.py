@@ -333,9 +333,10 @@ def mounted(point):
 def answers(point):
     """Mounted, and not a dead mount that somebody left there."""
     try:
-        return mounted(point) and bool(os.statvfs(point))
+        device = os.stat(point).st_dev
     except OSError:
         return False
+    return any(p == point and os.makedev(0, minor) == device for p, _, minor in mounts())
 
 
 def abort_connection(minor):
