@@ -105,8 +105,11 @@ static int change(struct engine *e, struct node *n, const struct setattr_request
 		return s->ops->chown(s, n->fd, (uid_t)-1, (gid_t)-1);
 	if (r->uid_set || r->gid_set)
 		error = s->ops->chown(s, n->fd, r->uid_set ? r->uid : (uid_t)-1, r->gid_set ? r->gid : (gid_t)-1);
-	if (error == 0 && r->mode_set)
+	if (error == 0 && r->mode_set) {
+		pthread_mutex_lock(&e->lending); /* nobody puts an older mode back afterwards */
 		error = s->ops->chmod(s, n->fd, r->mode & 07777);
+		pthread_mutex_unlock(&e->lending);
+	}
 	if (error == 0 && r->size_set)
 		error = S_ISREG(n->type) ? file_truncate(e, n, r->size) : -EINVAL;
 	if (error == 0 && r->kill_privileges)

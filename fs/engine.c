@@ -182,6 +182,17 @@ static int start(struct engine *e, struct fault *why)
 	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot start a thread") : 0;
 }
 
+/* Whoever lends a right on a file may have to lend one on its directory first. */
+static void init_lending(struct engine *e)
+{
+	pthread_mutexattr_t recursive;
+
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&e->lending, &recursive);
+	pthread_mutexattr_destroy(&recursive);
+}
+
 int engine_start(struct store *s, int dot, int data, const struct settings *settings,
 		 const uint8_t root_directory[DIRECTORY_ID_SIZE], struct keys *keys, const struct engine_options *o,
 		 struct engine **out, struct fault *why)
@@ -202,6 +213,7 @@ int engine_start(struct store *s, int dot, int data, const struct settings *sett
 	e->keys_serial = atomic_fetch_add(&serial, 1) + 1;
 	e->map_bytes_max = o->memory ? o->memory / 2 : MAP_BYTES_DEFAULT;
 	pthread_rwlock_init(&e->tree, NULL);
+	init_lending(e);
 
 	int r = start(e, why);
 
@@ -242,6 +254,7 @@ int engine_stop(struct engine **ep)
 	store_close(e->store, e->open_dir);
 	store_close(e->store, e->gone_dir);
 	pthread_rwlock_destroy(&e->tree);
+	pthread_mutex_destroy(&e->lending);
 	keys_unref(e->keys);
 	free(e);
 	fs_thread_end();

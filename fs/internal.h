@@ -5,9 +5,10 @@
  *   1. dir->lock        of one or two directories: entries of the directory.  Two: by address.
  *   2. file->lock       content and size of one open file
  *   3. engine->tree     rwlock: written by rename only.  While it is read, the links of a node hold still.
- *   4. node->lock       descriptor and state of one node; on the way up to the root, child before parent
- *   5. file->maps.lock  cache of map pages (taken by readers of the file)
- *   6. engine->table.lock, engine->descriptors.lock, engine->ids->lock    leaves: nothing is taken under them */
+ *   4. node->lock       descriptor and state of one node; of one only
+ *   5. engine->lending  the mode of an object while its owner is lent more rights
+ *   6. file->maps.lock  cache of map pages (taken by readers of the file)
+ *   7. engine->table.lock, engine->descriptors.lock, engine->ids->lock    leaves: nothing is taken under them */
 #ifndef COFFER_FS_INTERNAL_H
 #define COFFER_FS_INTERNAL_H
 
@@ -56,7 +57,7 @@ struct node {
 	unsigned pins;         /* reasons to keep it: unlinked, mode that forbids reopening */
 	uint32_t fd_slot;      /* in descriptors.slots */
 	atomic_bool fd_recent; /* second chance */
-	bool parked;           /* lives under .coffer/open/ */
+	atomic_bool parked;    /* lives under .coffer/open/ */
 	struct dir *dir;       /* directories */
 	struct file *file;     /* regular files, while a descriptor is open */
 };
@@ -88,6 +89,7 @@ struct engine {
 	uint64_t keys_serial; /* changes whenever `keys` does; unique in the process */
 
 	pthread_rwlock_t tree;
+	pthread_mutex_t lending; /* recursive; lend.c */
 	struct node_table table;
 	struct descriptor_table descriptors;
 	struct id_table *ids; /* ids.c */

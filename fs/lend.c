@@ -1,0 +1,31 @@
+#include "fs/lend.h"
+
+#include <string.h>
+
+#include "util/base/log.h"
+
+bool lend(struct engine *e, int fd, mode_t rights, mode_t *before)
+{
+	struct store_stat st;
+	int r;
+
+	if (e->options.read_only)
+		return false;
+	pthread_mutex_lock(&e->lending);
+	r = store_stat(e->store, fd, &st);
+	*before = st.mode & 07777;
+	if (r == 0 && (*before & rights) != rights)
+		r = e->store->ops->chmod(e->store, fd, *before | rights);
+	if (r < 0)
+		pthread_mutex_unlock(&e->lending);
+	return r == 0;
+}
+
+void lend_back(struct engine *e, int fd, mode_t rights, mode_t before)
+{
+	int r = (before & rights) == rights ? 0 : e->store->ops->chmod(e->store, fd, before);
+
+	pthread_mutex_unlock(&e->lending);
+	if (r < 0)
+		log_error("cannot take back a right lent to an owner: %s", strerror(-r));
+}
