@@ -191,17 +191,13 @@ static void retire(struct node_table *t, struct node *n)
 	t->count--;
 }
 
-static void destroy(struct engine *e, struct node *n)
+static void free_node(struct engine *e, struct node *n)
 {
-	if (n->parked && n->links)
-		e->store->ops->unlink(e->store, e->open_dir, n->links->name);
+	for (struct link *l = n->links; l && n->parked; l = l->sibling)
+		if (l->parent == e->open_node)
+			e->store->ops->unlink(e->store, e->open_dir, l->name);
 	descriptor_drop(e, n);
 	ids_release(e, n);
-	for (struct link *l = n->links, *next; l; l = next) {
-		next = l->sibling;
-		node_unref(e, l->parent);
-		free(l);
-	}
 	if (n->dir) {
 		pthread_rwlock_destroy(&n->dir->lock);
 		pthread_mutex_destroy(&n->dir->position);
@@ -209,6 +205,41 @@ static void destroy(struct engine *e, struct node *n)
 	}
 	pthread_mutex_destroy(&n->lock);
 	free(n);
+}
+
+/* Drops a reference; true if it was the last one, and the node is out of the table. */
+static bool drop_ref(struct engine *e, struct node *n)
+{
+	pthread_mutex_lock(&e->table.lock);
+
+	bool last = --n->refs == 0 && n->lookups == 0;
+
+	if (last)
+		retire(&e->table, n);
+	pthread_mutex_unlock(&e->table.lock);
+	return last;
+}
+
+/* Frees a node that is out of the table, and what goes with it: a parent with its last child, its parent then, and so on up.  They are
+ * listed by id_chain, as a tree may be deeper than the stack. */
+static void destroy(struct engine *e, struct node *n)
+{
+	n->id_chain = NULL;
+	while (n) {
+		struct node *rest = n->id_chain;
+		struct link *links = n->links;
+
+		free_node(e, n);
+		for (struct link *next; links; links = next) {
+			next = links->sibling;
+			if (drop_ref(e, links->parent)) {
+				links->parent->id_chain = rest;
+				rest = links->parent;
+			}
+			free(links);
+		}
+		n = rest;
+	}
 }
 
 struct node *node_get(struct engine *e, uint64_t id)
@@ -237,16 +268,7 @@ struct node *node_ref(struct engine *e, struct node *n)
 
 void node_unref(struct engine *e, struct node *n)
 {
-	if (!n)
-		return;
-	pthread_mutex_lock(&e->table.lock);
-
-	bool last = --n->refs == 0 && n->lookups == 0;
-
-	if (last)
-		retire(&e->table, n);
-	pthread_mutex_unlock(&e->table.lock);
-	if (last)
+	if (n && drop_ref(e, n))
 		destroy(e, n);
 }
 
