@@ -6,6 +6,7 @@
 
 #include "fs/descriptor.h"
 #include "fs/directory.h"
+#include "fs/lend.h"
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/symlink.h"
@@ -38,13 +39,54 @@ static int park(struct engine *e, struct node *dir, const char *backing, struct 
 	return r;
 }
 
+/* The same for a file that is to be replaced: one more name in .coffer/open/, so that its own is never missing. */
+static int park_beside(struct engine *e, struct node *n, char name[OWN_NAME_MAX])
+{
+	struct link *l;
+	int r = directory_own_name("open", name);
+
+	if (r < 0)
+		return r;
+	l = node_link_new(name);
+	r = l ? node_use(e, n) : -ENOMEM;
+	if (r < 0) {
+		free(l);
+		return r;
+	}
+	r = e->store->ops->link_fd(e->store, n->fd, e->open_dir, name);
+	if (r == 0) {
+		n->parked = true;
+		node_linked(e, n, e->open_node, l);
+	} else {
+		free(l);
+	}
+	node_unuse(e, n);
+	return r;
+}
+
+static void take_back(struct engine *e, struct node *n, const char *name)
+{
+	n->parked = false;
+	e->store->ops->unlink(e->store, e->open_dir, name);
+	node_unlinked(e, e->open_node, name);
+}
+
+/* A file that has one name only, while descriptors are scarce. */
+static bool should_park(struct engine *e, const struct node *n, const struct store_stat *st)
+{
+	return n && S_ISREG(st->mode) && st->nlink == 1 && descriptor_scarce(e);
+}
+
 /* Before a name of a node goes: a descriptor is kept, so that whoever has the file open goes on.  If that cannot be (a file of
  * somebody else's, in a plain user's mount), it is lost to its openers, as on a network filesystem. */
 static bool keep_open(struct engine *e, struct node *n)
 {
-	int r = n ? node_pin(e, n) : -ENOENT;
+	int r = -ENOENT;
 
-	if (r < 0 && n && r != -ESTALE)
+	/* Of all but files nothing can be asked any more but attributes: not worth the last descriptors. */
+	if (n && (S_ISREG(n->type) || !descriptor_scarce(e)))
+		r = node_pin(e, n);
+	if (r < 0 && r != -ENOENT && n && r != -ESTALE)
 		log_warning("cannot keep an unlinked file open: %s", strerror(-r));
 	return r == 0;
 }
@@ -73,13 +115,10 @@ static void last_link_text(struct engine *e, struct node *dir, const char *backi
 static int unlink_entry(struct engine *e, struct node *dir, const struct backing_name *b, const struct store_stat *st)
 {
 	struct node *n = node_find(e, dir, b->name);
-	bool open = n && node_use_cached(n);
 	char text[LINK_TEXT_MAX];
-	int r;
+	int r = should_park(e, n, st) ? park(e, dir, b->name, n) : -1;
 
-	if (n && !open && S_ISREG(st->mode) && st->nlink == 1 && descriptor_scarce(e)) {
-		r = park(e, dir, b->name, n);
-	} else {
+	if (r < 0) {
 		bool pinned = keep_open(e, n);
 
 		last_link_text(e, dir, b->name, st, text);
@@ -90,8 +129,6 @@ static int unlink_entry(struct engine *e, struct node *dir, const struct backing
 	}
 	if (r == 0)
 		names_drop_sidecar(e, dir->fd, b);
-	if (open)
-		node_unuse(e, n);
 	node_unref(e, n);
 	return r;
 }
@@ -149,24 +186,24 @@ static int is_nothing(void *data, const struct store_dirent *d)
 	return 0;
 }
 
-/* Engine rule 11: first prove that the directory is empty but for the format's own; only then set its id aside and remove it. */
-static int remove_directory(struct engine *e, struct node *parent, const char *backing, int fd)
+/* Sets the id of an empty directory aside and removes it. */
+static int take_down(struct engine *e, struct node *parent, const char *backing, int fd)
 {
 	struct store *s = e->store;
-	struct emptiness x = {e, fd, false};
+	struct emptiness x = {e, fd, true};
 	char aside[OWN_NAME_MAX];
 	int r = directory_scan(e, fd, is_nothing, &x);
 
-	x.remove_ours = true;
-	if (r == 0)
-		r = directory_scan(e, fd, is_nothing, &x);
 	if (r == 0)
 		r = directory_own_name("gone", aside);
 	if (r < 0)
 		return r;
+	r = s->ops->rename(s, fd, DIRECTORY_RECORD_NAME, e->gone_dir, aside, 0);
 
-	bool has_id = s->ops->rename(s, fd, DIRECTORY_RECORD_NAME, e->gone_dir, aside, 0) == 0;
+	bool has_id = r == 0;
 
+	if (r < 0 && r != -ENOENT)
+		return r;
 	r = s->ops->rmdir(s, parent->fd, backing);
 	if (r < 0 && has_id && s->ops->rename(s, e->gone_dir, aside, fd, DIRECTORY_RECORD_NAME, 0) < 0)
 		log_error("a directory's id could not be put back; it is .coffer/gone/%s", aside);
@@ -175,42 +212,105 @@ static int remove_directory(struct engine *e, struct node *parent, const char *b
 	return r;
 }
 
-static int rmdir_entry(struct engine *e, struct node *dir, const struct backing_name *b)
+/* The same for one that its owner may not write to: only the parent's mode says whether it may go. */
+static int take_down_any(struct engine *e, struct node *parent, const char *backing, int fd)
 {
-	struct node *n = node_find(e, dir, b->name);
-	bool pinned = keep_open(e, n);
-	int fd = pinned ? n->fd : store_open(e->store, dir->fd, b->name, O_RDONLY | O_DIRECTORY, 0);
-	int r = fd;
+	mode_t before;
+	int r = take_down(e, parent, backing, fd);
 
-	if (fd >= 0) {
-		if (pinned)
-			pthread_mutex_lock(&n->dir->position);
-		r = remove_directory(e, dir, b->name, fd);
-		if (pinned)
-			pthread_mutex_unlock(&n->dir->position);
-		else
-			store_close(e->store, fd);
+	if (r == -EACCES && lend(e, fd, 0700, &before)) {
+		r = take_down(e, parent, backing, fd);
+		lend_back(e, fd, 0700, before);
 	}
+	return r;
+}
+
+static int prove_empty(struct engine *e, int fd)
+{
+	struct emptiness x = {e, fd, false};
+
+	return directory_scan(e, fd, is_nothing, &x);
+}
+
+/* A directory that is to go, in use and locked like the one that holds it, so that nothing comes into it behind the proof.  Directories
+ * are locked by address and not from the top down, so a lock that is taken cannot be waited for here: -EAGAIN, and *busy is to be
+ * waited for when all other locks are free. */
+static int victim_begin(struct engine *e, struct node *dir, const char *backing, const struct store_stat *st,
+			struct node **out, struct node **busy)
+{
+	struct node *n = node_enter(e, dir, backing, st, false);
+	int r = n ? node_use(e, n) : -ENOMEM;
+
+	if (r == 0 && pthread_rwlock_trywrlock(&n->dir->lock) != 0) {
+		node_unuse(e, n);
+		*busy = n;
+		return -EAGAIN;
+	}
+	if (r < 0) {
+		node_unref(e, n);
+		return r;
+	}
+	*out = n;
+	return 0;
+}
+
+static void victim_end(struct engine *e, struct node *n)
+{
+	pthread_rwlock_unlock(&n->dir->lock);
+	node_unuse(e, n);
+	node_unref(e, n);
+}
+
+/* True if there was something to wait for: try again. */
+static bool wait_for(struct engine *e, struct node *busy)
+{
+	if (!busy)
+		return false;
+	pthread_rwlock_wrlock(&busy->dir->lock);
+	pthread_rwlock_unlock(&busy->dir->lock);
+	node_unref(e, busy);
+	return true;
+}
+
+/* Engine rule 11: first prove that the directory is empty but for the format's own; only then set its id aside and remove it. */
+static int rmdir_entry(struct engine *e, struct node *dir, const struct backing_name *b, const struct store_stat *st,
+		       struct node **busy)
+{
+	struct node *n;
+	int r = victim_begin(e, dir, b->name, st, &n, busy);
+
+	if (r < 0)
+		return r;
+
+	bool pinned = keep_open(e, n);
+
+	r = prove_empty(e, n->fd);
+	if (r == 0)
+		r = take_down_any(e, dir, b->name, n->fd);
 	name_went(e, dir, b->name, n, pinned, r == 0);
 	if (r == 0)
 		names_drop_sidecar(e, dir->fd, b);
-	node_unref(e, n);
+	victim_end(e, n);
 	return r;
 }
 
 int fs_rmdir(struct engine *e, uint64_t parent, const char *name)
 {
+	struct node *dir, *busy;
 	struct backing_name b;
 	struct store_stat st;
-	struct node *dir;
-	int r = directory_begin(e, parent, DIR_WRITE, &dir);
+	int r;
 
-	if (r < 0)
-		return r;
-	r = names_lookup(e, dir, name, &b, &st);
-	if (r == 0)
-		r = S_ISDIR(st.mode) ? rmdir_entry(e, dir, &b) : -ENOTDIR;
-	directory_end(e, dir);
+	do {
+		busy = NULL;
+		r = directory_begin(e, parent, DIR_WRITE, &dir);
+		if (r < 0)
+			return r;
+		r = names_lookup(e, dir, name, &b, &st);
+		if (r == 0)
+			r = S_ISDIR(st.mode) ? rmdir_entry(e, dir, &b, &st, &busy) : -ENOTDIR;
+		directory_end(e, dir);
+	} while (wait_for(e, busy));
 	return r;
 }
 
@@ -224,7 +324,23 @@ struct moving {
 	bool replaces; /* something has the new name */
 	unsigned flags;
 	struct link *spare[2];
+	struct node *busy; /* to be waited for */
 };
+
+/* Links for the table, made before anything changes. */
+static int make_spares(struct moving *m)
+{
+	m->spare[0] = node_link_new(m->new_name.name);
+	m->spare[1] = node_link_new(m->old_name.name);
+	return m->spare[0] && m->spare[1] ? 0 : -ENOMEM;
+}
+
+static void free_spares(struct moving *m)
+{
+	free(m->spare[0]);
+	free(m->spare[1]);
+	m->spare[0] = m->spare[1] = NULL;
+}
 
 static int find_both(struct moving *m, const char *old_name, const char *new_name)
 {
@@ -246,9 +362,7 @@ static int find_both(struct moving *m, const char *old_name, const char *new_nam
 		if (!S_ISDIR(m->new_st.mode) && S_ISDIR(m->old_st.mode))
 			return -ENOTDIR;
 	}
-	m->spare[0] = node_link_new(m->new_name.name);
-	m->spare[1] = node_link_new(m->old_name.name);
-	return m->spare[0] && m->spare[1] ? 0 : -ENOMEM;
+	return make_spares(m);
 }
 
 /* The rename itself, below and in the table, with nobody reading names meanwhile. */
@@ -268,39 +382,47 @@ static int move(struct moving *m, unsigned flags)
 	return r;
 }
 
-/* Over a directory (engine rule 12): one that is not empty below, as its id is in it, cannot be renamed over.  It is proved
- * empty, changes places with the new one, and is removed from where that was. */
+/* The old directory changes places with the new one and is removed from there; if that cannot be, all is as it was. */
+static int exchange_and_remove(struct moving *m, struct node *old)
+{
+	int r = move(m, RENAME_EXCHANGE);
+
+	if (r < 0)
+		return r;
+	r = take_down_any(m->e, m->from, m->old_name.name, old->fd);
+	if (r < 0 && (make_spares(m) < 0 || move(m, RENAME_EXCHANGE) < 0))
+		log_error("a directory that could not be replaced has changed places with the new one");
+	return r;
+}
+
+/* Over a directory (engine rule 12): one that is not empty below, as its id is in it, cannot be renamed over. */
 static int move_over_directory(struct moving *m)
 {
 	struct engine *e = m->e;
-	struct store *s = e->store;
-	struct node *old = node_find(e, m->to, m->new_name.name);
-	bool pinned = keep_open(e, old);
-	int fd = pinned ? old->fd : store_open(s, m->to->fd, m->new_name.name, O_RDONLY | O_DIRECTORY, 0);
-	struct emptiness x = {e, fd, false};
-	int r = fd < 0 ? fd : 0;
+	bool exchange = e->caps.rename_exchange;
+	struct node *old;
+	int r = victim_begin(e, m->to, m->new_name.name, &m->new_st, &old, &m->busy);
 
-	if (pinned)
-		pthread_mutex_lock(&old->dir->position);
-	if (r == 0)
-		r = directory_scan(e, fd, is_nothing, &x);
-	if (r == 0 && e->caps.rename_exchange) {
-		r = move(m, RENAME_EXCHANGE);
-		if (r == 0) {
-			r = remove_directory(e, m->from, m->old_name.name, fd);
-			name_went(e, m->from, m->old_name.name, old, pinned, true);
-		}
-	} else if (r == 0) {
-		r = remove_directory(e, m->to, m->new_name.name, fd);
-		name_went(e, m->to, m->new_name.name, old, pinned, r == 0);
-		if (r == 0)
-			r = move(m, 0);
+	if (r == -EAGAIN && m->busy == m->from) { /* what is moved lies in what it would replace */
+		node_unref(e, m->busy);
+		m->busy = NULL;
+		return -ENOTEMPTY;
 	}
-	if (pinned)
-		pthread_mutex_unlock(&old->dir->position);
+	if (r < 0)
+		return r;
+
+	bool pinned = keep_open(e, old);
+
+	r = prove_empty(e, old->fd);
+	if (r == 0)
+		r = exchange ? exchange_and_remove(m, old) : take_down_any(e, m->to, m->new_name.name, old->fd);
+	if (exchange)
+		name_went(e, m->from, m->old_name.name, old, pinned, r == 0);
 	else
-		store_close(s, fd);
-	node_unref(e, old);
+		name_went(e, m->to, m->new_name.name, old, pinned, r == 0);
+	if (r == 0 && !exchange)
+		r = move(m, 0);
+	victim_end(e, old);
 	return r;
 }
 
@@ -308,14 +430,17 @@ static int move_over_file(struct moving *m)
 {
 	struct engine *e = m->e;
 	struct node *old = m->replaces ? node_find(e, m->to, m->new_name.name) : NULL;
-	bool pinned = keep_open(e, old);
-	char text[LINK_TEXT_MAX] = "";
+	char text[LINK_TEXT_MAX] = "", parked_name[OWN_NAME_MAX];
+	bool parked = should_park(e, old, &m->new_st) && park_beside(e, old, parked_name) == 0;
+	bool pinned = !parked && keep_open(e, old);
 
 	if (m->replaces)
 		last_link_text(e, m->to, m->new_name.name, &m->new_st, text);
 
 	int r = move(m, m->flags & RENAME_NOREPLACE && e->caps.rename_noreplace ? RENAME_NOREPLACE : 0);
 
+	if (parked && r < 0)
+		take_back(e, old, parked_name);
 	if (pinned && (r < 0 || node_has_name(e, old)))
 		node_unpin(e, old);
 	if (r == 0)
@@ -359,14 +484,16 @@ int fs_rename(struct engine *e, uint64_t old_parent, const char *old_name, uint6
 		return -EINVAL;
 	if ((flags & RENAME_EXCHANGE) && !e->caps.rename_exchange)
 		return -EINVAL;
-	r = directory_begin_two(e, old_parent, new_parent, &m.from, &m.to);
-	if (r < 0)
-		return r;
-	r = find_both(&m, old_name, new_name);
-	if (r == 0)
-		r = move_entry(&m);
-	free(m.spare[0]);
-	free(m.spare[1]);
-	directory_end_two(e, m.from, m.to);
+	do {
+		m.busy = NULL;
+		r = directory_begin_two(e, old_parent, new_parent, &m.from, &m.to);
+		if (r < 0)
+			return r;
+		r = find_both(&m, old_name, new_name);
+		if (r == 0)
+			r = move_entry(&m);
+		free_spares(&m);
+		directory_end_two(e, m.from, m.to);
+	} while (wait_for(e, m.busy));
 	return r;
 }
