@@ -87,12 +87,17 @@ static ssize_t read_body(struct engine *e, const uint8_t id[LINK_ID_SIZE], size_
 
 	int fd = store_open(e->store, e->links_dir, name, O_RDONLY | O_NONBLOCK, 0);
 
+	/* Nothing, or something that is no file, in the place of the body. */
+	if (fd == -ENOENT || fd == -ELOOP || fd == -ENXIO)
+		return -EBADMSG;
 	if (fd < 0)
-		return fd == -ENOENT ? -EBADMSG : fd;
+		return fd;
 
 	ssize_t n = store_pread(e->store, fd, sealed, sizeof sealed, 0);
 
 	store_close(e->store, fd);
+	if (n == -ESPIPE || n == -EISDIR)
+		return -EBADMSG;
 	if (n < 0)
 		return n;
 	if ((size_t)n != OVERHEAD + length)
