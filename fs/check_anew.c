@@ -132,7 +132,7 @@ static const struct caller *self(struct caller *out)
 static int file_anew(struct place *p)
 {
 	char temporary[OWN_NAME_MAX];
-	struct node_attr made;
+	struct node_attr made = {0};
 	struct caller caller;
 	int r = directory_own_name("check", temporary);
 
@@ -181,7 +181,7 @@ static int move_all(struct engine *e, uint64_t from, uint64_t to)
 static int directory_anew(struct place *p)
 {
 	char temporary[OWN_NAME_MAX];
-	struct node_attr made;
+	struct node_attr made = {0};
 	struct caller caller;
 	int r = directory_own_name("check", temporary);
 

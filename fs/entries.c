@@ -49,7 +49,7 @@ int fs_lookup(struct engine *e, uint64_t parent, const char *name, struct node_a
 struct making {
 	struct engine *e;
 	struct node *dir;
-	const struct backing_name *b;
+	struct backing_name b;
 	mode_t mode;
 	dev_t rdev;
 	const char *text; /* of a symbolic link */
@@ -71,13 +71,13 @@ static int with_sidecar(void *data)
 {
 	struct making_job *job = data;
 	struct making *m = job->m;
-	int r = names_add_sidecar(m->e, m->dir->fd, m->b);
+	int r = names_add_sidecar(m->e, m->dir->fd, &m->b);
 
 	if (r < 0)
 		return r;
 	r = job->op(m);
-	if (r < 0 && store_stat_at(m->e->store, m->dir->fd, m->b->name, &m->st) == -ENOENT)
-		names_drop_sidecar(m->e, m->dir->fd, m->b);
+	if (r < 0 && store_stat_at(m->e->store, m->dir->fd, m->b.name, &m->st) == -ENOENT)
+		names_drop_sidecar(m->e, m->dir->fd, &m->b);
 	return r;
 }
 
@@ -86,28 +86,26 @@ static int make_entry(struct engine *e, const struct caller *c, uint64_t parent,
 		      struct making *m, struct node_attr *out, struct node **keep)
 {
 	struct making_job job = {m, op};
-	struct backing_name b;
 	int r = directory_begin(e, parent, DIR_WRITE, &m->dir);
 
 	if (r < 0)
 		return r;
 	m->e = e;
-	m->b = &b;
 	m->fd = -1;
 	/* Only while names are being moved may the entry exist under another backing name; else the store says EEXIST itself. */
 	if (m->dir->dir->record.next) {
-		r = names_lookup(e, m->dir, name, &b, &m->st);
+		r = names_lookup(e, m->dir, name, &m->b, &m->st);
 		r = r == 0 ? -EEXIST : (r == -ENOENT ? 0 : r);
 	}
 	if (r == 0)
-		r = names_encrypt(e, m->dir->dir, names_generation(m->dir->dir), name, &b);
+		r = names_encrypt(e, m->dir->dir, names_generation(m->dir->dir), name, &m->b);
 	if (r == 0)
 		r = caller_run(&e->options, c, with_sidecar, &job);
 	if (r == 0) {
 		r = m->fd >= 0 ? store_stat(e->store, m->fd, &m->st)
-			       : store_stat_at(e->store, m->dir->fd, b.name, &m->st);
+			       : store_stat_at(e->store, m->dir->fd, m->b.name, &m->st);
 		if (r == 0)
-			r = answer(e, m->dir, b.name, &m->st, out, keep);
+			r = answer(e, m->dir, m->b.name, &m->st, out, keep);
 		if (r < 0)
 			store_close(e->store, m->fd);
 	}
@@ -119,13 +117,13 @@ static int make_regular(struct making *m)
 {
 	int flags = O_CREAT | O_EXCL | O_RDWR | (m->e->options.relatime ? 0 : O_NOATIME);
 
-	m->fd = store_open(m->e->store, m->dir->fd, m->b->name, flags, m->mode & 07777);
+	m->fd = store_open(m->e->store, m->dir->fd, m->b.name, flags, m->mode & 07777);
 	return m->fd < 0 ? m->fd : 0;
 }
 
 static int make_special(struct making *m)
 {
-	return m->e->store->ops->mknod(m->e->store, m->dir->fd, m->b->name, m->mode, m->rdev);
+	return m->e->store->ops->mknod(m->e->store, m->dir->fd, m->b.name, m->mode, m->rdev);
 }
 
 int fs_mknod(struct engine *e, const struct caller *c, uint64_t parent, const char *name, mode_t mode, dev_t rdev,
@@ -215,13 +213,13 @@ static int give_name(struct making *m, const char *temporary)
 	struct store *s = m->e->store;
 
 	if (m->e->caps.rename_noreplace)
-		return s->ops->rename(s, m->dir->fd, temporary, m->dir->fd, m->b->name, RENAME_NOREPLACE);
+		return s->ops->rename(s, m->dir->fd, temporary, m->dir->fd, m->b.name, RENAME_NOREPLACE);
 
 	/* The directory's lock is held, so nobody makes the name between looking and renaming. */
-	int r = store_stat_at(s, m->dir->fd, m->b->name, &m->st);
+	int r = store_stat_at(s, m->dir->fd, m->b.name, &m->st);
 
 	if (r == -ENOENT)
-		return s->ops->rename(s, m->dir->fd, temporary, m->dir->fd, m->b->name, 0);
+		return s->ops->rename(s, m->dir->fd, temporary, m->dir->fd, m->b.name, 0);
 	return r < 0 ? r : -EEXIST;
 }
 
@@ -264,7 +262,7 @@ int fs_mkdir(struct engine *e, const struct caller *c, uint64_t parent, const ch
 
 static int make_symlink(struct making *m)
 {
-	return m->e->store->ops->symlink(m->e->store, m->text, m->dir->fd, m->b->name);
+	return m->e->store->ops->symlink(m->e->store, m->text, m->dir->fd, m->b.name);
 }
 
 int fs_symlink(struct engine *e, const struct caller *c, const char *target, uint64_t parent, const char *name,
@@ -284,15 +282,14 @@ int fs_symlink(struct engine *e, const struct caller *c, const char *target, uin
 
 static int make_link(struct making *m)
 {
-	return m->e->store->ops->link_fd(m->e->store, m->old->fd, m->dir->fd, m->b->name);
+	return m->e->store->ops->link_fd(m->e->store, m->old->fd, m->dir->fd, m->b.name);
 }
 
 /* Links are made by the mount itself, not as the caller: who may link was the kernel's question. */
 int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t parent, const char *name,
 	    struct node_attr *out)
 {
-	struct backing_name b;
-	struct making m = {.e = e, .b = &b, .old = node_get(e, node)};
+	struct making m = {.e = e, .old = node_get(e, node)};
 	struct making_job job = {&m, make_link};
 	struct link *l = NULL;
 	int r = m.old ? node_use(e, m.old) : -ESTALE;
@@ -304,9 +301,9 @@ int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t pa
 	}
 	r = directory_begin(e, parent, DIR_WRITE, &m.dir);
 	if (r == 0) {
-		r = names_lookup(e, m.dir, name, &b, &m.st);
+		r = names_lookup(e, m.dir, name, &m.b, &m.st);
 		r = r == 0 ? -EEXIST : (r == -ENOENT ? 0 : r);
-		if (r == 0 && !(l = node_link_new(b.name)))
+		if (r == 0 && !(l = node_link_new(m.b.name)))
 			r = -ENOMEM;
 		if (r == 0)
 			r = with_sidecar(&job);
@@ -316,7 +313,7 @@ int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t pa
 			r = store_stat(e->store, m.old->fd, &m.st);
 		}
 		if (r == 0)
-			r = answer(e, m.dir, b.name, &m.st, out, NULL);
+			r = answer(e, m.dir, m.b.name, &m.st, out, NULL);
 		directory_end(e, m.dir);
 	}
 	free(l);

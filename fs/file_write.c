@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "fs/file_parts.h"
+#include "util/base/log.h"
 
 static ssize_t write_inline(struct engine *e, struct node *n, struct file *f, const void *buf, size_t size,
 			    uint64_t off)
@@ -132,7 +133,8 @@ static ssize_t write_first(struct engine *e, struct node *n, struct file *f, con
 
 	if (put < 0) {
 		/* Nothing was there before, and nothing shall be. */
-		r = e->store->ops->truncate(e->store, n->fd, 0);
+		if (e->store->ops->truncate(e->store, n->fd, 0) < 0)
+			log_warning("cannot empty a file after a failed write");
 		return put;
 	}
 	memcpy(f->body.entries, entries, sizeof entries);

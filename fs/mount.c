@@ -329,7 +329,7 @@ static void note_process(struct mounting *m)
 	char text[16];
 	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
 
-	if (m->opened.read_only)
+	if (!s || m->opened.read_only)
 		return;
 	if (s->ops->truncate(s, m->opened.lock, 0) < 0 || store_pwrite(s, m->opened.lock, text, (size_t)n, 0) < 0)
 		log_warning("cannot note the process number in .coffer/lock");

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 #include "util/base/log.h"
@@ -42,12 +43,12 @@ static void for_each_mount(void (*each)(void *data, const char *device, const ch
 	while (getline(&line, &room, f) > 0) {
 		static const char type[] = " - fuse.coffer ";
 		char *tail = strstr(line, type), device[32];
-		_cleanup_free_ char *point = malloc(strlen(line) + 1), *source = malloc(strlen(line) + 1);
+		_cleanup_free_ char *point = NULL, *source = NULL;
 
-		if (!tail || !point || !source)
+		if (!tail)
 			continue;
-		if (sscanf(line, "%*s %*s %31s %*s %s", device, point) != 2 ||
-		    sscanf(tail + sizeof type - 1, "%s", source) != 1)
+		if (sscanf(line, "%*s %*s %31s %*s %ms", device, &point) != 2 ||
+		    sscanf(tail + sizeof type - 1, "%ms", &source) != 1)
 			continue;
 		unescape(point);
 		unescape(source);
@@ -120,11 +121,19 @@ static bool is_inside(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == 0);
 }
 
+/* Attributes may be cached for ever, and outlive their server; statfs always asks it. */
+static int look(const char *mount_point, struct stat *st)
+{
+	struct statvfs fs;
+
+	return statvfs(mount_point, &fs) < 0 || stat(mount_point, st) < 0 ? -errno : 0;
+}
+
 int mount_point_prepare(const char *volume, const char *mount_point, struct fault *why)
 {
 	char device[32];
-	struct stat st;
-	int r = stat(mount_point, &st) < 0 ? -errno : 0;
+	struct stat st = {0};
+	int r = look(mount_point, &st);
 
 	if (r == -ENOTCONN) {
 		r = mount_point_unmount(mount_point, true);
@@ -133,7 +142,7 @@ int mount_point_prepare(const char *volume, const char *mount_point, struct faul
 					   "%s is a dead mount and cannot be cleared; run umount -l on it as root",
 					   mount_point);
 		log_info("%s: cleared a mount whose process had ended", mount_point);
-		r = stat(mount_point, &st) < 0 ? -errno : 0;
+		r = look(mount_point, &st);
 	}
 	if (r == -ENOENT)
 		return fault_set(why, EXIT_MOUNT_POINT, ENOENT, "mount point %s does not exist; make it with mkdir",

@@ -231,6 +231,7 @@ int tree_set(struct engine *e, struct file *f, int fd, uint64_t page, size_t cou
 		r = locate(e, f, fd, page, true, &at, &run);
 		if (r < 0)
 			break;
+		assert(at); /* with `make` there is always a map */
 		if (run > count)
 			run = count;
 		memcpy(at, in, run * sizeof *in);

@@ -1,5 +1,6 @@
 #include "fs/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -220,5 +221,6 @@ int worker_hash(struct engine *e, enum hash_purpose purpose, uint32_t generation
 		if (r < 0)
 			return r;
 	}
+	assert(s->key); /* of every slot that was loaded once */
 	return hmac_sha256(s->key->bytes, SHA256_SIZE, in, n, out);
 }

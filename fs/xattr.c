@@ -157,7 +157,7 @@ static int open_value(struct engine *e, const struct attribute *a, const char *b
 	if (!siv)
 		return r;
 	length = n - VALUE_OVERHEAD;
-	*plain = malloc(length);
+	*plain = calloc(1, length);
 	if (!*plain)
 		return -ENOMEM;
 	r = siv_open(siv, ad, ad_size, in + 4, in + 4 + NONCE_SIZE, n - 4 - NONCE_SIZE, *plain);
@@ -212,7 +212,7 @@ static ssize_t get_encrypted(struct engine *e, struct node *n, struct attribute 
 	const uint8_t *value;
 	const char *name;
 	size_t name_size, size;
-	ssize_t length;
+	ssize_t length = 0;
 	int r = find_owner(e, n, false, a->owner);
 
 	if (r == 0)
@@ -333,10 +333,10 @@ static int decode_name(struct engine *e, struct node *n, const char *backing, st
 	}
 
 	/* The true name of a long one is in its value; it must give this very hash. */
-	_cleanup_free_ uint8_t *value = malloc(ATTR_VALUE_MAX), *plain = NULL;
+	_cleanup_free_ uint8_t *value = calloc(1, ATTR_VALUE_MAX), *plain = NULL;
 	const uint8_t *content;
-	const char *name;
-	size_t name_size, content_size;
+	const char *name = NULL;
+	size_t name_size = 0, content_size;
 	char again[ATTR_NAME_MAX + 1];
 	ssize_t got = value ? e->store->ops->getxattr(e->store, n->fd, backing, value, ATTR_VALUE_MAX) : -ENOMEM;
 
@@ -499,7 +499,7 @@ ssize_t fs_getxattr(struct engine *e, uint64_t node, const char *name, void *buf
 int fs_setxattr(struct engine *e, uint64_t node, const char *name, const void *value, size_t size, int flags,
 		bool kill_sgid)
 {
-	struct store_stat st;
+	struct store_stat st = {0};
 	struct attribute a;
 	struct node *n;
 	int r = begin(e, node, &n);
