@@ -88,7 +88,7 @@ struct outcome {
 
 static struct {
 	uint64_t seed;
-	unsigned long ops, compare_every, remount_every;
+	unsigned long ops, compare_every, remount_every, forget_every;
 	const char *remount;
 	bool trace, keep, minimize, huge, writeback;
 	const char *program;
@@ -212,6 +212,8 @@ static void differs(const char *format, ...)
 		       (unsigned long long)conf.seed, op_number + 1, conf.compare_every);
 		if (conf.remount)
 			printf(" --remount '%s' --remount-every %lu", conf.remount, conf.remount_every);
+		if (conf.forget_every)
+			printf(" --forget-every %lu", conf.forget_every);
 		printf(" %s %s\n", conf.root[SUBJECT], conf.root[REFERENCE]);
 		printf("  (--compare-every 1 finds the operation, --minimize the others it needs, --trace shows "
 		       "all)\n");
@@ -1744,6 +1746,19 @@ static void open_tops(void)
 	}
 }
 
+/* Makes the kernel drop unused names and inodes, which it otherwise keeps: the mount is told to forget, and asked again. */
+static void forget(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+
+	describe("drop caches");
+	if (fd < 0)
+		return;
+	if (write(fd, "2", 1) != 1)
+		die("drop_caches");
+	close(fd);
+}
+
 static void remount(void)
 {
 	describe("remount");
@@ -1845,6 +1860,8 @@ static int run(void)
 		op_text[0] = 0;
 		memset(outcome, 0, sizeof(outcome));
 		one_operation();
+		if (conf.forget_every && op_number % conf.forget_every == conf.forget_every - 1)
+			forget();
 		if (conf.compare_every && op_number % conf.compare_every == conf.compare_every - 1)
 			same_tree();
 		if (conf.remount && conf.remount_every && op_number % conf.remount_every == conf.remount_every - 1)
@@ -1947,31 +1964,32 @@ static int replay(const char *file)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: differ [OPTIONS] SUBJECT REFERENCE\n"
-			"  --seed S            the seed of the first run (1)\n"
-			"  --seeds N           so many runs, of seeds S, S + 1, ... (1)\n"
-			"  --ops N             operations of a run (2000)\n"
-			"  --compare-every N   compare whole trees after so many operations (250; 0: only at the end)\n"
-			"  --remount COMMAND   run it now and then with every file closed\n"
-			"  --remount-every N   after so many operations (500)\n"
-			"  --replay FILE       runs each line of the file: SEED OPS\n"
-			"  --minimize          find the operations that a difference needs\n"
-			"  --no-huge           no sparse files beyond 20 MB\n"
-			"  --writeback         the subject is mounted with the write-back cache\n"
-			"  --trace             print each operation\n"
-			"  --keep              leave the trees behind\n");
+	fprintf(stderr,
+		"usage: differ [OPTIONS] SUBJECT REFERENCE\n"
+		"  --seed S            the seed of the first run (1)\n"
+		"  --seeds N           so many runs, of seeds S, S + 1, ... (1)\n"
+		"  --ops N             operations of a run (2000)\n"
+		"  --compare-every N   compare whole trees after so many operations (250; 0: only at the end)\n"
+		"  --remount COMMAND   run it now and then with every file closed\n"
+		"  --remount-every N   after so many operations (500)\n"
+		"  --forget-every N    make the kernel drop unused inodes after so many operations (root; 0: never)\n"
+		"  --replay FILE       runs each line of the file: SEED OPS\n"
+		"  --minimize          find the operations that a difference needs\n"
+		"  --no-huge           no sparse files beyond 20 MB\n"
+		"  --writeback         the subject is mounted with the write-back cache\n"
+		"  --trace             print each operation\n"
+		"  --keep              leave the trees behind\n");
 	exit(2);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", 1, NULL, 's'},    {"seeds", 1, NULL, 'n'},
-						{"ops", 1, NULL, 'o'},     {"compare-every", 1, NULL, 'c'},
-						{"remount", 1, NULL, 'r'}, {"remount-every", 1, NULL, 'e'},
-						{"replay", 1, NULL, 'p'},  {"minimize", 0, NULL, 'm'},
-						{"no-huge", 0, NULL, 'h'}, {"writeback", 0, NULL, 'w'},
-						{"trace", 0, NULL, 't'},   {"keep", 0, NULL, 'k'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"seed", 1, NULL, 's'},          {"seeds", 1, NULL, 'n'},     {"ops", 1, NULL, 'o'},
+		{"compare-every", 1, NULL, 'c'}, {"remount", 1, NULL, 'r'},   {"remount-every", 1, NULL, 'e'},
+		{"forget-every", 1, NULL, 'f'},  {"replay", 1, NULL, 'p'},    {"minimize", 0, NULL, 'm'},
+		{"no-huge", 0, NULL, 'h'},       {"writeback", 0, NULL, 'w'}, {"trace", 0, NULL, 't'},
+		{"keep", 0, NULL, 'k'},          {NULL, 0, NULL, 0}};
 	const char *replay_file = NULL;
 	unsigned long seeds = 1;
 	int c;
@@ -1997,6 +2015,9 @@ int main(int argc, char **argv)
 			break;
 		case 'e':
 			conf.remount_every = strtoul(optarg, NULL, 10);
+			break;
+		case 'f':
+			conf.forget_every = strtoul(optarg, NULL, 10);
 			break;
 		case 'p':
 			replay_file = optarg;

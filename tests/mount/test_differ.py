@@ -96,7 +96,7 @@ def test_regressions(volume):
 @harness.limit(900)
 def test_seeds(volume):
     volume.mount()
-    fuzz(volume, *seeds(1000, scaled(12), 2500))
+    fuzz(volume, "--forget-every", 173, *seeds(1000, scaled(12), 2500))
 
 
 @harness.limit(600)

@@ -856,6 +856,39 @@ NAME_KINDS += [edit_link_body, edit_attribute, plant]
 
 
 
+def test_log_names_file_and_page(volume):
+    need_mount()
+    volume.mount()
+    os.mkdir(f"{volume.mnt}/dir")
+    files = [File(f"dir/{n}", Truth(300000)) for n in ("good", "bad head", "bad map", "bad page")]
+    for f in files:
+        for p in range(74):
+            f.truth.write(p, content(f"{f.name} {p}", PAGE))
+        harness.write_file(f"{volume.mnt}/{f.name}", b"".join(f.truth.pages[p] for p in range(74)))
+    tag(volume, files)
+    volume.umount()
+    find_backing(volume, files)
+    rng = random.Random("log")
+    flip_at(files[1], 100, rng)
+    flip_at(files[2], 61 * PAGE + 7, rng)
+    flip_at(files[3], page_position(42)[0] * PAGE + 7, rng)
+    volume.mount()
+    log_before = len(volume.log_text())
+    for f in files:
+        with open(f"{volume.mnt}/{f.name}", "rb", buffering=0) as opened:
+            try:
+                while opened.read(PAGE):
+                    pass
+            except OSError as e:
+                equal(e.errno, errno.EIO)
+    volume.umount()
+    log = volume.log_text()[log_before:]
+    lines = {f.name: [l for l in log.splitlines() if f.name in l] for f in files}
+    equal(lines["dir/good"], [])
+    for f, where in ((files[1], ""), (files[2], "60"), (files[3], "42")):
+        equal(any(where in l.split(f.name, 1)[1] for l in lines[f.name]), True, f"a line with {f.name} and {where} in {log}")
+
+
 @harness.limit(900 if harness.LONG else 300)
 def test_names_links_attributes(volume):
     need_mount()
