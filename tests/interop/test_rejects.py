@@ -623,7 +623,9 @@ rules(
     "link",
     short_link,
     UNAUTHENTIC,
-    link_flipped=lambda c: c.relink(b"S" + reader.b64_encode(reader.b64_decode(c.text()[1:])[:-1] + b"x")),
+    link_flipped=lambda c: c.relink(
+        (lambda d: b"S" + reader.b64_encode(d[:-1] + bytes([d[-1] ^ 1])))(reader.b64_decode(c.text()[1:]))
+    ),
     link_other_nonce=lambda c: c.relink(
         (lambda d: b"S" + reader.b64_encode(d[:4] + bytes(16) + d[20:]))(reader.b64_decode(c.text()[1:]))
     ),
