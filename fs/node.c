@@ -19,7 +19,7 @@ static uint32_t hash_name(const struct node *parent, const char *name)
 	uint64_t h = parent->id * UINT64_C(0x9E3779B97F4A7C15);
 
 	/* Backing names are pseudorandom; a few characters spread as well as all of them. */
-	for (unsigned i = 0; name[i] && i < 16; i++)
+	for (unsigned i = 0; i < 16 && name[i]; i++)
 		h = (h ^ (uint8_t)name[i]) * UINT64_C(0x100000001B3);
 	return (uint32_t)(h >> 32 ^ h);
 }
