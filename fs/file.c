@@ -6,6 +6,7 @@
 #include "fs/damage.h"
 #include "fs/file_parts.h"
 #include "fs/names.h"
+#include "util/base/log.h"
 
 /* Invariants:
  *  (1) between operations, memory and store say the same: every change ends with commit(), which writes dirty maps, children
@@ -60,6 +61,7 @@ static int load(struct engine *e, struct node *n, struct file *f)
 		if (r < 0)
 			return damage_report(e, n, r, "head", 0);
 	}
+	f->size_below = f->head.size;
 	f->loaded = true;
 	return 0;
 }
@@ -108,9 +110,10 @@ void file_unlock(struct file *f)
 	pthread_rwlock_unlock(&f->lock);
 }
 
-/* After a failure that may have left memory ahead of the store: believe the store. */
-void file_distrust(struct engine *e, struct file *f)
+void file_fall_back(struct engine *e, struct node *n, struct file *f)
 {
+	if (e->store->ops->truncate(e->store, n->fd, layout_physical_size(f->size_below, f->has_head)) < 0)
+		log_warning("cannot give a file its size back after a change that failed");
 	tree_drop(e, f);
 	f->loaded = false;
 }
@@ -144,11 +147,13 @@ static int write_head(struct engine *e, struct node *n, struct file *f, uint64_t
 		return (int)put;
 	f->head.commit = h.commit;
 	f->has_head = true;
+	f->size_below = size;
 	return 0;
 }
 
 /* Brings the store to what memory says of a paged file.  An error of a map does not keep the head from being written:
- * tree_write_maps left a tree that is sound without that map. */
+ * tree_write_maps left a tree that is sound without that map.  But a file that was not paged keeps the head that it has, which still
+ * holds or means all its content. */
 int file_commit(struct engine *e, struct node *n, struct file *f)
 {
 	struct nonce nonce;
@@ -157,6 +162,8 @@ int file_commit(struct engine *e, struct node *n, struct file *f)
 	if (r < 0)
 		return r;
 	r = tree_write_maps(e, f, n->fd, &nonce);
+	if (r < 0 && !layout_is_paged(f->size_below))
+		return r;
 
 	int h = write_head(e, n, f, f->head.size, &f->body, &nonce);
 

@@ -25,7 +25,8 @@ struct map_cache {
 struct file {
 	pthread_rwlock_t lock;
 	bool loaded;
-	bool has_head; /* false: physical size 0, and no file id yet */
+	bool has_head;       /* false: physical size 0, and no file id yet */
+	uint64_t size_below; /* of the head in place; head.size runs ahead of it within an operation */
 	struct head head;
 	union {
 		uint8_t content[INLINE_MAX];        /* inline */

@@ -68,7 +68,7 @@ int file_punch(struct engine *e, struct node *n, uint64_t off, uint64_t size)
 	if (off < end) {
 		r = punch_locked(e, n, f, off, end, &freed);
 		if (r < 0)
-			file_distrust(e, f);
+			file_fall_back(e, n, f);
 	}
 	/* Space that no entry names any more; a store that cannot punch keeps it, and reads are zeros all the same. */
 	for (size_t i = 0; i < freed.count && r == 0 && e->caps.punch_hole; i++)

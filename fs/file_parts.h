@@ -19,8 +19,8 @@ int file_lock_for_write(struct engine *e, struct node *n, struct file **out) MUS
 int file_lock_for_read(struct engine *e, struct node *n, struct file **out) MUST_CHECK;
 void file_unlock(struct file *f);
 
-/* After a failure that may have left memory ahead of the store: forgets everything, and believes the store. */
-void file_distrust(struct engine *e, struct file *f);
+/* After a change that failed: gives the file below the size that its head in place says, forgets everything, and believes the store. */
+void file_fall_back(struct engine *e, struct node *n, struct file *f);
 
 /* Draws an id and notes the birth directory, if the file has no head yet. */
 int file_make_head(struct engine *e, struct node *n, struct file *f) MUST_CHECK;
@@ -65,11 +65,5 @@ int file_resize_last_page(struct engine *e, struct node *n, struct file *f, uint
 int file_become_paged(struct engine *e, struct node *n, struct file *f, uint64_t new_size) MUST_CHECK;
 /* Before a paged file grows past its last page: that page gets the length that it has in a file of new_size. */
 int file_fill_last_page(struct engine *e, struct node *n, struct file *f, uint64_t new_size) MUST_CHECK;
-
-/* --- file_size.c */
-
-int file_set_size(struct engine *e, struct node *n, struct file *f, uint64_t size) MUST_CHECK;
-/* Nothing of a change got through: back to the size and form before. */
-void file_undo_growth(struct engine *e, struct node *n, struct file *f, uint64_t size, bool had_head);
 
 #endif

@@ -2,7 +2,6 @@
 #include <errno.h>
 
 #include "fs/file_parts.h"
-#include "util/base/log.h"
 
 static ssize_t write_inline(struct engine *e, struct node *n, struct file *f, const void *buf, size_t size,
 			    uint64_t off)
@@ -15,6 +14,8 @@ static ssize_t write_inline(struct engine *e, struct node *n, struct file *f, co
 
 	int r = file_put_inline(e, n, f, content, new_size);
 
+	if (r < 0)
+		file_fall_back(e, n, f);
 	return r < 0 ? r : (ssize_t)size;
 }
 
@@ -48,11 +49,12 @@ static int seal_chunk(struct engine *e, struct node *n, struct file *f, const ui
 	return r;
 }
 
-/* Writes sealed pages in place.  Returns how many, fewer than count after an error (*error). */
+/* Writes sealed pages in place.  Returns how many, fewer than count after an error (*error).  A run that fails is tried again page by
+ * page: on a full store its first page may well fit, and may have been written over in place already. */
 static size_t write_runs(struct engine *e, struct node *n, uint64_t page, size_t count, uint64_t new_size,
 			 const uint8_t *sealed, int *error)
 {
-	size_t done = 0;
+	size_t done = 0, longest = count;
 
 	*error = 0;
 	while (done < count) {
@@ -60,16 +62,21 @@ static size_t write_runs(struct engine *e, struct node *n, uint64_t page, size_t
 
 		if (run > count - done)
 			run = count - done;
+		if (run > longest)
+			run = longest;
 
 		size_t bytes = (run - 1) * PAGE_BYTES + layout_page_bytes(new_size, page + done + run - 1);
 		ssize_t put = store_pwrite(e->store, n->fd, sealed + done * PAGE_BYTES, bytes,
 					   layout_physical_page(page + done) << PAGE_SHIFT);
 
-		if (put < 0) {
+		if (put >= 0) {
+			done += run;
+		} else if (run > 1) {
+			longest = 1;
+		} else {
 			*error = (int)put;
 			break;
 		}
-		done += run;
 	}
 	return done;
 }
@@ -132,58 +139,68 @@ static ssize_t write_first(struct engine *e, struct node *n, struct file *f, con
 	ssize_t put = store_pwrite(e->store, n->fd, out, PAGE_BYTES + size, 0);
 
 	if (put < 0) {
-		/* Nothing was there before, and nothing shall be. */
-		if (e->store->ops->truncate(e->store, n->fd, 0) < 0)
-			log_warning("cannot empty a file after a failed write");
+		file_fall_back(e, n, f);
 		return put;
 	}
 	memcpy(f->body.entries, entries, sizeof entries);
 	f->head = h;
 	f->has_head = true;
+	f->size_below = size;
 	return (ssize_t)size;
 }
 
-/* How a paged write that grows the file begins: what was there takes the shape that the new size asks. */
-static int prepare_growth(struct engine *e, struct node *n, struct file *f, uint64_t off, uint64_t new_size)
+/* The pages that a write touches.  Returns how many bytes are in place and entered; *error if not all. */
+static size_t write_pages(struct engine *e, struct node *n, struct file *f, const uint8_t *buf, size_t size,
+			  uint64_t off, uint64_t new_size, int *error)
 {
-	if (!layout_is_paged(f->head.size))
-		return file_become_paged(e, n, f, new_size);
-	/* If the write begins in the last page, it seals that page anew itself. */
-	if ((off >> PAGE_SHIFT) >= layout_pages(f->head.size))
-		return file_fill_last_page(e, n, f, new_size);
-	return 0;
+	size_t done = 0;
+
+	*error = 0;
+	while (done < size) {
+		size_t chunk = size - done, room = IO_MAX - ((off + done) & (PAGE_BYTES - 1));
+		ssize_t got = write_chunk(e, n, f, buf + done, chunk < room ? chunk : room, off + done, new_size);
+
+		if (got < 0) {
+			*error = (int)got;
+			break;
+		}
+		done += (size_t)got;
+	}
+	return done;
+}
+
+/* A write behind a gap: the page that was the last one gets the length that it has now.  In place, so after what may not find space. */
+static int close_gap(struct engine *e, struct node *n, struct file *f, uint64_t old_size)
+{
+	uint64_t new_size = f->head.size;
+
+	f->head.size = old_size;
+
+	int r = file_fill_last_page(e, n, f, new_size);
+
+	f->head.size = new_size;
+	return r;
 }
 
 static ssize_t write_paged(struct engine *e, struct node *n, struct file *f, const uint8_t *buf, size_t size,
 			   uint64_t off)
 {
 	uint64_t old_size = f->head.size, new_size = off + size > old_size ? off + size : old_size;
-	bool had_head = f->has_head;
-	size_t done = 0;
-	ssize_t got = prepare_growth(e, n, f, off, new_size);
-
-	while (got >= 0 && done < size) {
-		size_t chunk = size - done, room = IO_MAX - ((off + done) & (PAGE_BYTES - 1));
-
-		got = write_chunk(e, n, f, buf + done, chunk < room ? chunk : room, off + done, new_size);
-		if (got > 0)
-			done += (size_t)got;
-	}
-	if (done == 0) {
-		file_undo_growth(e, n, f, old_size, had_head);
-		return got;
-	}
+	bool was_paged = layout_is_paged(old_size);
+	int error = was_paged ? 0 : file_become_paged(e, n, f, new_size);
+	size_t done = error < 0 ? 0 : write_pages(e, n, f, buf, size, off, new_size, &error);
+	int r = done ? 0 : error;
 
 	/* What failed may have reached behind the end. */
-	int r = done < size ? e->store->ops->truncate(e->store, n->fd, layout_physical_size(f->head.size, true)) : 0;
-
+	if (r == 0 && done < size)
+		r = e->store->ops->truncate(e->store, n->fd, layout_physical_size(f->head.size, true));
+	if (r == 0 && was_paged && (off >> PAGE_SHIFT) >= layout_pages(old_size))
+		r = close_gap(e, n, f, old_size);
 	if (r == 0)
 		r = file_commit(e, n, f);
-	if (r < 0) {
-		file_distrust(e, f);
-		return r;
-	}
-	return (ssize_t)done;
+	if (r < 0)
+		file_fall_back(e, n, f);
+	return r < 0 ? r : (ssize_t)done;
 }
 
 ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off)
