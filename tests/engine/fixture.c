@@ -1,7 +1,8 @@
 /* What the tests of the engine share. */
 #include "fixture.h"
 
-#include <sys/syscall.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
 
 #include "fs/directory.h"
 #include "fs/names.h"
@@ -281,6 +282,10 @@ static bool fails(struct store *s, const char *call)
 #define FAULT(call)                                                                                                    \
 	if (fails(s, call))                                                                                            \
 		return SELF->error;
+/* The same for calls that need no space. */
+#define FAULT_UNLESS_FULL(call)                                                                                        \
+	if (!SELF->full && fails(s, call))                                                                             \
+		return SELF->error;
 
 static int f_open(struct store *s, int dir, const char *name, int flags, mode_t mode)
 {
@@ -290,31 +295,73 @@ static int f_open(struct store *s, int dir, const char *name, int flags, mode_t 
 	return store_open(BENEATH, dir, name, flags, mode);
 }
 
+enum { BLOCK = 4096 };
+
+static bool is_reserved(const struct faulty *f, int fd, uint64_t at)
+{
+	for (int i = 0; i < f->reserved_count; i++)
+		if (f->reserved[i].fd == fd && f->reserved[i].begin <= at && at < f->reserved[i].end)
+			return true;
+	return false;
+}
+
+/* True if each block of [off, off + n) has its place on the disk. */
+static bool has_space(struct faulty *f, int fd, uint64_t off, size_t n)
+{
+	for (uint64_t at = off / BLOCK * BLOCK; at < off + n; at += BLOCK) {
+		uint64_t data;
+
+		if (is_reserved(f, fd, at))
+			continue;
+		if (f->beneath->ops->seek_data(f->beneath, fd, at, false, &data) < 0 || data >= at + BLOCK)
+			return false;
+	}
+	return true;
+}
+
 static ssize_t f_pwrite(struct store *s, int fd, const void *buf, size_t n, uint64_t off)
 {
-	if (fails(s, "pwrite")) {
-		if (SELF->torn && SELF->torn < n && store_pwrite(BENEATH, fd, buf, SELF->torn, off) < 0)
-			return -EIO;
-		return SELF->error;
-	}
-	return store_pwrite(BENEATH, fd, buf, n, off);
+	size_t torn = SELF->torn;
+
+	if (SELF->full && has_space(SELF, fd, off, n))
+		return store_pwrite(BENEATH, fd, buf, n, off);
+	if (!fails(s, "pwrite"))
+		return store_pwrite(BENEATH, fd, buf, n, off);
+	/* On a full store what fits is written first. */
+	while (SELF->full && torn < n && has_space(SELF, fd, off, torn + 1))
+		torn += BLOCK - (off + torn) % BLOCK;
+	if (torn && torn < n && store_pwrite(BENEATH, fd, buf, torn, off) < 0)
+		return -EIO;
+	return SELF->error;
 }
 
 static int f_truncate(struct store *s, int fd, uint64_t size)
 {
-	FAULT("truncate")
+	FAULT_UNLESS_FULL("truncate")
 	return BENEATH->ops->truncate(BENEATH, fd, size);
 }
 
 static int f_fallocate(struct store *s, int fd, int mode, uint64_t off, uint64_t n)
 {
+	int r;
+
+	if (mode & FALLOC_FL_PUNCH_HOLE) {
+		FAULT_UNLESS_FULL("fallocate")
+		return BENEATH->ops->fallocate(BENEATH, fd, mode, off, n);
+	}
 	FAULT("fallocate")
-	return BENEATH->ops->fallocate(BENEATH, fd, mode, off, n);
+	r = BENEATH->ops->fallocate(BENEATH, fd, mode, off, n);
+	if (r == 0 && SELF->full && SELF->reserved_count < 64) {
+		SELF->reserved[SELF->reserved_count].fd = fd;
+		SELF->reserved[SELF->reserved_count].begin = off;
+		SELF->reserved[SELF->reserved_count++].end = off + n;
+	}
+	return r;
 }
 
 static int f_fsync(struct store *s, int fd)
 {
-	FAULT("fsync")
+	FAULT_UNLESS_FULL("fsync")
 	return BENEATH->ops->fsync(BENEATH, fd);
 }
 
@@ -344,31 +391,35 @@ static int f_link_fd(struct store *s, int fd, int dir, const char *name)
 
 static int f_unlink(struct store *s, int dir, const char *name)
 {
-	FAULT("unlink")
+	FAULT_UNLESS_FULL("unlink")
 	return BENEATH->ops->unlink(BENEATH, dir, name);
 }
 
 static int f_rmdir(struct store *s, int dir, const char *name)
 {
-	FAULT("rmdir")
+	FAULT_UNLESS_FULL("rmdir")
 	return BENEATH->ops->rmdir(BENEATH, dir, name);
 }
 
 static int f_rename(struct store *s, int a, const char *from, int b, const char *to, unsigned flags)
 {
-	FAULT("rename")
+	if (flags & RENAME_EXCHANGE) {
+		FAULT_UNLESS_FULL("rename")
+	} else {
+		FAULT("rename")
+	}
 	return BENEATH->ops->rename(BENEATH, a, from, b, to, flags);
 }
 
 static int f_chmod(struct store *s, int fd, mode_t mode)
 {
-	FAULT("chmod")
+	FAULT_UNLESS_FULL("chmod")
 	return BENEATH->ops->chmod(BENEATH, fd, mode);
 }
 
 static int f_utimens(struct store *s, int fd, const struct timespec ts[2])
 {
-	FAULT("utimens")
+	FAULT_UNLESS_FULL("utimens")
 	return BENEATH->ops->utimens(BENEATH, fd, ts);
 }
 
@@ -380,7 +431,7 @@ static int f_setxattr(struct store *s, int fd, const char *name, const void *buf
 
 static int f_removexattr(struct store *s, int fd, const char *name)
 {
-	FAULT("removexattr")
+	FAULT_UNLESS_FULL("removexattr")
 	return BENEATH->ops->removexattr(BENEATH, fd, name);
 }
 

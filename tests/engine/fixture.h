@@ -10,13 +10,20 @@
 #define HOLD(x) ((x) ? (void)0 : ck_abort_msg("does not hold: %s", #x))
 
 /* A store over another: call number fail_at (from 1) of those that change something fails with `error` (negative).  A write that
- * fails may have got through in part (`torn` bytes of it). */
+ * fails may have got through in part (`torn` bytes of it).  With `full` only calls that need space count: a write that touches a block
+ * that has none yet, and whatever makes a name. */
 struct faulty {
 	struct store store;
 	struct store_ops ops;
 	struct store *beneath;
 	int fail_at, calls, error;
 	bool for_ever; /* and all calls behind it */
+	bool full;
+	struct {
+		int fd;
+		uint64_t begin, end;
+	} reserved[64]; /* by fallocate, since it was set to zero */
+	int reserved_count;
 	size_t torn;
 	const char *failed; /* the call that failed, or NULL */
 };

@@ -1,0 +1,702 @@
+/* Every call that changes the store fails once, or for good, in every operation: afterwards the operation is done or not done, what was
+ * there before can be read, nothing strange is listed, and everything can be removed. */
+#include "fixture.h"
+
+#include <linux/falloc.h>
+#include <linux/fs.h>
+
+static struct vol v;
+static struct faulty f;
+
+/* ------------------------------------------------------------------ what a directory holds, as a text */
+
+struct story {
+	char *text;
+	size_t size;
+	FILE *out;
+};
+
+static uint64_t hash(const uint8_t *b, size_t n)
+{
+	uint64_t h = 14695981039346656037u;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ b[i]) * 1099511628211u;
+	return h;
+}
+
+static void tell_file(FILE *out, uint64_t node, size_t size)
+{
+	uint8_t *buf = malloc(size + 1);
+	ssize_t n = fs_read(v.e, node, buf, size, 0);
+
+	if (n < 0)
+		fprintf(out, " %s", strerror((int)-n));
+	else
+		fprintf(out, " size %zd content %016llx", n, (unsigned long long)hash(buf, (size_t)n));
+	free(buf);
+}
+
+static void tell(FILE *out, uint64_t dir, int depth)
+{
+	struct shown s = list_dir(&v, dir);
+
+	for (size_t i = 0; i < s.count; i++) {
+		char target[4096], value[4096];
+		struct node_attr a;
+		int r = fs_lookup(v.e, dir, s.names[i], &a);
+
+		fprintf(out, "%*s%.20s(%zu)", depth, "", s.names[i], strlen(s.names[i]));
+		if (r < 0) {
+			fprintf(out, " lookup: %s\n", strerror(-r));
+			continue;
+		}
+		fprintf(out, " %o", a.st.mode);
+		if (S_ISREG(a.st.mode))
+			tell_file(out, a.node, a.st.size);
+		if (S_ISLNK(a.st.mode)) {
+			ssize_t n = fs_readlink(v.e, a.node, target, sizeof(target));
+
+			fprintf(out, " target %zd %016llx", n,
+				(unsigned long long)hash((uint8_t *)target, n < 0 ? 0 : (size_t)n));
+		} else if (v.e->caps.user_xattrs) {
+			ssize_t n = fs_getxattr(v.e, a.node, "user.x", value, sizeof(value));
+
+			if (n != -ENODATA)
+				fprintf(out, " user.x %zd %016llx", n,
+					(unsigned long long)hash((uint8_t *)value, n < 0 ? 0 : (size_t)n));
+		}
+		fprintf(out, "\n");
+		if (S_ISDIR(a.st.mode))
+			tell(out, a.node, depth + 1);
+	}
+	shown_free(&s);
+}
+
+static char *story(uint64_t dir)
+{
+	struct story s = {0};
+
+	s.out = open_memstream(&s.text, &s.size);
+	tell(s.out, dir, 0);
+	fclose(s.out);
+	return s.text;
+}
+
+static int remove_all(uint64_t dir)
+{
+	struct shown s = list_dir(&v, dir);
+	int r = 0;
+
+	for (size_t i = 0; i < s.count && r == 0; i++) {
+		struct node_attr a;
+
+		r = fs_lookup(v.e, dir, s.names[i], &a);
+		if (r == 0 && S_ISDIR(a.st.mode))
+			r = remove_all(a.node);
+		if (r == 0)
+			r = S_ISDIR(a.st.mode) ? fs_rmdir(v.e, dir, s.names[i]) : fs_unlink(v.e, dir, s.names[i]);
+	}
+	shown_free(&s);
+	return r;
+}
+
+/* ------------------------------------------------------------------ scenarios */
+
+enum kind {
+	ATOMIC,   /* done or not done */
+	CONTENT,  /* "f" changes: each byte is the old or the new one, and the size lies between */
+	IN_PLACE, /* the same, and after an I/O error pages of the file may be lost (there is no journal yet) */
+};
+
+static char long_a[NAME_MAX + 1], long_b[NAME_MAX + 1], long_target[3000];
+static uint8_t big[2 << 20], other[2 << 20];
+
+static void prepare_nothing(uint64_t dir)
+{
+	make(&v, dir, "bystander");
+}
+
+static void write_f(uint64_t dir, size_t n)
+{
+	make(&v, dir, "bystander");
+	put(&v, make(&v, dir, "f"), big, n, 0);
+}
+
+static void prepare_inline(uint64_t dir)
+{
+	write_f(dir, 1000);
+}
+
+static void prepare_paged(uint64_t dir)
+{
+	write_f(dir, 300000);
+}
+
+static void prepare_small_paged(uint64_t dir)
+{
+	write_f(dir, 5000);
+}
+
+static void prepare_sparse(uint64_t dir)
+{
+	write_f(dir, 300000);
+	put(&v, walk(&v, "t/f"), big, 5000, 1600000);
+}
+
+static void prepare_tree(uint64_t dir)
+{
+	uint64_t a, b;
+
+	make(&v, dir, "bystander");
+	put(&v, make(&v, dir, "one"), "one", 3, 0);
+	put(&v, make(&v, dir, "two"), "two", 3, 0);
+	put(&v, make(&v, dir, long_a), "long a", 6, 0);
+	put(&v, make(&v, dir, long_b), "long b", 6, 0);
+	a = make_dir(&v, dir, "full");
+	put(&v, make(&v, a, "x"), "x", 1, 0);
+	make_dir(&v, dir, "empty");
+	b = make_dir(&v, dir, "d");
+	put(&v, make(&v, b, long_a), "inside", 6, 0);
+}
+
+static void prepare_link(uint64_t dir)
+{
+	struct node_attr a;
+
+	make(&v, dir, "one");
+	ck_assert_int_eq(fs_symlink(v.e, &me, long_target, dir, "link", &a), 0);
+}
+
+#define T walk(&v, "t")
+#define F walk(&v, "t/f")
+
+/* Less than was asked for is an error, too: the next write would say so. */
+static int result(ssize_t r, size_t n)
+{
+	return r < 0 ? (int)r : (r == (ssize_t)n ? 0 : f.error);
+}
+
+static int op_create_small(uint64_t dir)
+{
+	struct node_attr a;
+	int r = fs_mknod(v.e, &me, dir, "f", S_IFREG | 0644, 0, &a);
+
+	return r < 0 ? r : result(fs_write(v.e, a.node, big, 1000, 0, false), 1000);
+}
+
+static int op_create_large(uint64_t dir)
+{
+	struct node_attr a;
+	int r = fs_mknod(v.e, &me, dir, "f", S_IFREG | 0644, 0, &a);
+
+	return r < 0 ? r : result(fs_write(v.e, a.node, big, 1500000, 0, false), 1500000);
+}
+
+static int write_at(size_t n, uint64_t off)
+{
+	return result(fs_write(v.e, F, other, n, off, false), n);
+}
+
+static int op_inline_grows(uint64_t dir)
+{
+	(void)dir;
+	return write_at(2000, 900);
+}
+
+static int op_inline_to_paged(uint64_t dir)
+{
+	(void)dir;
+	return write_at(600000, 1000);
+}
+
+static int op_inline_to_far(uint64_t dir)
+{
+	(void)dir;
+	return write_at(10, UINT64_C(1) << 20);
+}
+
+static int op_append(uint64_t dir)
+{
+	(void)dir;
+	return write_at(500000, 300000);
+}
+
+static int op_gap(uint64_t dir)
+{
+	(void)dir;
+	return write_at(5000, 1600000);
+}
+
+static int op_overwrite(uint64_t dir)
+{
+	(void)dir;
+	return write_at(200000, 1000);
+}
+
+static int op_fill_hole(uint64_t dir)
+{
+	(void)dir;
+	return write_at(400000, 901120);
+}
+
+static int op_grow(uint64_t dir)
+{
+	(void)dir;
+	return resize(&v, F, 1900000);
+}
+
+static int op_grow_inline(uint64_t dir)
+{
+	(void)dir;
+	return resize(&v, F, 3000);
+}
+
+static int op_shrink(uint64_t dir)
+{
+	(void)dir;
+	return resize(&v, F, 250001);
+}
+
+static int op_shrink_to_inline(uint64_t dir)
+{
+	(void)dir;
+	return resize(&v, F, 777);
+}
+
+static int op_empty(uint64_t dir)
+{
+	(void)dir;
+	return resize(&v, F, 0);
+}
+
+static int op_punch(uint64_t dir)
+{
+	(void)dir;
+	return fs_fallocate(v.e, F, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1000, 280000);
+}
+
+static int op_allocate(uint64_t dir)
+{
+	(void)dir;
+	return fs_fallocate(v.e, F, 0, 200000, 1500000);
+}
+
+static int op_copy(uint64_t dir)
+{
+	(void)dir;
+	return result(fs_copy_range(v.e, F, 0, F, 400000, 300000), 300000);
+}
+
+static int op_mkdir(uint64_t dir)
+{
+	struct node_attr a;
+
+	return fs_mkdir(v.e, &me, dir, "new", 0755, &a);
+}
+
+static int op_mkdir_narrow(uint64_t dir)
+{
+	struct node_attr a;
+
+	return fs_mkdir(v.e, &me, dir, long_a, 0055, &a);
+}
+
+static int op_mknod_long(uint64_t dir)
+{
+	struct node_attr a;
+
+	return fs_mknod(v.e, &me, dir, long_a, S_IFREG | 0644, 0, &a);
+}
+
+static int op_fifo(uint64_t dir)
+{
+	struct node_attr a;
+
+	return fs_mknod(v.e, &me, dir, long_a, S_IFIFO | 0644, 0, &a);
+}
+
+static int op_link(uint64_t dir)
+{
+	struct node_attr a;
+
+	return fs_link(v.e, &me, look(&v, dir, "bystander"), dir, long_a, &a);
+}
+
+static int op_symlink(uint64_t dir)
+{
+	struct node_attr a;
+
+	return fs_symlink(v.e, &me, "short", dir, "link", &a);
+}
+
+static int op_symlink_long(uint64_t dir)
+{
+	struct node_attr a;
+
+	return fs_symlink(v.e, &me, long_target, dir, long_a, &a);
+}
+
+static int op_unlink(uint64_t dir)
+{
+	return fs_unlink(v.e, dir, "one");
+}
+
+static int op_unlink_long(uint64_t dir)
+{
+	return fs_unlink(v.e, dir, long_a);
+}
+
+static int op_unlink_link(uint64_t dir)
+{
+	return fs_unlink(v.e, dir, "link");
+}
+
+static int op_rmdir(uint64_t dir)
+{
+	return fs_rmdir(v.e, dir, "empty");
+}
+
+static int op_rmdir_full(uint64_t dir)
+{
+	int r = fs_rmdir(v.e, dir, "full");
+
+	return r == -ENOTEMPTY ? 0 : (r == 0 ? -EINVAL : r);
+}
+
+static int op_rename(uint64_t dir)
+{
+	return fs_rename(v.e, dir, "one", dir, "three", RENAME_NOREPLACE);
+}
+
+static int op_rename_over(uint64_t dir)
+{
+	return fs_rename(v.e, dir, "one", dir, "two", 0);
+}
+
+static int op_rename_to_long(uint64_t dir)
+{
+	return fs_rename(v.e, dir, "one", dir, long_a, 0);
+}
+
+static int op_rename_long(uint64_t dir)
+{
+	return fs_rename(v.e, dir, long_a, dir, long_b, 0);
+}
+
+static int op_rename_long_away(uint64_t dir)
+{
+	return fs_rename(v.e, dir, long_a, walk(&v, "t/full"), long_a, 0);
+}
+
+static int op_rename_dir(uint64_t dir)
+{
+	return fs_rename(v.e, dir, "d", walk(&v, "t/full"), long_b, 0);
+}
+
+static int op_rename_over_dir(uint64_t dir)
+{
+	return fs_rename(v.e, dir, "full", dir, "empty", 0);
+}
+
+static int op_exchange(uint64_t dir)
+{
+	return fs_rename(v.e, dir, "full", dir, long_a, RENAME_EXCHANGE);
+}
+
+static int op_rename_over_link(uint64_t dir)
+{
+	return fs_rename(v.e, dir, "one", dir, "link", 0);
+}
+
+static int op_setxattr(uint64_t dir)
+{
+	return v.e->caps.user_xattrs ? fs_setxattr(v.e, look(&v, dir, "bystander"), "user.x", big, 700, 0, false) : 0;
+}
+
+static int op_chmod(uint64_t dir)
+{
+	return chmod_node(&v, look(&v, dir, "bystander"), 0600);
+}
+
+static const struct scenario {
+	const char *name;
+	enum kind kind;
+	void (*prepare)(uint64_t dir);
+	int (*op)(uint64_t dir);
+} scenarios[] = {
+	{"create and write a little", CONTENT, prepare_nothing, op_create_small},
+	{"create and write much", CONTENT, prepare_nothing, op_create_large},
+	{"an inline file grows", IN_PLACE, prepare_inline, op_inline_grows},
+	{"an inline file becomes paged", CONTENT, prepare_inline, op_inline_to_paged},
+	{"an inline file is written to far behind its end", CONTENT, prepare_inline, op_inline_to_far},
+	{"append to a paged file", IN_PLACE, prepare_paged, op_append},
+	{"write behind a gap", IN_PLACE, prepare_paged, op_gap},
+	{"write behind a gap, with short pages", IN_PLACE, prepare_small_paged, op_gap},
+	{"write over", IN_PLACE, prepare_paged, op_overwrite},
+	{"write into a hole", IN_PLACE, prepare_sparse, op_fill_hole},
+	{"truncate up", IN_PLACE, prepare_paged, op_grow},
+	{"truncate an inline file up", IN_PLACE, prepare_inline, op_grow_inline},
+	{"truncate an inline file to paged", CONTENT, prepare_inline, op_grow},
+	{"truncate down", IN_PLACE, prepare_paged, op_shrink},
+	{"truncate a sparse file down", IN_PLACE, prepare_sparse, op_shrink},
+	{"truncate down to inline", IN_PLACE, prepare_paged, op_shrink_to_inline},
+	{"truncate to nothing", IN_PLACE, prepare_paged, op_empty},
+	{"truncate an inline file to nothing", IN_PLACE, prepare_inline, op_empty},
+	{"punch a hole", IN_PLACE, prepare_paged, op_punch},
+	{"punch a hole into a sparse file", IN_PLACE, prepare_sparse, op_punch},
+	{"allocate", IN_PLACE, prepare_paged, op_allocate},
+	{"copy within a file", IN_PLACE, prepare_paged, op_copy},
+	{"mkdir", ATOMIC, prepare_nothing, op_mkdir},
+	{"mkdir with a mode that denies the owner", ATOMIC, prepare_nothing, op_mkdir_narrow},
+	{"mkdir that exists", ATOMIC, prepare_tree, op_mkdir_narrow},
+	{"mknod with a long name", ATOMIC, prepare_nothing, op_mknod_long},
+	{"mkfifo with a long name", ATOMIC, prepare_nothing, op_fifo},
+	{"link with a long name", ATOMIC, prepare_nothing, op_link},
+	{"symlink", ATOMIC, prepare_nothing, op_symlink},
+	{"symlink with a body", ATOMIC, prepare_nothing, op_symlink_long},
+	{"unlink", ATOMIC, prepare_tree, op_unlink},
+	{"unlink a long name", ATOMIC, prepare_tree, op_unlink_long},
+	{"unlink a link with a body", ATOMIC, prepare_link, op_unlink_link},
+	{"rmdir", ATOMIC, prepare_tree, op_rmdir},
+	{"rmdir of a full directory", ATOMIC, prepare_tree, op_rmdir_full},
+	{"rename", ATOMIC, prepare_tree, op_rename},
+	{"rename over a file", ATOMIC, prepare_tree, op_rename_over},
+	{"rename to a long name that exists", ATOMIC, prepare_tree, op_rename_to_long},
+	{"rename a long name over another", ATOMIC, prepare_tree, op_rename_long},
+	{"rename a long name away", ATOMIC, prepare_tree, op_rename_long_away},
+	{"rename a directory", ATOMIC, prepare_tree, op_rename_dir},
+	{"rename over a directory", ATOMIC, prepare_tree, op_rename_over_dir},
+	{"exchange", ATOMIC, prepare_tree, op_exchange},
+	{"rename over a link with a body", ATOMIC, prepare_link, op_rename_over_link},
+	{"setxattr", ATOMIC, prepare_nothing, op_setxattr},
+	{"chmod", ATOMIC, prepare_nothing, op_chmod},
+};
+enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
+
+/* ------------------------------------------------------------------ content */
+
+struct image {
+	uint8_t *b;
+	size_t n;
+	bool there;
+};
+
+static struct image image_of(void)
+{
+	struct image m = {0};
+	uint64_t node = F;
+
+	if (!node)
+		return m;
+	m.there = true;
+	m.n = attr(&v, node).size;
+	m.b = malloc(m.n + 1);
+	ck_assert_int_eq(fs_read(v.e, node, m.b, m.n, 0), (ssize_t)m.n);
+	return m;
+}
+
+/* The fault and the moment, for messages. */
+static struct {
+	const struct scenario *s;
+	int n, error, result;
+	int plain; /* the result without a fault */
+	bool for_ever;
+	size_t torn;
+	const char *when;
+} now;
+
+static unsigned complaints;
+
+static void complain(const char *what, const char *detail)
+{
+	if (complaints++ < 40)
+		printf("%s: call %d (%s)%s%s: %s, result %d; %s: %s%s\n", now.s->name, now.n, f.failed,
+		       now.for_ever ? " and all after it" : "", now.torn ? " torn" : "", strerror(-now.error),
+		       now.result, now.when, what, detail);
+	fflush(stdout);
+}
+
+/* False after the first complaint. */
+static bool check_page(const struct image *before, const struct image *after, uint64_t node, size_t page, size_t size)
+{
+	size_t want = size - page * 4096 < 4096 ? size - page * 4096 : 4096;
+	uint8_t got[4096];
+	ssize_t r = fs_read(v.e, node, got, want, page * 4096);
+	bool may_be_lost = (now.s->kind == IN_PLACE || now.torn) && now.error == -EIO;
+	char text[64];
+
+	snprintf(text, sizeof(text), "page %zu", page);
+	if (r < 0 && may_be_lost)
+		return true;
+	if (r != (ssize_t)want) {
+		complain("cannot be read: ", text);
+		return false;
+	}
+	for (size_t k = 0; k < want; k++) {
+		size_t i = page * 4096 + k;
+		bool old = i < before->n ? got[k] == before->b[i] : got[k] == 0;
+		bool new = i < after->n &&got[k] == after->b[i];
+
+		if (!old && !new) {
+			complain("has wrong content: ", text);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void check_content(const struct image *before, const struct image *after)
+{
+	struct node_attr a;
+	uint64_t node = F;
+	size_t low = before->n < after->n ? before->n : after->n, high = before->n < after->n ? after->n : before->n;
+
+	if (!node) {
+		if (before->there)
+			complain("the file is gone", "");
+		return;
+	}
+	ck_assert_int_eq(fs_getattr(v.e, node, &a), 0);
+	if (a.st.size < low || a.st.size > high)
+		complain("has an impossible size", "");
+	if (now.result == 0 && a.st.size != after->n)
+		complain("has not the size it should have", "");
+	for (size_t page = 0; page * 4096 < a.st.size; page++)
+		if (!check_page(before, after, node, page, a.st.size))
+			break;
+}
+
+/* ------------------------------------------------------------------ one fault after the other */
+
+/* A fresh directory "t" with what the scenario begins with. */
+static uint64_t begin(const struct scenario *s)
+{
+	uint64_t dir = make_dir(&v, ROOT_NODE, "t");
+
+	s->prepare(dir);
+	return dir;
+}
+
+static void end(void)
+{
+	int r = remove_all(T);
+
+	if (r < 0)
+		complain("cannot be removed: ", strerror(-r));
+	r = r < 0 ? r : fs_rmdir(v.e, ROOT_NODE, "t");
+	if (r < 0) {
+		/* Out of the way of the next. */
+		static int nth;
+		char name[32];
+
+		snprintf(name, sizeof(name), "left %d", nth++);
+		ck_assert_int_eq(fs_rename(v.e, ROOT_NODE, "t", ROOT_NODE, name, 0), 0);
+	}
+}
+
+static void check(const char *when, const char *old, const char *new, const struct image *before,
+		  const struct image *after)
+{
+	char *is;
+
+	now.when = when;
+	if (now.s->kind != ATOMIC) {
+		check_content(before, after);
+		if (!look(&v, T, "bystander"))
+			complain("a bystander is gone", "");
+		return;
+	}
+	is = story(T);
+	if (strcmp(is, new) != 0 && (strcmp(is, old) != 0 || now.result == 0))
+		complain("is neither done nor undone:\n", is);
+	free(is);
+}
+
+/* True if the fault was reached. */
+static bool one_fault(const char *old, const char *new, const struct image *before, const struct image *after)
+{
+	uint64_t dir = begin(now.s);
+
+	vol_restart(&v);
+	dir = T;
+	f.failed = NULL;
+	f.calls = 0;
+	f.error = now.error;
+	f.torn = now.torn;
+	f.for_ever = now.for_ever;
+	f.full = now.error != -EIO;
+	f.reserved_count = 0;
+	f.fail_at = now.n;
+	now.result = now.s->op(dir);
+	f.fail_at = 0;
+	f.full = false;
+	if (f.failed) {
+		now.when = "at once";
+		if (now.result < 0 && now.result != now.error && now.result != now.plain)
+			complain("another error than the store's", "");
+		check("at once", old, new, before, after);
+		vol_restart(&v);
+		check("after a restart", old, new, before, after);
+	}
+	end();
+	return f.failed;
+}
+
+static void all_faults(const struct scenario *s)
+{
+	static const struct {
+		int error;
+		bool for_ever;
+		size_t torn;
+	} ways[] = {{-ENOSPC, false, 0}, {-ENOSPC, true, 0}, {-EDQUOT, true, 0}, {-EIO, false, 0}, {-EIO, false, 1000}};
+	struct image before, after;
+	char *old, *new;
+
+	now.s = s;
+	begin(s);
+	old = story(T);
+	before = image_of();
+	now.plain = s->op(T);
+	ck_assert_msg(now.plain == 0 || now.plain == -EEXIST, "%s", s->name);
+	new = story(T);
+	after = image_of();
+	end();
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		now.error = ways[i].error;
+		now.torn = ways[i].torn;
+		now.for_ever = ways[i].for_ever;
+		now.n = 1;
+		while (one_fault(old, new, &before, &after))
+			now.n++;
+	}
+	free(old);
+	free(new);
+	free(before.b);
+	free(after.b);
+}
+
+START_TEST(scenario)
+{
+	memset(long_a, 'a', 200);
+	memset(long_b, 'b', 255);
+	memset(long_target, 't', 2000);
+	fill(big, sizeof(big), 1);
+	fill(other, sizeof(other), 2);
+	vol_new(&v, "vol", CIPHER_NONE, false);
+	faulty_init(&f, &v.quick);
+	v.store = &f.store;
+	vol_start(&v);
+	all_faults(&scenarios[_i]);
+	vol_free(&v);
+	ck_assert_msg(complaints == 0, "%s: %u complaints", scenarios[_i].name, complaints);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *t = tcase_create("faults");
+
+	tcase_add_loop_test(t, scenario, 0, SCENARIOS);
+	return run_engine_suite("engine_faults", t);
+}
