@@ -15,6 +15,7 @@
  *   mtime after fallocate(2)                             filesystems disagree on it, FUSE does not tell: set anew on both
  *   full attribute space (ENOSPC)                        sealed attributes are longer: a budget keeps clear of the limit
  *   EFBIG                                                asked only well beyond both limits (ext4), not of the write-back cache
+ *   set-id bits after a write refused with EFBIG         cleared before the mount can refuse: not asked of such files
  *   mtime after stores into a shared mapping             tmpfs does not mark it: set anew on both there
  *   ACLs in listings of attributes (XFS: trusted.SGI_ACL_...)  left out; the ACLs themselves are compared
  *   mtime of a removed directory that is still open      its id was taken out: not compared
@@ -1048,8 +1049,11 @@ static void op_write_beyond(void)
 {
 	struct slot *s = any_slot(false);
 	uint64_t offset = (uint64_t)1 << (45 + below(17));
+	struct stat st;
 
 	if (!s || !is_ext4 || conf.writeback || s->flags & (O_APPEND | O_DIRECT))
+		return;
+	if (fstat(s->fd[REFERENCE], &st) || st.st_mode & (S_ISUID | S_ISGID))
 		return;
 	if (chance(50)) {
 		describe("pwrite(\"%s\", 10, %llu)", show(s->path), (unsigned long long)offset);

@@ -334,6 +334,8 @@ def answers(point):
     """Mounted, and not a dead mount that somebody left there."""
     try:
         device = os.stat(point).st_dev
+    except PermissionError:
+        return mounted(point)  # another user's mount answers that
     except OSError:
         return False
     return any(p == point and os.makedev(0, minor) == device for p, _, minor in mounts())
@@ -378,6 +380,22 @@ def processes_naming(text):
             except OSError:
                 pass
     return found
+
+
+@contextlib.contextmanager
+def fuse_for_everybody():
+    """Plain users may open /dev/fuse on most systems; here root may have to allow it for a while."""
+    need("fusermount3", "setpriv")
+    mode = stat.S_IMODE(os.stat("/dev/fuse").st_mode)
+    changed = mode & 0o666 != 0o666
+    if changed:
+        need_root()
+        os.chmod("/dev/fuse", 0o666)
+    try:
+        yield
+    finally:
+        if changed:
+            os.chmod("/dev/fuse", mode)
 
 
 # Temporary directories
@@ -437,6 +455,11 @@ def store(kind, size="600M"):
 # Volumes
 
 
+def as_owner(user):
+    """What to put before a command that this user is to run; None: nothing."""
+    return [] if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+
+
 class Volume:
     """A volume in a temporary directory: .dir (ciphertext), .mnt (where it gets mounted), .secret (a file).
 
@@ -451,6 +474,8 @@ class Volume:
         self.log = f"{self.base}/log"
         self.process = None
         self.options = ()
+        self.wrap = ()
+        self.owner = owner
         self.on = on
         os.mkdir(self.mnt, 0o755)
         write_file(self.secret, b"correct horse battery staple, and so on\n", 0o600)
@@ -473,18 +498,19 @@ class Volume:
     def coffer(self, *args, check=True, user=None, timeout=MOUNT_TIMEOUT, env=None):
         argv = [COFFER, *args]
         if user is not None:
-            argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *argv]
+            argv = [*as_owner(user), *argv]
         return run(*argv, check=check, timeout=timeout, env=self.environment(env))
 
     def environment(self, more=None):
         return {**os.environ, "XDG_RUNTIME_DIR": self.base, "XDG_STATE_HOME": f"{self.base}/state", **(more or {})}
 
-    def mount(self, *options, env=None, wrap=()):
+    def mount(self, *options, env=None, wrap=None):
         """Mounts in the foreground in a child, so that its log and its exit status are at hand."""
         if PLAIN:
             return self
         self.options = options
-        argv = [*wrap, COFFER, "mount", "-f", self.dir, self.mnt, *self.unlock()]
+        self.wrap = self.wrap if wrap is None else wrap
+        argv = [*as_owner(self.owner), *self.wrap, COFFER, "mount", "-f", self.dir, self.mnt, *self.unlock()]
         if options:
             argv += ["-o", ",".join(options)]
         with open(self.log, "ab") as log:
@@ -494,7 +520,7 @@ class Volume:
                 stdout=log,
                 stderr=log,
                 env=self.environment(env),
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent if self.owner is None else None,
             )
         _live.add(self)
         wait_until(lambda: self.process.poll() is not None or answers(self.mnt), MOUNT_TIMEOUT, "mount")
@@ -506,7 +532,7 @@ class Volume:
     def umount(self, check=True):
         if PLAIN or self.process is None:
             return
-        self.coffer("umount", self.mnt)
+        self.coffer("umount", self.mnt, user=self.owner)
         self.reap(check)
 
     def reap(self, check=True):
@@ -574,7 +600,7 @@ class Volume:
         if self.process is not None:
             try:
                 if mounted(self.mnt):
-                    self.coffer("umount", self.mnt, check=False, timeout=20)
+                    self.coffer("umount", self.mnt, check=False, timeout=20, user=self.owner)
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
                 self.give_up()

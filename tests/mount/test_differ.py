@@ -12,7 +12,7 @@ import sys
 import threading
 
 import harness
-from harness import HERE, NOBODY, Failure, Volume, need_root, scaled
+from harness import HERE, NOBODY, Failure, Volume, as_user, need_mount, need_root, scaled
 
 DIFFER = os.environ.get("DIFFER") or os.path.join(HERE, "differ")
 
@@ -54,18 +54,23 @@ class Remounter:
 
 
 def fuzz(volume, *options, user=None, on=None, remount_every=400, timeout=900):
-    os.chmod(volume.mnt, 0o755)
     reference = f"{on or volume.base}/reference"
     subject = f"{volume.mnt}/subject"
-    for d in (reference, subject):
-        os.mkdir(d)
-        if user is not None:
+    os.mkdir(reference)
+    if volume.owner is not None:
+        as_user(volume.owner, volume.owner, [], os.mkdir, subject)
+        os.chown(reference, user, user)
+    else:
+        os.chmod(volume.mnt, 0o755)
+        os.mkdir(subject)
+    if user is not None and volume.owner is None:
+        for d in (reference, subject):
             os.chown(d, user, user)
     remounter = Remounter(volume)
     argv = [DIFFER, "--remount", remounter.command, "--remount-every", str(remount_every), *map(str, options)]
     argv += [subject, reference]
     if user is not None:
-        argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *argv]
+        argv = harness.as_owner(user) + argv
     try:
         r = subprocess.run(
             argv, timeout=timeout, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -125,6 +130,16 @@ def test_as_another_user(volume):
     need_root()
     volume.mount("allow_other")
     fuzz(volume, *seeds(6000, scaled(4), 1500), user=NOBODY)
+
+
+@harness.limit(600)
+def test_plain_user():
+    """The mount process itself has no privilege: what its user may not open again it has to keep or to find a way to."""
+    need_mount()
+    need_root()
+    with harness.fuse_for_everybody(), Volume(owner=NOBODY) as volume:
+        volume.mount()
+        fuzz(volume, *seeds(10000, scaled(6), 1500), user=NOBODY)
 
 
 def on_store(kind, first):

@@ -19,6 +19,7 @@ from harness import (
     content,
     equal,
     fails,
+    fuse_for_everybody,
     mounted,
     need,
     need_mount,
@@ -50,22 +51,6 @@ def gone(pid):
         return read_file(f"/proc/{pid}/stat").rsplit(b")", 1)[1].split()[0] == b"Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-@contextlib.contextmanager
-def fuse_for_everybody():
-    """Plain users may open /dev/fuse on most systems; here root may have to allow it for a while."""
-    need("fusermount3", "setpriv")
-    mode = stat.S_IMODE(os.stat("/dev/fuse").st_mode)
-    changed = mode & 0o666 != 0o666
-    if changed:
-        need_root()
-        os.chmod("/dev/fuse", 0o666)
-    try:
-        yield
-    finally:
-        if changed:
-            os.chmod("/dev/fuse", mode)
 
 
 def refused(r, *words):

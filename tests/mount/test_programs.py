@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """Unmodified programs in a mount: a real tree, git, a compiler, SQLite, tar; and nothing of it readable below."""
 
-import mmap
 import os
 import sys
 
@@ -69,9 +68,8 @@ def find_in_files(top, needles):
             path = os.path.join(parent, name)
             if os.path.islink(path):
                 data = os.fsencode(os.readlink(path))
-            elif os.path.isfile(path) and os.path.getsize(path):
-                with open(path, "rb") as f:
-                    data = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+            elif os.path.isfile(path):
+                data = read_file(path)
             else:
                 continue
             attributes = b" ".join(

@@ -742,8 +742,8 @@ def edit_directory_id(t, rng, lost):
         os.unlink(path)
     elif kind == 1:
         replace_link(path, change_text(text, rng))
-    elif kind == 2:
-        raw = bytearray(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    elif kind == 2 and len(text) == 55:
+        raw = bytearray(base64.urlsafe_b64decode(text + "="))
         raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
         replace_link(path, base64.urlsafe_b64encode(bytes(raw)).decode().rstrip("="))
     else:
