@@ -11,7 +11,7 @@ void descriptor_stop(struct engine *e);
 /* Closes what a node that nobody uses has open. */
 void descriptor_drop(struct engine *e, struct node *n);
 
-/* True if so many descriptors are pinned that an unlinked file should rather be parked (engine rule 4). */
+/* True if so many descriptors are pinned that an unlinked file should rather be parked. */
 bool descriptor_scarce(struct engine *e);
 
 #endif

@@ -79,7 +79,7 @@ static void *tick(void *data)
 		if (e->tick_stop || !atomic_load(&e->gone_some))
 			continue;
 		pthread_mutex_unlock(&e->tick_lock);
-		/* Ids of removed directories wait two ticks: by then their parents have been synced (engine rule 11). */
+		/* Ids of removed directories wait two ticks: by then their parents have been synced. */
 		atomic_store(&e->gone_some, false);
 		sweep_gone(e, TICK_SECONDS);
 		pthread_mutex_lock(&e->tick_lock);

@@ -114,7 +114,7 @@ static ssize_t write_chunk(struct engine *e, struct node *n, struct file *f, con
 	return (ssize_t)(end - off);
 }
 
-/* The first content of a file, if it needs no map: head and pages in one write, the head first (journal rule B2). */
+/* The first content of a file, if it needs no map: head and pages in one write, the head first. */
 static ssize_t write_first(struct engine *e, struct node *n, struct file *f, const void *buf, size_t size)
 {
 	struct entry entries[HEAD_ENTRIES] = {0};

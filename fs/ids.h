@@ -1,4 +1,4 @@
-/* Which live directory has which id: two with one id are two copies of one directory, made below the mount (engine rule 13). */
+/* Which live directory has which id: two with one id are two copies of one directory, made below the mount. */
 #ifndef COFFER_FS_IDS_H
 #define COFFER_FS_IDS_H
 

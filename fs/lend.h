@@ -1,4 +1,4 @@
-/* Lending the owner of an object rights that its mode denies him, for the moment of one call (engine rule 3): POSIX lets an open descriptor
+/* Lending the owner of an object rights that its mode denies him, for the moment of one call: POSIX lets an open descriptor
  * live on where the object could not be opened again, and the mount may have closed it meanwhile.
  *
  * Between lend and lend_back the thread holds engine->lending, which also whoever changes the mode of a directory takes: so neither

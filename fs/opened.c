@@ -9,7 +9,7 @@
 #include "fs/mount_point.h"
 #include "util/base/crypto.h"
 
-enum { LOCK_TRIES = 500 /* 10 seconds */, ARENA_SIZE = 3 << 20, ARENA_SMALL = 256 << 10 };
+enum { ASK_TRIES = 3, LOCK_TRIES = 500 /* 10 seconds */, ARENA_SIZE = 3 << 20, ARENA_SMALL = 256 << 10 };
 
 int opened_prepare(struct fault *why)
 {
@@ -25,10 +25,29 @@ int opened_prepare(struct fault *why)
 	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot start the cryptographic library") : 0;
 }
 
+/* Whoever types a passphrase may mistype it: a person is asked up to three times, a script's secret is tried once. */
+static int unlock_patiently(struct opened *o, const char *dir, const struct unlock_source *from, struct fault *why)
+{
+	char prompt[PATH_MAX + 32];
+	int r = -EKEYREJECTED;
+
+	snprintf(prompt, sizeof prompt, "Passphrase of %s: ", dir);
+	for (int tries = unlock_source_given(from) ? 1 : ASK_TRIES; tries > 0 && r == -EKEYREJECTED; tries--) {
+		struct unlock_secret secret = {0};
+
+		if (why->status != EXIT_OK)
+			fprintf(stderr, "coffer: %s\n", why->text);
+		*why = (struct fault){0};
+		r = unlock_obtain(from, prompt, false, &secret, why);
+		if (r == 0)
+			r = keyring_unlock(o->keyring, &secret, why);
+		unlock_secret_wipe(&secret);
+	}
+	return r;
+}
+
 static int unlock_keyring(struct opened *o, const char *dir, const struct unlock_source *from, struct fault *why)
 {
-	struct unlock_secret secret = {0};
-	char prompt[PATH_MAX + 32];
 	int r = keyring_read(o->store, o->dot, &o->keyring, why);
 
 	if (r < 0)
@@ -36,11 +55,7 @@ static int unlock_keyring(struct opened *o, const char *dir, const struct unlock
 	if (!cipher_usable(keyring_settings(o->keyring)->cipher))
 		return fault_set(why, EXIT_UNSUPPORTED, ENOTSUP, "%s uses %s, which this host refuses in FIPS mode",
 				 dir, cipher_name(keyring_settings(o->keyring)->cipher));
-	snprintf(prompt, sizeof prompt, "Passphrase of %s: ", dir);
-	r = unlock_obtain(from, prompt, false, &secret, why);
-	if (r == 0)
-		r = keyring_unlock(o->keyring, &secret, why);
-	unlock_secret_wipe(&secret);
+	r = unlock_patiently(o, dir, from, why);
 	if (r < 0)
 		return r;
 	o->keys = keyring_keys(o->keyring);

@@ -395,7 +395,7 @@ static int exchange_and_remove(struct moving *m, struct node *old)
 	return r;
 }
 
-/* Over a directory (engine rule 12): one that is not empty below, as its id is in it, cannot be renamed over. */
+/* Over a directory: one that is not empty below, as its id is in it, cannot be renamed over. */
 static int move_over_directory(struct moving *m)
 {
 	struct engine *e = m->e;

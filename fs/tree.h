@@ -29,7 +29,7 @@ int tree_next(struct engine *e, struct file *f, int fd, uint64_t page, uint64_t 
 	      uint64_t *out) MUST_CHECK;
 
 /* Allocates below what the maps over these pages need that are not there yet, so that writing them later cannot run out of
- * space (journal rule W4).  Stores that cannot reserve: nothing happens. */
+ * space.  Stores that cannot reserve: nothing happens. */
 int tree_reserve(struct engine *e, struct file *f, int fd, uint64_t page, size_t count) MUST_CHECK;
 
 /* Seals the dirty maps, children first, and writes them in place; the head's entries then name them.  The head itself is the

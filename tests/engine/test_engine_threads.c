@@ -394,6 +394,73 @@ START_TEST(few_descriptors_for_many)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ a directory that goes while something comes into it */
+
+static struct store slow_store;
+static struct store_ops slow_ops;
+
+static void pause_ms(long ms)
+{
+	const struct timespec t = {0, ms * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+static int slow_open(struct store *s, int dir, const char *name, int flags, mode_t mode)
+{
+	(void)s;
+	if (flags & O_CREAT)
+		pause_ms(60);
+	return store_open(&v.quick, dir, name, flags, mode);
+}
+
+static void *make_slowly(void *arg)
+{
+	struct node_attr a;
+	int r = fs_mknod(v.e, &me, *(uint64_t *)arg,
+			 "a name that is so long that it has a sidecar, which is made before the "
+			 "entry and must be there as long as the entry is, whatever else goes on "
+			 "in the directory: so long",
+			 S_IFREG | 0644, 0, &a);
+	EXPECT(r == 0 || r == -ENOENT);
+	fs_thread_end();
+	return r == 0 ? arg : NULL;
+}
+
+START_TEST(removed_while_filled)
+{
+	uint64_t dir;
+	pthread_t t;
+	void *made;
+
+	vol_new(&v, "vol", CIPHER_NONE, false);
+	slow_ops = v.quick_ops;
+	slow_ops.open = slow_open;
+	slow_store.ops = &slow_ops;
+	v.store = &slow_store;
+	vol_start(&v);
+	dir = make_dir(&v, ROOT_NODE, "dir");
+	make_dir(&v, ROOT_NODE, "other");
+	ck_assert_int_eq(pthread_create(&t, NULL, make_slowly, &dir), 0);
+	pause_ms(20);
+
+	int r = _i ? fs_rename(v.e, ROOT_NODE, "other", ROOT_NODE, "dir", 0) : fs_rmdir(v.e, ROOT_NODE, "dir");
+
+	pthread_join(t, &made);
+	ck_assert_int_eq(r, made ? -ENOTEMPTY : 0);
+	ck_assert_uint_eq(atomic_load(&failures), 0);
+	vol_restart(&v);
+	if (made) {
+		struct shown s = list_dir(&v, walk(&v, "dir"));
+
+		ck_assert_uint_eq(s.count, 1);
+		shown_free(&s);
+	}
+	empty_dir(ROOT_NODE);
+	vol_free(&v);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *t = tcase_create("threads");
@@ -402,5 +469,6 @@ int main(void)
 	tcase_add_test(t, shared_end);
 	tcase_add_loop_test(t, shared_names, 0, 2);
 	tcase_add_test(t, few_descriptors_for_many);
+	tcase_add_loop_test(t, removed_while_filled, 0, 2);
 	return run_engine_suite("engine_threads", t);
 }

@@ -129,7 +129,7 @@ int cmd_check(const struct verb *v, int argc, char **argv, struct fault *why)
 		check_print(&o, &report);
 	if (!report.errors)
 		return 0;
-	return fault_set(why, EXIT_DAMAGED, EBADMSG, "%s is damaged in %" PRIu64 " places%s", dir, report.errors,
+	return fault_set(why, EXIT_DAMAGED, EBADMSG, "%s is damaged in %" PRIu64 " place(s)%s", dir, report.errors,
 			 o.repair ? "; what is left cannot be mended: restore it from a backup"
 				  : "; --repair mends what can be mended");
 }
