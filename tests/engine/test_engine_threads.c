@@ -414,6 +414,15 @@ static int slow_open(struct store *s, int dir, const char *name, int flags, mode
 	return store_open(&v.quick, dir, name, flags, mode);
 }
 
+/* So that the entry comes after the proof that there is none. */
+static int slow_rename(struct store *s, int a, const char *from, int b, const char *to, unsigned flags)
+{
+	(void)s;
+	if (strcmp(from, ".coffer-dir") == 0)
+		pause_ms(100);
+	return v.quick_ops.rename(&v.quick, a, from, b, to, flags);
+}
+
 static void *make_slowly(void *arg)
 {
 	struct node_attr a;
@@ -436,6 +445,7 @@ START_TEST(removed_while_filled)
 	vol_new(&v, "vol", CIPHER_NONE, false);
 	slow_ops = v.quick_ops;
 	slow_ops.open = slow_open;
+	slow_ops.rename = slow_rename;
 	slow_store.ops = &slow_ops;
 	v.store = &slow_store;
 	vol_start(&v);
