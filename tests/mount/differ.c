@@ -15,6 +15,8 @@
  *   mtime after fallocate(2)                             filesystems disagree on it, FUSE does not tell: set anew on both
  *   full attribute space (ENOSPC)                        sealed attributes are longer: a budget keeps clear of the limit
  *   EFBIG                                                asked only well beyond both limits (ext4), not of the write-back cache
+ *   set-id bits after stores into a mapping              a mount process without privilege cannot write below and keep them: not
+ *                                                        done to such files (--unprivileged)
  *   set-id bits after a write refused with EFBIG         cleared before the mount can refuse: not asked of such files
  *   mtime after stores into a shared mapping             tmpfs does not mark it: set anew on both there
  *   ACLs in listings of attributes (XFS: trusted.SGI_ACL_...)  left out; the ACLs themselves are compared
@@ -91,7 +93,7 @@ static struct {
 	uint64_t seed;
 	unsigned long ops, compare_every, remount_every, forget_every;
 	const char *remount;
-	bool trace, keep, minimize, huge, writeback;
+	bool trace, keep, minimize, huge, writeback, unprivileged;
 	const char *program;
 	const char *root[SIDES];
 } conf = {.seed = 1, .ops = 2000, .compare_every = 250, .huge = true};
@@ -1148,6 +1150,8 @@ static void op_mmap(void)
 	mapping.write = chance(70);
 	if (!s || s->flags & O_DIRECT || fstat(s->fd[REFERENCE], &st) || !st.st_size)
 		return;
+	if (conf.unprivileged && st.st_mode & (S_ISUID | S_ISGID))
+		mapping.shared = false;
 	size = (uint64_t)st.st_size;
 	mapping.offset = chance(50) ? 0 : below(size);
 	if (chance(30) && size > 8192)
@@ -1981,6 +1985,7 @@ static void usage(void)
 		"  --minimize          find the operations that a difference needs\n"
 		"  --no-huge           no sparse files beyond 20 MB\n"
 		"  --writeback         the subject is mounted with the write-back cache\n"
+		"  --unprivileged      the mount process has no privilege\n"
 		"  --trace             print each operation\n"
 		"  --keep              leave the trees behind\n");
 	exit(2);
@@ -1992,8 +1997,8 @@ int main(int argc, char **argv)
 		{"seed", 1, NULL, 's'},          {"seeds", 1, NULL, 'n'},     {"ops", 1, NULL, 'o'},
 		{"compare-every", 1, NULL, 'c'}, {"remount", 1, NULL, 'r'},   {"remount-every", 1, NULL, 'e'},
 		{"forget-every", 1, NULL, 'f'},  {"replay", 1, NULL, 'p'},    {"minimize", 0, NULL, 'm'},
-		{"no-huge", 0, NULL, 'h'},       {"writeback", 0, NULL, 'w'}, {"trace", 0, NULL, 't'},
-		{"keep", 0, NULL, 'k'},          {NULL, 0, NULL, 0}};
+		{"no-huge", 0, NULL, 'h'},       {"writeback", 0, NULL, 'w'}, {"unprivileged", 0, NULL, 'u'},
+		{"trace", 0, NULL, 't'},         {"keep", 0, NULL, 'k'},      {NULL, 0, NULL, 0}};
 	const char *replay_file = NULL;
 	unsigned long seeds = 1;
 	int c;
@@ -2034,6 +2039,9 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			conf.writeback = true;
+			break;
+		case 'u':
+			conf.unprivileged = true;
 			break;
 		case 't':
 			conf.trace = true;

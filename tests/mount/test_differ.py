@@ -139,7 +139,7 @@ def test_plain_user():
     need_root()
     with harness.fuse_for_everybody(), Volume(owner=NOBODY) as volume:
         volume.mount()
-        fuzz(volume, *seeds(10000, scaled(6), 1500), user=NOBODY)
+        fuzz(volume, "--unprivileged", *seeds(10000, scaled(6), 1500), user=NOBODY)
 
 
 def on_store(kind, first):
