@@ -145,7 +145,9 @@ static int make_data(struct building *b, const struct keyring *k)
 {
 	int ret, data;
 
-	ret = b->s->ops->mkdir(b->s, b->top, DATA_ROOM, 0700);
+	/* Its mode is that of the mount's root directory, which people expect to be what mkdir makes: whom the mount serves is decided
+	 * by allow_other, and who sees the ciphertext by the volume's directory. */
+	ret = b->s->ops->mkdir(b->s, b->top, DATA_ROOM, 0755);
 	if (ret < 0)
 		return ret;
 	b->made_data = true;

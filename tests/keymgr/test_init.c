@@ -87,6 +87,7 @@ START_TEST(what_is_made)
 	}
 	assert_mode("vol", 0700);
 	assert_mode("vol/.coffer", 0700);
+	assert_mode("vol/data", 0755);
 	ck_assert_int_eq(readlink("vol/data/.coffer-dir", target, sizeof(target)), DIRECTORY_RECORD_TEXT);
 	assert_opens("vol");
 	/* A name for it that is a symbolic link, and one with a slash. */
