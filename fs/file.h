@@ -40,6 +40,8 @@ void file_free(struct engine *e, struct file *f); /* NULL is fine */
 ssize_t file_read(struct engine *e, struct node *n, void *buf, size_t size, uint64_t off);
 ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off);
 int file_truncate(struct engine *e, struct node *n, uint64_t size) MUST_CHECK;
+/* The same, but never makes a file shorter. */
+int file_grow(struct engine *e, struct node *n, uint64_t size) MUST_CHECK;
 /* Makes [off, off + size) read as zeros and gives its space back.  Does not change the size. */
 int file_punch(struct engine *e, struct node *n, uint64_t off, uint64_t size) MUST_CHECK;
 /* Reserves the space below for [off, off + size) without changing size or content. */

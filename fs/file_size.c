@@ -81,7 +81,7 @@ static int set_size(struct engine *e, struct node *n, struct file *f, uint64_t s
 	return size < f->head.size ? shrink_paged(e, n, f, size) : grow_paged(e, n, f, size);
 }
 
-int file_truncate(struct engine *e, struct node *n, uint64_t size)
+static int resize(struct engine *e, struct node *n, uint64_t size, bool shrink)
 {
 	struct file *f;
 	int r;
@@ -91,9 +91,20 @@ int file_truncate(struct engine *e, struct node *n, uint64_t size)
 	r = file_lock_for_write(e, n, &f);
 	if (r < 0)
 		return r;
-	r = set_size(e, n, f, size);
+	if (shrink || size > f->head.size)
+		r = set_size(e, n, f, size);
 	if (r < 0)
 		file_fall_back(e, n, f);
 	file_unlock(f);
 	return r;
+}
+
+int file_truncate(struct engine *e, struct node *n, uint64_t size)
+{
+	return resize(e, n, size, true);
+}
+
+int file_grow(struct engine *e, struct node *n, uint64_t size)
+{
+	return resize(e, n, size, false);
 }

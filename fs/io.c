@@ -54,14 +54,6 @@ ssize_t fs_write(struct engine *e, uint64_t node, const void *buf, size_t n, uin
 	return put;
 }
 
-static int grow_to(struct engine *e, struct node *f, uint64_t size)
-{
-	uint64_t now;
-	int r = file_size(e, f, &now);
-
-	return r < 0 || size <= now ? r : file_truncate(e, f, size);
-}
-
 static int allocate(struct engine *e, struct node *f, int mode, uint64_t off, uint64_t n)
 {
 	bool keep = mode & FALLOC_FL_KEEP_SIZE;
@@ -86,7 +78,7 @@ static int allocate(struct engine *e, struct node *f, int mode, uint64_t off, ui
 	if (r == 0)
 		r = file_reserve(e, f, off, n);
 	if (r == 0 && !keep)
-		r = grow_to(e, f, off + n);
+		r = file_grow(e, f, off + n);
 	return r;
 }
 
@@ -124,14 +116,9 @@ enum { COPY_STEP = 1 << 20, COPY_MAX = 16 << 20 };
 /* What is a hole in the source becomes one in the target, or the target's end moves. */
 static int copy_hole(struct engine *e, struct node *to, uint64_t off, uint64_t n)
 {
-	uint64_t size;
-	int r = file_size(e, to, &size);
+	int r = file_punch(e, to, off, n);
 
-	if (r == 0 && off < size)
-		r = file_punch(e, to, off, n);
-	if (r == 0 && off + n > size)
-		r = file_truncate(e, to, off + n);
-	return r;
+	return r < 0 ? r : file_grow(e, to, off + n);
 }
 
 /* One step; returns how far it came. */
