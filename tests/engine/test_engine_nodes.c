@@ -554,6 +554,15 @@ START_TEST(directories_that_may_not_be_opened_again)
 	if (!become_somebody())
 		return;
 	vol_default(&v);
+	for (mode_t mask = 0; mask <= 0777; mask += 0100) {
+		struct caller c = {.umask = mask};
+		struct node_attr made;
+
+		ck_assert_int_eq(fs_mkdir(v.e, &c, ROOT_NODE, "masked", 0777, &made), 0);
+		ck_assert_uint_eq(made.st.mode & 07777, 0777 & ~mask);
+		ck_assert_int_eq(fs_rmdir(v.e, ROOT_NODE, "masked"), 0);
+	}
+	umask(022);
 	for (unsigned i = 0; i < 5; i++) {
 		/* Made so, and removed again: only the parent's mode matters for that. */
 		dir = make_mode(ROOT_NODE, number("empty", i), S_IFDIR | modes[i]);
