@@ -16,8 +16,8 @@
 static struct {
 	atomic_uint_fast64_t count[TRANSPORT_OPCODES];
 	atomic_int_fast64_t last;
-	uint64_t init_unique;  /* of the INIT request; 0 once it is answered */
-	uint32_t kernel_flags; /* what the kernel offered */
+	atomic_uint_fast64_t init_unique; /* of the INIT request; 0 once it is answered */
+	uint32_t kernel_flags;            /* what the kernel offered */
 } transport;
 
 static _Thread_local bool kills_privileges;
@@ -118,8 +118,8 @@ static void look(const uint8_t *buf, size_t n)
 	} else if (h->opcode == FUSE_INIT && n >= sizeof *h + 16) {
 		const struct fuse_init_in *i = body;
 
-		transport.init_unique = h->unique;
 		transport.kernel_flags = i->flags;
+		atomic_store(&transport.init_unique, h->unique);
 	}
 }
 
@@ -145,8 +145,10 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *data)
 	struct fuse_init_out init;
 
 	(void)data;
-	if (transport.init_unique && iov[0].iov_len >= sizeof *h && h->unique == transport.init_unique) {
-		transport.init_unique = 0;
+	uint64_t unique = atomic_load_explicit(&transport.init_unique, memory_order_relaxed);
+
+	if (unique && iov[0].iov_len >= sizeof *h && h->unique == unique) {
+		atomic_store(&transport.init_unique, 0);
 		if (h->error == 0 && count == 2 && iov[1].iov_len <= sizeof init && iov[1].iov_len >= 16) {
 			memcpy(&init, iov[1].iov_base, iov[1].iov_len);
 			complete_init(&init);
