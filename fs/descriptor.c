@@ -1,12 +1,10 @@
 #include "fs/descriptor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "fs/file.h"
-#include "fs/lend.h"
 #include "fs/node.h"
 
 /* Invariants:
@@ -78,7 +76,7 @@ static int take_fd(struct descriptor_table *d, struct node *n, struct file **fil
 }
 
 /* Second chance: closes one descriptor that nobody uses and nobody used since the hand last came by.  False if there is none. */
-static bool evict_one(struct engine *e)
+bool descriptor_evict(struct engine *e)
 {
 	struct descriptor_table *d = &e->descriptors;
 	struct file *file = NULL;
@@ -105,7 +103,7 @@ static bool evict_one(struct engine *e)
 }
 
 /* Puts an open descriptor into the table; under n->lock.  False if there is no slot at all. */
-static bool enter_fd(struct engine *e, struct node *n, int fd)
+bool descriptor_enter(struct engine *e, struct node *n, int fd)
 {
 	struct descriptor_table *d = &e->descriptors;
 
@@ -123,7 +121,7 @@ static bool enter_fd(struct engine *e, struct node *n, int fd)
 	return room;
 }
 
-static void make_room(struct engine *e)
+void descriptor_make_room(struct engine *e)
 {
 	struct descriptor_table *d = &e->descriptors;
 
@@ -133,109 +131,9 @@ static void make_room(struct engine *e)
 		bool full = d->size - d->free_count >= d->limit;
 
 		pthread_mutex_unlock(&d->lock);
-		if (!full || !evict_one(e))
+		if (!full || !descriptor_evict(e))
 			return;
 	}
-}
-
-static int open_flags(const struct engine *e, const struct node *n)
-{
-	if (S_ISDIR(n->type))
-		return O_RDONLY | O_DIRECTORY | (e->options.relatime ? 0 : O_NOATIME);
-	if (S_ISREG(n->type))
-		return (e->options.read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | (e->options.relatime ? 0 : O_NOATIME);
-	return O_PATH;
-}
-
-static int same_inode(struct engine *e, const struct node *n, int fd)
-{
-	struct store_stat st;
-	int r = store_stat(e->store, fd, &st);
-
-	if (r < 0)
-		return r;
-	return st.ino == n->ino && st.dev == n->dev && st.btime_ns == n->btime_ns && (st.mode & S_IFMT) == n->type
-		       ? 0
-		       : -ESTALE;
-}
-
-/* An object whose mode denies its owner to open it again (0444, 0000): the mode is lent.  Only the owner can; others keep their EACCES. */
-static int open_by_lending(struct engine *e, struct node *n, int dir, const char *name)
-{
-	mode_t rights = S_ISDIR(n->type) ? 0700 : 0600, before;
-	int path = store_open(e->store, dir, name, O_PATH, 0);
-	int r = path < 0 ? path : same_inode(e, n, path);
-
-	if (r == 0) {
-		r = -EACCES;
-		if (lend(e, path, rights, &before)) {
-			r = store_open(e->store, dir, name, open_flags(e, n), 0);
-			lend_back(e, path, rights, before);
-		}
-	}
-	store_close(e->store, path);
-	return r;
-}
-
-static int open_once(struct engine *e, struct node *n, int dir, const char *name)
-{
-	int fd = store_open(e->store, dir, name, open_flags(e, n), 0);
-
-	return fd == -EACCES && (S_ISREG(n->type) || S_ISDIR(n->type)) ? open_by_lending(e, n, dir, name) : fd;
-}
-
-/* The same in a directory in which its owner may not look anything up. */
-static int open_in_denied(struct engine *e, struct node *n, int dir, const char *name)
-{
-	mode_t before;
-	int fd = -EACCES;
-
-	if (lend(e, dir, 0100, &before)) {
-		fd = open_once(e, n, dir, name);
-		lend_back(e, dir, 0100, before);
-	}
-	return fd;
-}
-
-static int open_at(struct engine *e, struct node *n, int dir, const char *name)
-{
-	int fd = open_once(e, n, dir, name);
-
-	while ((fd == -EMFILE || fd == -ENFILE) && evict_one(e))
-		fd = open_once(e, n, dir, name);
-	if (fd == -EACCES)
-		fd = open_in_denied(e, n, dir, name);
-	/* What stands there now is something else. */
-	if (fd == -ELOOP || fd == -ENOTDIR || fd == -ENOENT || fd == -EISDIR || fd == -ENXIO)
-		return -ESTALE;
-	if (fd < 0)
-		return fd;
-
-	int r = same_inode(e, n, fd);
-
-	if (r < 0) {
-		store_close(e->store, fd);
-		return r;
-	}
-	return fd;
-}
-
-/* Name number i of the node, copied, with a reference on its parent. */
-static bool nth_link(struct engine *e, struct node *n, unsigned i, struct node **parent, char name[NAME_MAX + 1])
-{
-	pthread_mutex_lock(&e->table.lock);
-
-	struct link *l = n->links;
-
-	while (l && i--)
-		l = l->sibling;
-	if (l) {
-		*parent = l->parent;
-		l->parent->refs++;
-		strcpy(name, l->name);
-	}
-	pthread_mutex_unlock(&e->table.lock);
-	return l != NULL;
 }
 
 bool node_use_cached(struct node *n)
@@ -250,146 +148,6 @@ bool node_use_cached(struct node *n)
 	}
 	pthread_mutex_unlock(&n->lock);
 	return open;
-}
-
-/* Opens n, unless it is open, by a name in a parent whose descriptor is in use, and counts a user. */
-static int use_in(struct engine *e, struct node *n, struct node *parent, const char *name)
-{
-	int r = 0;
-
-	make_room(e);
-	pthread_mutex_lock(&n->lock);
-	if (n->fd < 0) {
-		r = open_at(e, n, parent->fd, name);
-		if (r >= 0 && !enter_fd(e, n, r)) {
-			store_close(e->store, r);
-			r = -ENFILE;
-		}
-	}
-	if (n->fd >= 0) {
-		n->fd_users++;
-		r = 0;
-	}
-	pthread_mutex_unlock(&n->lock);
-	return r;
-}
-
-/* Directories without a descriptor on the way up, each with a reference. */
-struct way {
-	struct node **list;
-	size_t count, room;
-};
-
-static int way_add(struct way *w, struct node *n)
-{
-	if (w->count == w->room) {
-		size_t room = w->room ? 2 * w->room : 16;
-		void *list = realloc(w->list, room * sizeof *w->list);
-
-		if (!list)
-			return -ENOMEM;
-		w->list = list;
-		w->room = room;
-	}
-	w->list[w->count++] = n;
-	return 0;
-}
-
-/* Goes up from a directory to the first that is open (the root always is), noting the others; *top is in use and referenced. */
-static int way_up(struct engine *e, struct node *dir, struct way *w, struct node **top)
-{
-	char name[NAME_MAX + 1];
-	struct node *at = node_ref(e, dir);
-
-	while (!node_use_cached(at)) {
-		int r = way_add(w, at);
-
-		if (r < 0) {
-			node_unref(e, at);
-			return r;
-		}
-		if (!nth_link(e, at, 0, &at, name))
-			return -ESTALE;
-	}
-	*top = at;
-	return 0;
-}
-
-/* Opens what the way noted, one component at a time.  *at, in use and referenced, is where it starts and where it got to. */
-static int way_down(struct engine *e, struct way *w, struct node **at)
-{
-	char name[NAME_MAX + 1];
-
-	while (w->count) {
-		struct node *n = w->list[w->count - 1], *parent;
-
-		if (!nth_link(e, n, 0, &parent, name))
-			return -ESTALE;
-
-		int r = parent == *at ? use_in(e, n, parent, name) : -ESTALE;
-
-		node_unref(e, parent);
-		if (r < 0)
-			return r;
-		node_unuse(e, *at);
-		node_unref(e, *at);
-		*at = n;
-		w->count--;
-	}
-	return 0;
-}
-
-/* Counts a user of a directory, opening it and what lies above it if need be, however deep. */
-static int use_directory(struct engine *e, struct node *dir)
-{
-	struct way w = {0};
-	struct node *at;
-	int r;
-
-	if (node_use_cached(dir))
-		return 0;
-	r = way_up(e, dir, &w, &at);
-	if (r == 0) {
-		r = way_down(e, &w, &at);
-		if (r < 0)
-			node_unuse(e, at);
-		node_unref(e, at);
-	}
-	while (w.count)
-		node_unref(e, w.list[--w.count]);
-	free(w.list);
-	return r;
-}
-
-/* Opens n by one of its names and counts a user.  Under tree (read). */
-static int use_slowly(struct engine *e, struct node *n)
-{
-	char name[NAME_MAX + 1];
-	struct node *parent;
-	int r = -ESTALE;
-
-	for (unsigned i = 0; r == -ESTALE && nth_link(e, n, i, &parent, name); i++) {
-		r = use_directory(e, parent);
-		if (r == 0) {
-			r = use_in(e, n, parent, name);
-			node_unuse(e, parent);
-		}
-		node_unref(e, parent);
-	}
-	/* If its last name went meanwhile, whoever took it has pinned a descriptor before. */
-	return r == -ESTALE && node_use_cached(n) ? 0 : r;
-}
-
-int node_use(struct engine *e, struct node *n)
-{
-	if (node_use_cached(n))
-		return 0;
-	pthread_rwlock_rdlock(&e->tree);
-
-	int r = use_slowly(e, n);
-
-	pthread_rwlock_unlock(&e->tree);
-	return r;
 }
 
 void node_unuse(struct engine *e, struct node *n)
@@ -431,10 +189,10 @@ void node_unpin(struct engine *e, struct node *n)
 
 void node_give_fd(struct engine *e, struct node *n, int fd)
 {
-	make_room(e);
+	descriptor_make_room(e);
 	pthread_mutex_lock(&n->lock);
 
-	bool taken = n->fd < 0 && enter_fd(e, n, fd);
+	bool taken = n->fd < 0 && descriptor_enter(e, n, fd);
 
 	pthread_mutex_unlock(&n->lock);
 	if (!taken)
@@ -458,43 +216,4 @@ void descriptor_drop(struct engine *e, struct node *n)
 	file_free(e, file);
 	if (fd >= 0 && fd != e->data && fd != e->open_dir)
 		store_close(e->store, fd);
-}
-
-static int stat_by_name(struct engine *e, struct node *n, struct store_stat *out)
-{
-	char name[NAME_MAX + 1];
-	struct node *parent;
-	int r = -ESTALE;
-
-	for (unsigned i = 0; r == -ESTALE && nth_link(e, n, i, &parent, name); i++) {
-		r = node_use(e, parent);
-		if (r == 0) {
-			r = store_stat_at(e->store, parent->fd, name, out);
-			node_unuse(e, parent);
-		}
-		node_unref(e, parent);
-		if (r == -ENOENT || r == -ENOTDIR)
-			r = -ESTALE;
-		if (r == 0 && (out->ino != n->ino || out->dev != n->dev || out->btime_ns != n->btime_ns))
-			r = -ESTALE;
-	}
-	return r;
-}
-
-int node_stat(struct engine *e, struct node *n, struct store_stat *out)
-{
-	int r;
-
-	if (!node_use_cached(n)) {
-		r = stat_by_name(e, n, out);
-		if (r != -ESTALE && r != -EACCES)
-			return r;
-		/* The name may have changed meanwhile, or may not be looked up: the descriptor tells. */
-		r = node_use(e, n);
-		if (r < 0)
-			return r;
-	}
-	r = store_stat(e->store, n->fd, out);
-	node_unuse(e, n);
-	return r;
 }

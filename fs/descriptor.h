@@ -1,4 +1,5 @@
-/* The descriptor budget: which nodes have their backing object open.  node.h declares what others call. */
+/* The descriptor budget: which nodes have their backing object open (descriptor.c), and how they get it (reopen.c).  node.h declares
+ * what others call. */
 #ifndef COFFER_FS_DESCRIPTOR_H
 #define COFFER_FS_DESCRIPTOR_H
 
@@ -10,6 +11,13 @@ void descriptor_stop(struct engine *e);
 
 /* Closes what a node that nobody uses has open. */
 void descriptor_drop(struct engine *e, struct node *n);
+
+/* For reopen.c.  Closes some until there is room for one more, as far as that goes. */
+void descriptor_make_room(struct engine *e);
+/* Closes one that nobody uses; false if there is none. */
+bool descriptor_evict(struct engine *e);
+/* Puts an open descriptor into the table; under n->lock.  False if there is no slot at all. */
+bool descriptor_enter(struct engine *e, struct node *n, int fd);
 
 /* True if so many descriptors are pinned that an unlinked file should rather be parked. */
 bool descriptor_scarce(struct engine *e);

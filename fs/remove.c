@@ -1,7 +1,6 @@
-/* Taking entries away and moving them: unlink, rmdir, rename. */
+/* Taking entries away: unlink, rmdir, and what a rename over something does to it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <string.h>
 
 #include "fs/descriptor.h"
@@ -9,6 +8,7 @@
 #include "fs/lend.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/removal.h"
 #include "fs/symlink.h"
 #include "util/base/log.h"
 
@@ -40,7 +40,7 @@ static int park(struct engine *e, struct node *dir, const char *backing, struct 
 }
 
 /* The same for a file that is to be replaced: one more name in .coffer/open/, so that its own is never missing. */
-static int park_beside(struct engine *e, struct node *n, char name[OWN_NAME_MAX])
+int removal_park_beside(struct engine *e, struct node *n, char name[OWN_NAME_MAX])
 {
 	struct link *l;
 	int r = directory_own_name("open", name);
@@ -64,7 +64,7 @@ static int park_beside(struct engine *e, struct node *n, char name[OWN_NAME_MAX]
 	return r;
 }
 
-static void take_back(struct engine *e, struct node *n, const char *name)
+void removal_unpark(struct engine *e, struct node *n, const char *name)
 {
 	n->parked = false;
 	e->store->ops->unlink(e->store, e->open_dir, name);
@@ -72,14 +72,14 @@ static void take_back(struct engine *e, struct node *n, const char *name)
 }
 
 /* A file that has one name only, while descriptors are scarce. */
-static bool should_park(struct engine *e, const struct node *n, const struct store_stat *st)
+bool removal_should_park(struct engine *e, const struct node *n, const struct store_stat *st)
 {
 	return n && S_ISREG(st->mode) && st->nlink == 1 && descriptor_scarce(e);
 }
 
 /* Before a name of a node goes: a descriptor is kept, so that whoever has the file open goes on.  If that cannot be (a file of
  * somebody else's, in a plain user's mount), it is lost to its openers, as on a network filesystem. */
-static bool keep_open(struct engine *e, struct node *n)
+bool removal_keep_open(struct engine *e, struct node *n)
 {
 	int r = -ENOENT;
 
@@ -92,7 +92,7 @@ static bool keep_open(struct engine *e, struct node *n)
 }
 
 /* The name is gone (or, after a failure, is not). */
-static void name_went(struct engine *e, struct node *dir, const char *backing, struct node *n, bool pinned, bool gone)
+void removal_name_went(struct engine *e, struct node *dir, const char *backing, struct node *n, bool pinned, bool gone)
 {
 	if (gone)
 		node_unlinked(e, dir, backing);
@@ -104,8 +104,8 @@ static void name_went(struct engine *e, struct node *dir, const char *backing, s
 /* ------------------------------------------------------------------ unlink */
 
 /* The text of a symbolic link whose last name is about to go, for its body. */
-static void last_link_text(struct engine *e, struct node *dir, const char *backing, const struct store_stat *st,
-			   char text[LINK_TEXT_MAX])
+void removal_link_text(struct engine *e, struct node *dir, const char *backing, const struct store_stat *st,
+		       char text[LINK_TEXT_MAX])
 {
 	text[0] = 0;
 	if (S_ISLNK(st->mode) && st->nlink == 1 && names_read_text(e, dir->fd, backing, text, LINK_TEXT_MAX) < 0)
@@ -116,14 +116,14 @@ static int unlink_entry(struct engine *e, struct node *dir, const struct backing
 {
 	struct node *n = node_find(e, dir, b->name);
 	char text[LINK_TEXT_MAX];
-	int r = should_park(e, n, st) ? park(e, dir, b->name, n) : -1;
+	int r = removal_should_park(e, n, st) ? park(e, dir, b->name, n) : -1;
 
 	if (r < 0) {
-		bool pinned = keep_open(e, n);
+		bool pinned = removal_keep_open(e, n);
 
-		last_link_text(e, dir, b->name, st, text);
+		removal_link_text(e, dir, b->name, st, text);
 		r = e->store->ops->unlink(e->store, dir->fd, b->name);
-		name_went(e, dir, b->name, n, pinned, r == 0);
+		removal_name_went(e, dir, b->name, n, pinned, r == 0);
 		if (r == 0)
 			symlink_drop_body(e, text);
 	}
@@ -213,7 +213,7 @@ static int take_down(struct engine *e, struct node *parent, const char *backing,
 }
 
 /* The same for one that its owner may not write to: only the parent's mode says whether it may go. */
-static int take_down_any(struct engine *e, struct node *parent, const char *backing, int fd)
+int removal_take_down(struct engine *e, struct node *parent, const char *backing, int fd)
 {
 	mode_t before;
 	int r = take_down(e, parent, backing, fd);
@@ -225,7 +225,7 @@ static int take_down_any(struct engine *e, struct node *parent, const char *back
 	return r;
 }
 
-static int prove_empty(struct engine *e, int fd)
+int removal_prove_empty(struct engine *e, int fd)
 {
 	struct emptiness x = {e, fd, false};
 
@@ -235,8 +235,8 @@ static int prove_empty(struct engine *e, int fd)
 /* A directory that is to go, in use and locked like the one that holds it, so that nothing comes into it behind the proof.  Directories
  * are locked by address and not from the top down, so a lock that is taken cannot be waited for here: -EAGAIN, and *busy is to be
  * waited for when all other locks are free. */
-static int victim_begin(struct engine *e, struct node *dir, const char *backing, const struct store_stat *st,
-			struct node **out, struct node **busy)
+int removal_begin(struct engine *e, struct node *dir, const char *backing, const struct store_stat *st,
+		  struct node **out, struct node **busy)
 {
 	struct node *n = node_enter(e, dir, backing, st, false);
 	int r = n ? node_use(e, n) : -ENOMEM;
@@ -254,7 +254,7 @@ static int victim_begin(struct engine *e, struct node *dir, const char *backing,
 	return 0;
 }
 
-static void victim_end(struct engine *e, struct node *n)
+void removal_end(struct engine *e, struct node *n)
 {
 	pthread_rwlock_unlock(&n->dir->lock);
 	node_unuse(e, n);
@@ -262,7 +262,7 @@ static void victim_end(struct engine *e, struct node *n)
 }
 
 /* True if there was something to wait for: try again. */
-static bool wait_for(struct engine *e, struct node *busy)
+bool removal_wait(struct engine *e, struct node *busy)
 {
 	if (!busy)
 		return false;
@@ -277,20 +277,20 @@ static int rmdir_entry(struct engine *e, struct node *dir, const struct backing_
 		       struct node **busy)
 {
 	struct node *n;
-	int r = victim_begin(e, dir, b->name, st, &n, busy);
+	int r = removal_begin(e, dir, b->name, st, &n, busy);
 
 	if (r < 0)
 		return r;
 
-	bool pinned = keep_open(e, n);
+	bool pinned = removal_keep_open(e, n);
 
-	r = prove_empty(e, n->fd);
+	r = removal_prove_empty(e, n->fd);
 	if (r == 0)
-		r = take_down_any(e, dir, b->name, n->fd);
-	name_went(e, dir, b->name, n, pinned, r == 0);
+		r = removal_take_down(e, dir, b->name, n->fd);
+	removal_name_went(e, dir, b->name, n, pinned, r == 0);
 	if (r == 0)
 		names_drop_sidecar(e, dir->fd, b);
-	victim_end(e, n);
+	removal_end(e, n);
 	return r;
 }
 
@@ -310,190 +310,6 @@ int fs_rmdir(struct engine *e, uint64_t parent, const char *name)
 		if (r == 0)
 			r = S_ISDIR(st.mode) ? rmdir_entry(e, dir, &b, &st, &busy) : -ENOTDIR;
 		directory_end(e, dir);
-	} while (wait_for(e, busy));
-	return r;
-}
-
-/* ------------------------------------------------------------------ rename */
-
-struct moving {
-	struct engine *e;
-	struct node *from, *to;
-	struct backing_name old_name, new_name;
-	struct store_stat old_st, new_st;
-	bool replaces; /* something has the new name */
-	unsigned flags;
-	struct link *spare[2];
-	struct node *busy; /* to be waited for */
-};
-
-/* Links for the table, made before anything changes. */
-static int make_spares(struct moving *m)
-{
-	m->spare[0] = node_link_new(m->new_name.name);
-	m->spare[1] = node_link_new(m->old_name.name);
-	return m->spare[0] && m->spare[1] ? 0 : -ENOMEM;
-}
-
-static void free_spares(struct moving *m)
-{
-	free(m->spare[0]);
-	free(m->spare[1]);
-	m->spare[0] = m->spare[1] = NULL;
-}
-
-static int find_both(struct moving *m, const char *old_name, const char *new_name)
-{
-	int r = names_lookup(m->e, m->from, old_name, &m->old_name, &m->old_st);
-
-	if (r < 0)
-		return r;
-	r = names_lookup(m->e, m->to, new_name, &m->new_name, &m->new_st);
-	m->replaces = r == 0;
-	if (r < 0 && r != -ENOENT)
-		return r;
-	if (!m->replaces && (m->flags & RENAME_EXCHANGE))
-		return -ENOENT;
-	if (m->replaces && (m->flags & RENAME_NOREPLACE))
-		return -EEXIST;
-	if (m->replaces && !(m->flags & RENAME_EXCHANGE)) {
-		if (S_ISDIR(m->new_st.mode) && !S_ISDIR(m->old_st.mode))
-			return -EISDIR;
-		if (!S_ISDIR(m->new_st.mode) && S_ISDIR(m->old_st.mode))
-			return -ENOTDIR;
-	}
-	return make_spares(m);
-}
-
-/* The rename itself, below and in the table, with nobody reading names meanwhile. */
-static int move(struct moving *m, unsigned flags)
-{
-	struct engine *e = m->e;
-
-	pthread_rwlock_wrlock(&e->tree);
-
-	int r = e->store->ops->rename(e->store, m->from->fd, m->old_name.name, m->to->fd, m->new_name.name, flags);
-
-	if (r == 0) {
-		node_renamed(e, m->from, m->old_name.name, m->to, m->new_name.name, flags & RENAME_EXCHANGE, m->spare);
-		m->spare[0] = m->spare[1] = NULL;
-	}
-	pthread_rwlock_unlock(&e->tree);
-	return r;
-}
-
-/* The old directory changes places with the new one and is removed from there; if that cannot be, all is as it was. */
-static int exchange_and_remove(struct moving *m, struct node *old)
-{
-	int r = move(m, RENAME_EXCHANGE);
-
-	if (r < 0)
-		return r;
-	r = take_down_any(m->e, m->from, m->old_name.name, old->fd);
-	if (r < 0 && (make_spares(m) < 0 || move(m, RENAME_EXCHANGE) < 0))
-		log_error("a directory that could not be replaced has changed places with the new one");
-	return r;
-}
-
-/* Over a directory: one that is not empty below, as its id is in it, cannot be renamed over. */
-static int move_over_directory(struct moving *m)
-{
-	struct engine *e = m->e;
-	bool exchange = e->caps.rename_exchange;
-	struct node *old;
-	int r = victim_begin(e, m->to, m->new_name.name, &m->new_st, &old, &m->busy);
-
-	if (r == -EAGAIN && m->busy == m->from) { /* what is moved lies in what it would replace */
-		node_unref(e, m->busy);
-		m->busy = NULL;
-		return -ENOTEMPTY;
-	}
-	if (r < 0)
-		return r;
-
-	bool pinned = keep_open(e, old);
-
-	r = prove_empty(e, old->fd);
-	if (r == 0)
-		r = exchange ? exchange_and_remove(m, old) : take_down_any(e, m->to, m->new_name.name, old->fd);
-	if (exchange)
-		name_went(e, m->from, m->old_name.name, old, pinned, r == 0);
-	else
-		name_went(e, m->to, m->new_name.name, old, pinned, r == 0);
-	if (r == 0 && !exchange)
-		r = move(m, 0);
-	victim_end(e, old);
-	return r;
-}
-
-static int move_over_file(struct moving *m)
-{
-	struct engine *e = m->e;
-	struct node *old = m->replaces ? node_find(e, m->to, m->new_name.name) : NULL;
-	char text[LINK_TEXT_MAX] = "", parked_name[OWN_NAME_MAX];
-	bool parked = should_park(e, old, &m->new_st) && park_beside(e, old, parked_name) == 0;
-	bool pinned = !parked && keep_open(e, old);
-
-	if (m->replaces)
-		last_link_text(e, m->to, m->new_name.name, &m->new_st, text);
-
-	int r = move(m, m->flags & RENAME_NOREPLACE && e->caps.rename_noreplace ? RENAME_NOREPLACE : 0);
-
-	if (parked && r < 0)
-		take_back(e, old, parked_name);
-	if (pinned && (r < 0 || node_has_name(e, old)))
-		node_unpin(e, old);
-	if (r == 0)
-		symlink_drop_body(e, text);
-	node_unref(e, old);
-	return r;
-}
-
-static int move_entry(struct moving *m)
-{
-	struct engine *e = m->e;
-	bool same_name = m->from == m->to && strcmp(m->old_name.name, m->new_name.name) == 0;
-	int r;
-
-	/* Two names of one file: POSIX says to do nothing. */
-	if (same_name || (m->replaces && m->old_st.ino == m->new_st.ino && m->old_st.dev == m->new_st.dev))
-		return 0;
-	if (m->flags & RENAME_EXCHANGE)
-		return move(m, RENAME_EXCHANGE);
-	r = names_add_sidecar(e, m->to->fd, &m->new_name);
-	if (r < 0)
-		return r;
-	if (m->replaces && S_ISDIR(m->new_st.mode))
-		r = move_over_directory(m);
-	else
-		r = move_over_file(m);
-	if (r == 0)
-		names_drop_sidecar(e, m->from->fd, &m->old_name);
-	else if (!m->replaces)
-		names_drop_sidecar(e, m->to->fd, &m->new_name);
-	return r;
-}
-
-int fs_rename(struct engine *e, uint64_t old_parent, const char *old_name, uint64_t new_parent, const char *new_name,
-	      unsigned flags)
-{
-	struct moving m = {.e = e, .flags = flags};
-	int r;
-
-	if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) || flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
-		return -EINVAL;
-	if ((flags & RENAME_EXCHANGE) && !e->caps.rename_exchange)
-		return -EINVAL;
-	do {
-		m.busy = NULL;
-		r = directory_begin_two(e, old_parent, new_parent, &m.from, &m.to);
-		if (r < 0)
-			return r;
-		r = find_both(&m, old_name, new_name);
-		if (r == 0)
-			r = move_entry(&m);
-		free_spares(&m);
-		directory_end_two(e, m.from, m.to);
-	} while (wait_for(e, m.busy));
+	} while (removal_wait(e, busy));
 	return r;
 }
