@@ -42,9 +42,12 @@ static int sweep_one(void *data, const struct store_dirent *d)
 	struct sweep *s = data;
 	struct store_stat st;
 
-	if (store_stat_at(s->e->store, s->fd, d->name, &st) == 0 && !S_ISDIR(st.mode) && st.ctime.tv_sec >= s->after &&
-	    st.ctime.tv_sec <= s->before)
+	if (store_stat_at(s->e->store, s->fd, d->name, &st) < 0 || S_ISDIR(st.mode) || st.ctime.tv_sec < s->after)
+		return 0;
+	if (st.ctime.tv_sec <= s->before)
 		s->e->store->ops->unlink(s->e->store, s->fd, d->name);
+	else
+		atomic_store(&s->e->gone_some, true); /* the next time */
 	return 0;
 }
 
