@@ -262,6 +262,26 @@ START_TEST(swept_at_the_start)
 }
 END_TEST
 
+/* Ids of removed directories wait in gone/ for a while, and no longer. */
+START_TEST(ids_go)
+{
+	vol_default(&v);
+	for (int i = 0; i < 3; i++) {
+		make_dir(&v, ROOT_NODE, "dir");
+		ck_assert_int_eq(fs_rmdir(v.e, ROOT_NODE, "dir"), 0);
+		ck_assert_uint_eq(count_in("vol/.coffer/gone"), (unsigned)i + 1);
+	}
+	for (int seconds = 0; seconds < 20 && count_in("vol/.coffer/gone"); seconds++)
+		sleep(1);
+	ck_assert_uint_eq(count_in("vol/.coffer/gone"), 0);
+	make_dir(&v, ROOT_NODE, "dir");
+	ck_assert_int_eq(fs_rmdir(v.e, ROOT_NODE, "dir"), 0);
+	vol_stop(&v);
+	ck_assert_uint_eq(count_in("vol/.coffer/gone"), 0);
+	vol_free(&v);
+}
+END_TEST
+
 START_TEST(removed_directory_still_held)
 {
 	struct node_attr a;
@@ -818,6 +838,7 @@ int main(void)
 	tcase_add_loop_test(t, many_unlinked_but_open, 0, 2);
 	tcase_add_test(t, many_replaced_but_open);
 	tcase_add_test(t, swept_at_the_start);
+	tcase_add_test(t, ids_go);
 	tcase_add_test(t, removed_directory_still_held);
 	tcase_add_test(t, directories_move_under_open_files);
 	tcase_add_test(t, renaming);
