@@ -208,7 +208,8 @@ int file_size(struct engine *e, struct node *n, uint64_t *size)
 	return 0;
 }
 
-/* A head for a file that has no content and needs an id.  That is no change of content, so the time of the last one stays. */
+/* A head for a file that has no content and needs an id.  That is no change of content, so the time of the last one stays, and
+ * so do set-uid and set-gid. */
 static int make_empty_head(struct engine *e, struct node *n, struct file *f)
 {
 	static const uint8_t none[INLINE_MAX];
@@ -222,6 +223,9 @@ static int make_empty_head(struct engine *e, struct node *n, struct file *f)
 
 		r = e->store->ops->utimens(e->store, n->fd, ts);
 	}
+	/* Writing as the owner took set-uid and set-gid away. */
+	if (r == 0 && (st.mode & (S_ISUID | S_ISGID)))
+		r = e->store->ops->chmod(e->store, n->fd, st.mode & 07777);
 	return r;
 }
 

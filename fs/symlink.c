@@ -202,7 +202,7 @@ uint64_t symlink_size(struct engine *e, uint64_t text_size, int dir, const char 
 
 	if (symlink_size_is_open(text_size) && dir >= 0) {
 		char text[LINK_TEXT_MAX];
-		uint8_t plain[SHORT_MAX];
+		uint8_t plain[SHORT_MAX] = {0};
 		ssize_t got = e->store->ops->readlink(e->store, dir, backing, text, sizeof text - 1);
 
 		if (got > 0) {

@@ -19,6 +19,7 @@ and ends in `sys.exit(harness.main())`. Exit status: 0 all passed, 1 some failed
 
 import contextlib
 import ctypes
+import fcntl
 import errno
 import gc
 import inspect
@@ -392,16 +393,29 @@ def processes_naming(text):
 def fuse_for_everybody():
     """Plain users may open /dev/fuse on most systems; here root may have to allow it for a while."""
     need("fusermount3", "setpriv")
-    mode = stat.S_IMODE(os.stat("/dev/fuse").st_mode)
-    changed = mode & 0o666 != 0o666
-    if changed:
-        need_root()
-        os.chmod("/dev/fuse", 0o666)
-    try:
-        yield
-    finally:
-        if changed:
-            os.chmod("/dev/fuse", mode)
+    need_root()
+    # Tests that run side by side share the lock, which holds the mode from before the first; the last one puts it back.
+    with open("/run/coffer-test-fuse.lock", "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mode = stat.S_IMODE(os.stat("/dev/fuse").st_mode)
+        if mode & 0o666 != 0o666:
+            lock.truncate(0)
+            lock.write(f"{mode:o}")
+            lock.flush()
+            os.chmod("/dev/fuse", 0o666)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.seek(0)
+                before = lock.read()
+                if before:
+                    os.chmod("/dev/fuse", int(before, 8))
+                lock.truncate(0)
+            except BlockingIOError:
+                pass
 
 
 # Temporary directories
