@@ -93,7 +93,7 @@ static struct {
 	uint64_t seed;
 	unsigned long ops, compare_every, remount_every, forget_every;
 	const char *remount;
-	bool trace, keep, minimize, huge, writeback, unprivileged, no_xattr;
+	bool trace, keep, minimize, huge, writeback, unprivileged;
 	const char *program;
 	const char *root[SIDES];
 } conf = {.seed = 1, .ops = 2000, .compare_every = 250, .huge = true};
@@ -1826,7 +1826,7 @@ static void probe(void)
 		if (!fallocate(fd, modes[i], 0, 10000))
 			falloc_modes |= 1 << i;
 	full_path(full, REFERENCE, "probe");
-	has_xattr = !conf.no_xattr && !setxattr(full, "user.probe", "", 0, 0);
+	has_xattr = !setxattr(full, "user.probe", "", 0, 0);
 	has_acl = !setxattr(full, "system.posix_acl_access", acl, sizeof(acl), 0);
 	direct = openat(top[REFERENCE], "probe", O_RDWR | O_DIRECT);
 	has_direct = direct >= 0;
@@ -1986,7 +1986,6 @@ static void usage(void)
 		"  --no-huge           no sparse files beyond 20 MB\n"
 		"  --writeback         the subject is mounted with the write-back cache\n"
 		"  --unprivileged      the mount process has no privilege\n"
-		"  --no-xattr          no extended attributes\n"
 		"  --trace             print each operation\n"
 		"  --keep              leave the trees behind\n");
 	exit(2);
@@ -1994,14 +1993,12 @@ static void usage(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", 1, NULL, 's'},         {"seeds", 1, NULL, 'n'},
-						{"ops", 1, NULL, 'o'},          {"compare-every", 1, NULL, 'c'},
-						{"remount", 1, NULL, 'r'},      {"remount-every", 1, NULL, 'e'},
-						{"forget-every", 1, NULL, 'f'}, {"replay", 1, NULL, 'p'},
-						{"minimize", 0, NULL, 'm'},     {"no-huge", 0, NULL, 'h'},
-						{"writeback", 0, NULL, 'w'},    {"unprivileged", 0, NULL, 'u'},
-						{"no-xattr", 0, NULL, 'x'},     {"trace", 0, NULL, 't'},
-						{"keep", 0, NULL, 'k'},         {NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"seed", 1, NULL, 's'},          {"seeds", 1, NULL, 'n'},     {"ops", 1, NULL, 'o'},
+		{"compare-every", 1, NULL, 'c'}, {"remount", 1, NULL, 'r'},   {"remount-every", 1, NULL, 'e'},
+		{"forget-every", 1, NULL, 'f'},  {"replay", 1, NULL, 'p'},    {"minimize", 0, NULL, 'm'},
+		{"no-huge", 0, NULL, 'h'},       {"writeback", 0, NULL, 'w'}, {"unprivileged", 0, NULL, 'u'},
+		{"trace", 0, NULL, 't'},         {"keep", 0, NULL, 'k'},      {NULL, 0, NULL, 0}};
 	const char *replay_file = NULL;
 	unsigned long seeds = 1;
 	int c;
@@ -2045,9 +2042,6 @@ int main(int argc, char **argv)
 			break;
 		case 'u':
 			conf.unprivileged = true;
-			break;
-		case 'x':
-			conf.no_xattr = true;
 			break;
 		case 't':
 			conf.trace = true;

@@ -4,7 +4,6 @@
                        mounts, which shows that the tests themselves expect what a Linux filesystem does
     COFFER_TEST_SCALE  divides numbers of seeds and iterations (10 for sanitizer builds)
     COFFER_TEST_LONG   the full numbers, for suite 'long'
-    COFFER_TEST_OPEN   run what is known to fail too
     COFFER_TEST_KEEP   keep the temporary directories
 
 A test file defines functions named test_*; their parameters say what they get:
@@ -101,11 +100,6 @@ def need_root():
 def need_mount():
     if PLAIN:
         raise Skip("needs a mount (COFFER)")
-
-
-def not_repaired_yet(what):
-    if not os.environ.get("COFFER_TEST_OPEN"):
-        raise Skip(f"not repaired yet: {what}")
 
 
 def _die_with_parent():
