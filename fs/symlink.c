@@ -157,7 +157,7 @@ static ssize_t open_text(struct engine *e, const char *text, uint8_t *out)
 
 ssize_t symlink_open(struct engine *e, const char *text, char out[LINK_TARGET_MAX])
 {
-	uint8_t plain[SHORT_MAX];
+	uint8_t plain[SHORT_MAX] = {0};
 	ssize_t n = open_text(e, text, plain);
 
 	if (n < 0)
@@ -175,7 +175,7 @@ ssize_t symlink_open(struct engine *e, const char *text, char out[LINK_TARGET_MA
 
 bool symlink_body(struct engine *e, const char *text, char out[LINK_BODY_NAME + 1])
 {
-	uint8_t plain[SHORT_MAX];
+	uint8_t plain[SHORT_MAX] = {0};
 
 	if (text[0] != 'L' || open_text(e, text, plain) < 0)
 		return false;
