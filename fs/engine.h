@@ -64,6 +64,8 @@ int fs_setattr(struct engine *e, uint64_t node, const struct setattr_request *r,
 
 int fs_mknod(struct engine *e, const struct caller *c, uint64_t parent, const char *name, mode_t mode, dev_t rdev,
 	     struct node_attr *out);
+/* A regular file without a name (O_TMPFILE), which fs_link can give one. */
+int fs_tmpfile(struct engine *e, const struct caller *c, uint64_t parent, mode_t mode, struct node_attr *out);
 int fs_mkdir(struct engine *e, const struct caller *c, uint64_t parent, const char *name, mode_t mode,
 	     struct node_attr *out);
 int fs_symlink(struct engine *e, const struct caller *c, const char *target, uint64_t parent, const char *name,

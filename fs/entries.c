@@ -7,6 +7,7 @@
 #include "fs/attr.h"
 #include "fs/caller.h"
 #include "fs/directory.h"
+#include "fs/file.h"
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/symlink.h"
@@ -180,6 +181,52 @@ static int set_final_mode(struct making *m, int fd, bool lent)
 	int r = store_stat(s, fd, &m->st);
 
 	return r < 0 ? r : s->ops->chmod(s, fd, m->st.mode & 07777 & ~less);
+}
+
+static int make_nameless(void *data)
+{
+	struct making *m = data;
+	int flags = O_TMPFILE | O_RDWR | (m->e->options.relatime ? 0 : O_NOATIME);
+
+	m->fd = store_open(m->e->store, m->dir->fd, ".", flags, m->mode & 07777);
+	return m->fd < 0 ? m->fd : 0;
+}
+
+/* The node of a nameless file, which keeps its descriptor as long as it lives: nothing else leads to it. */
+static int enter_nameless(struct making *m, struct node_attr *out)
+{
+	struct engine *e = m->e;
+	int r = store_stat(e->store, m->fd, &m->st);
+	struct node *n = r < 0 ? NULL : node_enter_nameless(e, &m->st);
+
+	if (!n) {
+		store_close(e->store, m->fd);
+		return r < 0 ? r : -ENOMEM;
+	}
+	node_give_fd(e, n, m->fd);
+	r = node_pin(e, n);
+	if (r == 0)
+		r = file_born_in(e, n, m->dir->dir->record.id);
+	if (r == 0)
+		attr_fill(e, n, &m->st, -1, NULL, out);
+	else
+		node_forget(e, n->id, 1);
+	node_unref(e, n);
+	return r;
+}
+
+int fs_tmpfile(struct engine *e, const struct caller *c, uint64_t parent, mode_t mode, struct node_attr *out)
+{
+	struct making m = {.e = e, .mode = mode, .fd = -1};
+	int r = directory_begin(e, parent, DIR_WRITE, &m.dir);
+
+	if (r < 0)
+		return r;
+	r = caller_run(&e->options, c, make_nameless, &m);
+	if (r == 0)
+		r = enter_nameless(&m, out);
+	directory_end(e, m.dir);
+	return r;
 }
 
 /* Makes the directory under a name of our own, with its id record inside, and returns a handle of it. */

@@ -122,7 +122,8 @@ int file_make_head(struct engine *e, struct node *n, struct file *f)
 {
 	if (f->has_head || !bytes_all_zero(f->head.file_id, sizeof f->head.file_id))
 		return 0;
-	names_birth(e, n, f->head.birth);
+	if (bytes_all_zero(f->head.birth, sizeof f->head.birth))
+		names_birth(e, n, f->head.birth);
 	return crypto_random(f->head.file_id, sizeof f->head.file_id);
 }
 
@@ -204,6 +205,18 @@ int file_size(struct engine *e, struct node *n, uint64_t *size)
 	if (r < 0)
 		return r;
 	*size = f->head.size;
+	file_unlock(f);
+	return 0;
+}
+
+int file_born_in(struct engine *e, struct node *n, const uint8_t directory[DIRECTORY_ID_SIZE])
+{
+	struct file *f;
+	int r = file_lock_for_write(e, n, &f);
+
+	if (r < 0)
+		return r;
+	memcpy(f->head.birth, directory, DIRECTORY_ID_SIZE);
 	file_unlock(f);
 	return 0;
 }

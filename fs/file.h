@@ -48,6 +48,8 @@ int file_punch(struct engine *e, struct node *n, uint64_t off, uint64_t size) MU
 int file_reserve(struct engine *e, struct node *n, uint64_t off, uint64_t size) MUST_CHECK;
 int file_seek(struct engine *e, struct node *n, uint64_t off, bool hole, uint64_t *out) MUST_CHECK;
 int file_size(struct engine *e, struct node *n, uint64_t *size) MUST_CHECK;
+/* Notes the birth directory of a file that has no name to tell it by. */
+int file_born_in(struct engine *e, struct node *n, const uint8_t directory[DIRECTORY_ID_SIZE]) MUST_CHECK;
 /* The file id, for what is bound to it; writes a head if there is none. */
 int file_id(struct engine *e, struct node *n, bool make, uint8_t id[16]) MUST_CHECK;
 

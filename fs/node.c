@@ -332,6 +332,20 @@ struct node *node_enter(struct engine *e, struct node *parent, const char *backi
 	return n;
 }
 
+struct node *node_enter_nameless(struct engine *e, const struct store_stat *st)
+{
+	pthread_mutex_lock(&e->table.lock);
+
+	struct node *n = new_node(&e->table, st);
+
+	if (n) {
+		n->refs++;
+		n->lookups++;
+	}
+	pthread_mutex_unlock(&e->table.lock);
+	return n;
+}
+
 struct node *node_find(struct engine *e, struct node *parent, const char *backing)
 {
 	pthread_mutex_lock(&e->table.lock);

@@ -18,6 +18,9 @@ void node_forget(struct engine *e, uint64_t id, uint64_t count);
 struct node *node_enter(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st,
 			bool count);
 
+/* A node for an inode that has no name; with a reference and one more lookup. */
+struct node *node_enter_nameless(struct engine *e, const struct store_stat *st);
+
 /* The node known under a name, with a reference; NULL if the kernel does not know it. */
 struct node *node_find(struct engine *e, struct node *parent, const char *backing);
 

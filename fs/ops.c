@@ -1,6 +1,7 @@
 #define FUSE_USE_VERSION 314
 
 #include "fs/ops.h"
+#include "config.h"
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
@@ -155,6 +156,25 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 	answer_entry(req, fs_mknod(engine_of(req), &c, parent, name, mode, rdev, &a), &a);
 }
+
+#if HAVE_FUSE_LOWLEVEL_OPS_TMPFILE
+static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	struct caller c = caller_of(req);
+	struct node_attr a;
+	int r = fs_tmpfile(engine_of(req), &c, parent, mode, &a);
+
+	if (r < 0) {
+		answer(req, r);
+		return;
+	}
+
+	struct fuse_entry_param entry = entry_of(&a);
+
+	if (fuse_reply_create(req, &entry, fi) == -ENOENT)
+		fs_forget(engine_of(req), a.node, 1);
+}
+#endif
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
@@ -501,6 +521,9 @@ const struct fuse_lowlevel_ops ops_table = {
 	.setattr = op_setattr,
 	.readlink = op_readlink,
 	.mknod = op_mknod,
+#if HAVE_FUSE_LOWLEVEL_OPS_TMPFILE
+	.tmpfile = op_tmpfile,
+#endif
 	.mkdir = op_mkdir,
 	.unlink = op_unlink,
 	.rmdir = op_rmdir,

@@ -171,6 +171,39 @@ START_TEST(unlinked_but_open)
 }
 END_TEST
 
+/* A file without a name: written and read, given a name, there after a restart; or forgotten, and nothing is left. */
+START_TEST(nameless)
+{
+	struct node_attr made, linked;
+	uint8_t content[10000];
+	uint64_t before;
+	struct shown s;
+
+	vol_default(&v);
+	before = nodes();
+	fill(content, sizeof(content), 2);
+	ck_assert_int_eq(fs_tmpfile(v.e, &me, ROOT_NODE, 0640, &made), 0);
+	ck_assert_uint_eq(made.st.nlink, 0);
+	put(&v, made.node, content, sizeof(content), 0);
+	assert_content(&v, made.node, content, sizeof(content));
+	s = list_dir(&v, ROOT_NODE);
+	ck_assert_uint_eq(s.count, 0);
+	shown_free(&s);
+	ck_assert_int_eq(fs_link(v.e, &me, made.node, ROOT_NODE, "named", &linked), 0);
+	ck_assert_uint_eq(linked.node, made.node);
+	ck_assert_uint_eq(linked.st.nlink, 1);
+
+	ck_assert_int_eq(fs_tmpfile(v.e, &me, ROOT_NODE, 0600, &made), 0);
+	put(&v, made.node, content, 10, 0);
+	fs_forget(v.e, made.node, 1);
+	fs_forget(v.e, linked.node, 2);
+	ck_assert_uint_eq(nodes(), before);
+	vol_restart(&v);
+	assert_content(&v, look(&v, ROOT_NODE, "named"), content, sizeof(content));
+	vol_free(&v);
+}
+END_TEST
+
 /* Replaced by a rename: the same. */
 START_TEST(replaced_but_open)
 {
@@ -834,6 +867,7 @@ int main(void)
 	tcase_add_test(t, forgetting_frees);
 	tcase_add_test(t, lookups_are_counted);
 	tcase_add_test(t, unlinked_but_open);
+	tcase_add_test(t, nameless);
 	tcase_add_test(t, replaced_but_open);
 	tcase_add_loop_test(t, many_unlinked_but_open, 0, 2);
 	tcase_add_test(t, many_replaced_but_open);
