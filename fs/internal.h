@@ -8,7 +8,8 @@
  *   4. node->lock       descriptor and state of one node; of one only
  *   5. engine->lending  the mode of an object while its owner is lent more rights
  *   6. file->maps.lock  cache of map pages (taken by readers of the file)
- *   7. engine->table.lock, engine->descriptors.lock, engine->ids->lock    leaves: nothing is taken under them */
+ *   7. engine->table.lock, engine->descriptors.lock
+ *   8. engine->ids->lock */
 #ifndef COFFER_FS_INTERNAL_H
 #define COFFER_FS_INTERNAL_H
 

@@ -175,9 +175,13 @@ struct link *node_link_new(const char *backing)
 	return l;
 }
 
-/* Takes a node that nobody holds out of the table, with its links; under table.lock.  Freed by destroy() outside. */
-static void retire(struct node_table *t, struct node *n)
+/* Takes a node that nobody holds out of the table, with its links; under table.lock.  Freed by destroy() outside.  A directory's id is
+ * given back here: whoever looks it up next makes a new node, which must not find the id claimed by this one. */
+static void retire(struct engine *e, struct node *n)
 {
+	struct node_table *t = &e->table;
+
+	ids_release(e, n);
 	remove_from_chain(&t->by_id[n->id & (t->size - 1)], n, true);
 	if (n->in_inodes)
 		remove_from_chain(&t->by_inode[hash_inode(n->dev, n->ino) & (t->size - 1)], n, false);
@@ -197,7 +201,6 @@ static void free_node(struct engine *e, struct node *n)
 		if (l->parent == e->open_node)
 			e->store->ops->unlink(e->store, e->open_dir, l->name);
 	descriptor_drop(e, n);
-	ids_release(e, n);
 	if (n->dir) {
 		pthread_rwlock_destroy(&n->dir->lock);
 		pthread_mutex_destroy(&n->dir->position);
@@ -215,7 +218,7 @@ static bool drop_ref(struct engine *e, struct node *n)
 	bool last = --n->refs == 0 && n->lookups == 0;
 
 	if (last)
-		retire(&e->table, n);
+		retire(e, n);
 	pthread_mutex_unlock(&e->table.lock);
 	return last;
 }
