@@ -90,6 +90,8 @@ struct store {
 
 /* The store that is the operating system. */
 struct store *store_posix_new(void);
+/* The same, where every call that would change something answers EROFS. */
+struct store *store_read_only_new(void);
 
 /* The next entry in a buffer that getdents filled; *pos starts at 0.  False at the end of the buffer. */
 bool store_dirent_next(const void *buf, size_t used, size_t *pos, struct store_dirent *out);
