@@ -16,11 +16,15 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "fs/control.h"
+#include "fs/control_verbs.h"
+#include "fs/freeze.h"
 #include "fs/mount_point.h"
 #include "fs/opened.h"
 #include "fs/ops.h"
 #include "fs/slow.h"
 #include "fs/transport.h"
+#include "fs/watch.h"
 #include "util/base/log.h"
 
 /* One mount, from the command to the unmount.
@@ -34,14 +38,16 @@ struct mounting {
 	struct fuse_session *session;
 	struct ops_context context;
 	struct slow *slow;
+	struct freeze *freeze;
+	struct control *control; /* NULL: no socket */
+	struct control_subject subject;
+	struct ending ending;
+	struct watch *watch;
 	int report; /* pipe to the waiting parent; -1 in the foreground */
-	pthread_t watcher;
-	bool mounted, watching;
-	pthread_mutex_t lock;
-	bool stopping; /* under lock */
+	bool mounted;
 };
 
-enum { STOP_GRACE_SECONDS = 5, THREADS_MIN = 2, THREADS_MAX = 64, SYNC_THREADS = 8 };
+enum { THREADS_MIN = 2, THREADS_MAX = 64, SYNC_THREADS = 8 };
 
 /* ------------------------------------------------------------------ telling the parent */
 
@@ -114,120 +120,6 @@ static void harden(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* ------------------------------------------------------------------ watching: signals, idleness */
-
-static void write_counts(void)
-{
-	const char *path = getenv("COFFER_REQUEST_COUNTS");
-	uint64_t counts[TRANSPORT_OPCODES];
-	const char *comma = "";
-	FILE *f = path ? fopen(path, "we") : NULL;
-
-	if (!f)
-		return;
-	transport_counts(counts);
-	fputc('{', f);
-	for (unsigned i = 0; i < TRANSPORT_OPCODES; i++) {
-		if (!transport_opcode_name(i))
-			continue;
-		fprintf(f, "%s\"%s\": %llu", comma, transport_opcode_name(i), (unsigned long long)counts[i]);
-		comma = ", ";
-	}
-	fputs("}\n", f);
-	fclose(f);
-}
-
-/* Reads ahead up to the size of the largest request: the kernel's own limit for FUSE is 128 KiB.  Only root may. */
-static void raise_read_ahead(const char *mount_point)
-{
-	char device[32], path[96];
-
-	if (!mount_point_find(mount_point, device))
-		return;
-	snprintf(path, sizeof path, "/sys/class/bdi/%s/read_ahead_kb", device);
-
-	FILE *f = fopen(path, "we");
-
-	if (!f)
-		return;
-	fputs("1024\n", f);
-	fclose(f);
-}
-
-static bool is_idle(const struct mounting *m)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return m->options->idle && now.tv_sec - transport_last_request() >= (int64_t)m->options->idle;
-}
-
-/* Asked to end: unmount; if somebody still has files open, detach, so that no new ones come, and give those a while. */
-static void stop(struct mounting *m)
-{
-	int r = mount_point_unmount(m->options->mount_point, false);
-
-	if (r < 0)
-		r = mount_point_unmount(m->options->mount_point, true);
-	if (r < 0)
-		log_warning("cannot unmount %s: %s", m->options->mount_point, strerror(-r));
-}
-
-static void set_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGUSR1);
-	sigaddset(set, SIGUSR2);
-}
-
-static bool is_stopping(struct mounting *m)
-{
-	pthread_mutex_lock(&m->lock);
-
-	bool stopping = m->stopping;
-
-	pthread_mutex_unlock(&m->lock);
-	return stopping;
-}
-
-static void *watch(void *data)
-{
-	struct mounting *m = data;
-	time_t give_up = 0;
-	sigset_t set;
-
-	set_signals(&set);
-	raise_read_ahead(m->options->mount_point);
-	while (!is_stopping(m)) {
-		const struct timespec second = {1, 0};
-		int s = sigtimedwait(&set, NULL, &second);
-		struct timespec now;
-
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (s == SIGUSR1) {
-			write_counts();
-		} else if ((s == SIGTERM || s == SIGINT || s == SIGHUP) && !give_up) {
-			log_info("%s: ending on signal %d", m->options->mount_point, s);
-			stop(m);
-			give_up = now.tv_sec + STOP_GRACE_SECONDS;
-		} else if (s < 0 && is_idle(m)) {
-			/* Busy is not idle: tried again when the time has passed once more. */
-			if (mount_point_unmount(m->options->mount_point, false) == 0)
-				log_info("%s: unmounted after %u idle seconds", m->options->mount_point,
-					 m->options->idle);
-		}
-		if (give_up && now.tv_sec >= give_up) {
-			/* Everything that was accepted is below already; who still holds files open gets ENOTCONN. */
-			log_warning("%s: still in use; leaving", m->options->mount_point);
-			_exit(EXIT_OK);
-		}
-	}
-	return NULL;
-}
-
 /* ------------------------------------------------------------------ session */
 
 /* Copies text for libfuse's option parser, where commas and backslashes need one more backslash. */
@@ -246,6 +138,11 @@ static char *quote_option(const char *text)
 	return out;
 }
 
+static bool is_read_only(const struct mounting *m)
+{
+	return m->options->read_only || m->opened.read_only;
+}
+
 static int new_session(struct mounting *m, struct fault *why)
 {
 	const struct mount_options *o = m->options;
@@ -254,7 +151,7 @@ static int new_session(struct mounting *m, struct fault *why)
 
 	/* The kernel always checks permissions: this mount serves whoever it lets through. */
 	if (!source || asprintf(&text, "fsname=%s,subtype=coffer,default_permissions%s%s,%s,%s%s", source,
-				o->allow_other ? ",allow_other" : "", o->read_only || m->opened.read_only ? ",ro" : "",
+				o->allow_other ? ",allow_other" : "", is_read_only(m) ? ",ro" : "",
 				o->suid ? "suid" : "nosuid", o->dev ? "dev" : "nodev", o->noexec ? ",noexec" : "") < 0)
 		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
 	if (fuse_opt_add_arg(&args, "coffer") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&
@@ -313,7 +210,7 @@ static int start_engine(struct mounting *m, struct fault *why)
 {
 	const struct mount_options *o = m->options;
 	struct engine_options eo = {
-		.read_only = o->read_only || m->opened.read_only,
+		.read_only = is_read_only(m),
 		.act_as_caller = geteuid() == 0 && o->allow_other,
 		.relatime = o->relatime,
 	};
@@ -322,38 +219,62 @@ static int start_engine(struct mounting *m, struct fault *why)
 			    keyring_root_directory(m->opened.keyring), m->opened.keys, &eo, &m->engine, why);
 }
 
-/* The lock file says which process holds the volume, for `status`. */
-static void note_process(struct mounting *m)
+/* What a freeze waits for before it counts its time. */
+static int settle(void *data)
 {
-	struct store *s = m->opened.store;
-	char text[16];
-	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+	struct mounting *m = data;
 
-	if (!s || m->opened.read_only)
-		return;
-	if (s->ops->truncate(s, m->opened.lock, 0) < 0 || store_pwrite(s, m->opened.lock, text, (size_t)n, 0) < 0)
-		log_warning("cannot note the process number in .coffer/lock");
+	/* Stands in for engine_checkpoint. */
+	return m->opened.store->ops->syncfs(m->opened.store, m->opened.data);
 }
 
-static int start_all(struct mounting *m, struct fault *why)
+/* Before anything is written: the socket shows whether another mount has this instance id. */
+static int start_control(struct mounting *m, struct fault *why)
 {
-	sigset_t set;
-	int r = mount_point_prepare(m->options->volume, m->options->mount_point, why);
+	const struct control_service service = {
+		.verbs = control_verbs,
+		.holds = control_holds,
+		.release = control_release,
+		.at_end = fs_thread_end,
+		.data = &m->subject,
+	};
+
+	m->freeze = freeze_new(settle, m);
+	if (!m->freeze)
+		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
+	if (m->options->old_copy)
+		return 0;
+	return control_open(m->options->volume, keyring_settings(m->opened.keyring)->instance_id, &service, &m->control,
+			    why);
+}
+
+static int start_opened(struct mounting *m, struct fault *why)
+{
+	const struct mount_options *o = m->options;
+	int r = mount_point_prepare(o->volume, o->mount_point, why);
 
 	if (r == 0)
 		r = check_device(why);
 	if (r == 0)
 		r = opened_prepare(why);
 	if (r == 0)
-		r = opened_start(m->options->volume, &m->options->unlock, true, &m->opened, why);
+		r = opened_start(o->volume, &o->unlock, o->old_copy ? OPENED_OLD_COPY : OPENED_LOCKED, &m->opened, why);
+	if (r == 0)
+		r = start_control(m, why);
+	return r;
+}
+
+static int start_all(struct mounting *m, struct fault *why)
+{
+	int r = start_opened(m, why);
+
 	if (r < 0)
 		return r;
-	note_process(m);
+	opened_note_process(&m->opened);
 	/* Unlocked: the terminal is not needed any more. */
 	if (m->report >= 0 && !m->options->no_new_session)
 		setsid();
-	set_signals(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	watch_block_signals();
 	harden();
 	r = start_engine(m, why);
 	if (r < 0)
@@ -367,38 +288,48 @@ static int start_all(struct mounting *m, struct fault *why)
 	return chdir("/") < 0 ? fault_errno(why, EXIT_FAILED, -errno, "cannot go to /") : 0;
 }
 
+static int start_threads(struct mounting *m)
+{
+	int r;
+
+	m->subject = (struct control_subject){&m->opened, m->engine, m->freeze, is_read_only(m)};
+	m->ending = (struct ending){m->options->mount_point, m->engine, m->session, m->freeze, m->options->writeback};
+	r = watch_start(&m->ending, m->options->idle, &m->watch);
+	if (r == 0)
+		r = slow_start(SYNC_THREADS, fs_thread_end, &m->slow);
+	m->context.slow = m->slow;
+	if (r == 0 && m->control)
+		r = control_serve(m->control);
+	return r;
+}
+
 static int serve(struct mounting *m, struct fault *why)
 {
-	int r = pthread_create(&m->watcher, NULL, watch, m);
+	int r = start_threads(m);
 
-	m->watching = r == 0;
 	if (r == 0)
-		r = -slow_start(SYNC_THREADS, fs_thread_end, &m->slow);
-	m->context.slow = m->slow;
-	if (r == 0)
-		r = -transport_run(m->session, thread_count(), ops_thread_end);
-	return r ? fault_errno(why, EXIT_FAILED, -r, "cannot start threads") : 0;
+		r = transport_run(m->session, m->freeze, thread_count(), ops_thread_end);
+	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot start threads") : 0;
 }
 
 static int stop_all(struct mounting *m)
 {
+	bool detached = false;
 	int r;
 
+	if (m->freeze)
+		freeze_stop(m->freeze);
+	control_close(&m->control);
 	slow_stop(&m->slow);
-	if (m->watching) {
-		pthread_mutex_lock(&m->lock);
-		m->stopping = true;
-		pthread_mutex_unlock(&m->lock);
-		/* A signal that it waits for wakes it at once. */
-		pthread_kill(m->watcher, SIGUSR2);
-		pthread_join(m->watcher, NULL);
-	}
+	watch_stop(&m->watch, &detached);
 	if (m->session) {
-		if (m->mounted)
+		/* After a detachment the mount point is somebody else's. */
+		if (m->mounted && !detached)
 			fuse_session_unmount(m->session);
 		fuse_session_destroy(m->session);
 	}
 	r = engine_stop(&m->engine);
+	freeze_free(&m->freeze);
 	if (m->opened.store)
 		opened_stop(&m->opened);
 	secret_stop();
@@ -456,7 +387,7 @@ static int remount(const struct mount_options *o, struct fault *why)
 
 int mount_run(const struct mount_options *o, struct fault *why)
 {
-	struct mounting m = {.options = o, .report = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct mounting m = {.options = o, .report = -1};
 	int ends[2];
 
 	if (o->remount)

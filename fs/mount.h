@@ -8,7 +8,8 @@ struct mount_options {
 	const char *volume, *mount_point; /* absolute paths */
 	struct unlock_source unlock;
 	bool foreground;
-	bool remount; /* change the flags of a mount that is there */
+	bool remount;  /* change the flags of a mount that is there */
+	bool old_copy; /* an older copy of a volume, beside the live one; implies read_only */
 	bool read_only, allow_other, default_permissions, suid, dev, noexec, relatime, writeback;
 	unsigned idle;       /* seconds; 0: never */
 	bool no_new_session; /* internal tests: stay in the caller's session */

@@ -48,6 +48,7 @@ static bool set_switch(const char *option, struct mount_options *o)
 		{"allow_other", &o->allow_other, true},
 		{"writeback", &o->writeback, true},
 		{"remount", &o->remount, true},
+		{"oldcopy", &o->old_copy, true},
 	};
 
 	for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
@@ -123,5 +124,6 @@ int mount_options_parse(char *text, struct mount_options *o, struct fault *why)
 		if (r < 0)
 			return r;
 	}
+	o->read_only |= o->old_copy;
 	return 0;
 }

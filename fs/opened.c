@@ -1,13 +1,17 @@
 #include "fs/opened.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 
 #include "fs/mount_point.h"
 #include "util/base/crypto.h"
+#include "util/base/log.h"
 
 enum { ASK_TRIES = 3, LOCK_TRIES = 500 /* 10 seconds */, ARENA_SIZE = 3 << 20, ARENA_SMALL = 256 << 10 };
 
@@ -62,8 +66,31 @@ static int unlock_keyring(struct opened *o, const char *dir, const struct unlock
 	return o->keys ? 0 : fault_set(why, EXIT_FAILED, ENOMEM, "no memory for the keys");
 }
 
-/* Who has just been unmounted still holds the lock while it writes the last things back: that is waited for.  A volume that is
- * mounted is not. */
+/* ------------------------------------------------------------------ the lock */
+
+/* The living process that the lock file names; 0: it names none. */
+static pid_t noted_process(const struct opened *o)
+{
+	char text[16] = "";
+	int fd = store_open(o->store, o->dot, "lock", O_RDONLY, 0);
+	ssize_t n = fd < 0 ? fd : store_pread(o->store, fd, text, sizeof text - 1, 0);
+	long pid = n > 0 ? strtol(text, NULL, 10) : 0;
+
+	store_close(o->store, fd);
+	return pid > 1 && pid < INT_MAX && (kill((pid_t)pid, 0) == 0 || errno == EPERM) ? (pid_t)pid : 0;
+}
+
+static int refuse_locked(const struct opened *o, const char *dir, const char *then, struct fault *why)
+{
+	pid_t pid = noted_process(o);
+
+	if (pid)
+		return fault_set(why, EXIT_IN_USE, EBUSY, "%s is mounted by process %d; %s", dir, (int)pid, then);
+	return fault_set(why, EXIT_IN_USE, EBUSY, "%s is mounted, or another command works on it; %s", dir, then);
+}
+
+/* Who has just been unmounted or killed still holds the lock while it writes the last things back or is taken apart: that is waited for.
+ * A volume that a living process has mounted is not. */
 static int lock_volume(struct opened *o, const char *dir, struct fault *why)
 {
 	const struct timespec pause = {0, 20 * 1000 * 1000};
@@ -73,40 +100,79 @@ static int lock_volume(struct opened *o, const char *dir, struct fault *why)
 	for (int tries = 0; tries < LOCK_TRIES; tries++) {
 		last = (struct fault){0};
 		r = volume_lock(o->store, o->dot, &last);
-		if (r != -EBUSY || mount_point_volume_is_mounted(dir))
+		if (r != -EBUSY || (mount_point_volume_is_mounted(dir) && noted_process(o)))
 			break;
 		nanosleep(&pause, NULL);
 	}
 	if (r == -EBUSY)
-		return fault_set(why, EXIT_IN_USE, EBUSY,
-				 "%s is mounted, or another command works on it; unmount it first", dir);
+		return refuse_locked(o, dir, "unmount it first", why);
 	if (r < 0)
 		*why = last;
+	else
+		o->lock = r;
+	return r < 0 ? r : 0;
+}
+
+/* Of an older copy nobody writes the lock: a copy may lie on a store that is read-only, and lack the file. */
+static int lock_old_copy(struct opened *o, const char *dir, struct fault *why)
+{
+	int r;
+
+	o->lock = store_open(o->store, o->dot, "lock", O_RDONLY, 0);
+	if (o->lock == -ENOENT)
+		return 0;
+	r = o->lock < 0 ? o->lock : o->store->ops->lock(o->store, o->lock, LOCK_SH | LOCK_NB);
+	if (r == -EWOULDBLOCK)
+		return refuse_locked(o, dir, "oldcopy is for a copy of it in another directory", why);
+	return r < 0 ? fault_errno(why, EXIT_STORE, r, "cannot lock .coffer/lock") : 0;
+}
+
+void opened_note_process(struct opened *o)
+{
+	struct store *s = o->store;
+	char text[16];
+	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+
+	if (o->how != OPENED_LOCKED || o->store_read_only)
+		return;
+	o->noted = s->ops->truncate(s, o->lock, 0) == 0 && store_pwrite(s, o->lock, text, (size_t)n, 0) >= 0;
+	if (!o->noted)
+		log_warning("cannot note the process number in .coffer/lock");
+}
+
+/* ------------------------------------------------------------------ all of it */
+
+static int open_volume(struct opened *o, const char *dir, struct fault *why)
+{
+	struct statvfs fs;
+	int r = volume_open_dir(o->store, dir, &o->dot, &o->data, why);
+
+	if (r == 0 && o->store->ops->statvfs(o->store, o->dot, &fs) == 0)
+		o->store_read_only = fs.f_flag & ST_RDONLY;
+	if (r == 0 && o->how == OPENED_LOCKED)
+		r = lock_volume(o, dir, why);
+	if (r == 0 && o->how == OPENED_OLD_COPY)
+		r = lock_old_copy(o, dir, why);
 	return r;
 }
 
-int opened_start(const char *dir, const struct unlock_source *unlock, bool lock, struct opened *out, struct fault *why)
+int opened_start(const char *dir, const struct unlock_source *unlock, enum opened_how how, struct opened *out,
+		 struct fault *why)
 {
-	struct statvfs fs;
 	int r;
 
-	*out = (struct opened){.store = store_posix_new(), .dot = -1, .data = -1, .lock = -1};
+	*out = (struct opened){.how = how, .dot = -1, .data = -1, .lock = -1};
+	out->store = how == OPENED_OLD_COPY ? store_read_only_new() : store_posix_new();
 	if (!out->store)
 		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
-	r = volume_open_dir(out->store, dir, &out->dot, &out->data, why);
-	if (r == 0 && out->store->ops->statvfs(out->store, out->dot, &fs) == 0)
-		out->read_only = fs.f_flag & ST_RDONLY;
-	if (r == 0 && lock) {
-		r = lock_volume(out, dir, why);
-		out->lock = r;
-	}
-	if (r >= 0)
+	r = open_volume(out, dir, why);
+	if (r == 0)
 		r = unlock_keyring(out, dir, unlock, why);
 	if (r < 0) {
 		opened_stop(out);
 		return r;
 	}
-	out->read_only |= keyring_read_only(out->keyring);
+	out->read_only = how == OPENED_OLD_COPY || out->store_read_only || keyring_read_only(out->keyring);
 	return 0;
 }
 
@@ -117,6 +183,9 @@ void opened_stop(struct opened *o)
 		keyring_free(&o->keyring);
 	store_close(o->store, o->data);
 	store_close(o->store, o->dot);
+	/* A number that stays is that of a process which was killed. */
+	if (o->noted)
+		(void)o->store->ops->truncate(o->store, o->lock, 0);
 	store_close(o->store, o->lock);
 	if (o->store)
 		o->store->ops->destroy(o->store);

@@ -4,20 +4,32 @@
 
 #include "fs/engine.h"
 
+/* Who else may use the volume meanwhile. */
+enum opened_how {
+	OPENED_UNLOCKED, /* anybody: who opens it looks only */
+	OPENED_LOCKED,   /* nobody */
+	OPENED_OLD_COPY, /* who opens it in the same way; nothing at all is written below */
+};
+
 struct opened {
 	struct store *store;
 	int dot, data, lock;
 	struct keyring *keyring;
 	struct keys *keys;
-	bool read_only; /* the store is, or a feature flag asks it */
+	enum opened_how how;
+	bool store_read_only;
+	bool read_only; /* the store is, or it is opened so, or a feature flag asks it */
+	bool noted;     /* the lock file has our number */
 };
 
 /* Starts secrets and cryptography in this process; once, after the last fork. */
 int opened_prepare(struct fault *why) MUST_CHECK;
 
-/* Opens and unlocks `dir`; with `lock` nobody else may have it mounted meanwhile.  On failure nothing stays open. */
-int opened_start(const char *dir, const struct unlock_source *unlock, bool lock, struct opened *out,
+/* Opens and unlocks `dir`.  On failure nothing stays open. */
+int opened_start(const char *dir, const struct unlock_source *unlock, enum opened_how how, struct opened *out,
 		 struct fault *why) MUST_CHECK;
+/* Notes in the lock file which process holds the volume, for whoever finds it locked; until opened_stop. */
+void opened_note_process(struct opened *o);
 void opened_stop(struct opened *o);
 
 #endif

@@ -75,7 +75,7 @@ int volume_path(const char *dir, const struct unlock_source *unlock, const char 
 	struct engine_options eo = {.read_only = true};
 	struct opened opened;
 	struct engine *e = NULL;
-	int r = opened_start(dir, unlock, false, &opened, why);
+	int r = opened_start(dir, unlock, OPENED_UNLOCKED, &opened, why);
 
 	*out = NULL;
 	if (r < 0)

@@ -7,17 +7,22 @@
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
+#include "fs/freeze.h"
 #include "util/base/log.h"
+
+enum { WAKE_STEP_NS = 10 * 1000 * 1000 };
 
 static struct {
 	atomic_uint_fast64_t count[TRANSPORT_OPCODES];
-	atomic_int_fast64_t last;
+	atomic_int_fast64_t when;
 	atomic_uint_fast64_t init_unique; /* of the INIT request; 0 once it is answered */
 	uint32_t kernel_flags;            /* what the kernel offered */
+	atomic_bool last;                 /* transport_serve_the_last */
 } transport;
 
 static _Thread_local bool kills_privileges;
@@ -84,7 +89,7 @@ const char *transport_opcode_name(unsigned opcode)
 
 int64_t transport_last_request(void)
 {
-	return atomic_load(&transport.last);
+	return atomic_load(&transport.when);
 }
 
 static void note_time(void)
@@ -92,20 +97,15 @@ static void note_time(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	atomic_store_explicit(&transport.last, now.tv_sec, memory_order_relaxed);
+	atomic_store_explicit(&transport.when, now.tv_sec, memory_order_relaxed);
 }
 
-/* Looks at a request before libfuse does. */
-static void look(const uint8_t *buf, size_t n)
+/* What libfuse does not pass on of a request, for the thread that is about to work on it. */
+static void note_flags(const uint8_t *buf, size_t n)
 {
 	const struct fuse_in_header *h = (const void *)buf;
 	const void *body = buf + sizeof *h;
 
-	if (n < sizeof *h)
-		return;
-	if (h->opcode < TRANSPORT_OPCODES)
-		atomic_fetch_add_explicit(&transport.count[h->opcode], 1, memory_order_relaxed);
-	note_time();
 	kills_privileges = false;
 	if (h->opcode == FUSE_WRITE && n >= sizeof *h + sizeof(struct fuse_write_in)) {
 		const struct fuse_write_in *w = body;
@@ -115,8 +115,22 @@ static void look(const uint8_t *buf, size_t n)
 		const struct fuse_setattr_in *s = body;
 
 		kills_privileges = s->valid & FATTR_KILL_SUIDGID;
-	} else if (h->opcode == FUSE_INIT && n >= sizeof *h + 16) {
-		const struct fuse_init_in *i = body;
+	}
+}
+
+/* Looks at a request before libfuse does. */
+static void look(const uint8_t *buf, size_t n)
+{
+	const struct fuse_in_header *h = (const void *)buf;
+
+	if (n < sizeof *h)
+		return;
+	if (h->opcode < TRANSPORT_OPCODES)
+		atomic_fetch_add_explicit(&transport.count[h->opcode], 1, memory_order_relaxed);
+	note_time();
+	note_flags(buf, n);
+	if (h->opcode == FUSE_INIT && n >= sizeof *h + 16) {
+		const struct fuse_init_in *i = (const void *)(buf + sizeof *h);
 
 		transport.kernel_flags = i->flags;
 		atomic_store(&transport.init_unique, h->unique);
@@ -166,45 +180,247 @@ int transport_attach(struct fuse_session *se)
 	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }
 
+/* ------------------------------------------------------------------ what may be served now */
+
+/* Requests that change something below; a frozen mount keeps them.  A sync passes: what could be synced is. */
+static bool changes(const uint8_t *buf, size_t n)
+{
+	static const bool table[TRANSPORT_OPCODES] = {
+		[FUSE_SETATTR] = true,     [FUSE_SYMLINK] = true,
+		[FUSE_MKNOD] = true,       [FUSE_MKDIR] = true,
+		[FUSE_UNLINK] = true,      [FUSE_RMDIR] = true,
+		[FUSE_RENAME] = true,      [FUSE_LINK] = true,
+		[FUSE_WRITE] = true,       [FUSE_SETXATTR] = true,
+		[FUSE_REMOVEXATTR] = true, [FUSE_FALLOCATE] = true,
+		[FUSE_RENAME2] = true,     [FUSE_COPY_FILE_RANGE] = true,
+		[FUSE_TMPFILE] = true,
+	};
+	const struct fuse_in_header *h = (const void *)buf;
+
+	return n >= sizeof *h && h->opcode < TRANSPORT_OPCODES && table[h->opcode];
+}
+
+/* What the kernel sends of its own to get rid of written pages, and what waits for that. */
+static bool writes_back(const uint8_t *buf, size_t n)
+{
+	const struct fuse_in_header *h = (const void *)buf;
+	const struct fuse_write_in *w = (const void *)(buf + sizeof *h);
+
+	if (n < sizeof *h)
+		return false;
+	if (h->opcode == FUSE_WRITE)
+		return n >= sizeof *h + sizeof *w && (w->write_flags & FUSE_WRITE_CACHE);
+	return h->opcode == FUSE_SETATTR || h->opcode == FUSE_FSYNC || h->opcode == FUSE_FORGET ||
+	       h->opcode == FUSE_BATCH_FORGET || h->opcode == FUSE_INTERRUPT;
+}
+
+/* ------------------------------------------------------------------ the crew */
+
+/* One serving thread. */
+struct server {
+	pthread_t id;
+	bool ended; /* under crew.lock: may be joined by then */
+	struct crew *crew;
+};
+
 struct crew {
 	struct fuse_session *se;
+	struct freeze *freeze;
 	void (*at_end)(void);
+	pthread_mutex_t lock;
+	unsigned count;
+	struct server *threads;
 };
+
+/* The crew at work, for who wants it to end. */
+static struct {
+	pthread_mutex_t lock;
+	struct crew *crew;
+} at_work = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* An fs context of its own: the umask of a creation is this thread's alone. */
+static void own_context(void)
+{
+	if (unshare(CLONE_FS) < 0)
+		log_warning("cannot have a umask for each thread: %s", strerror(errno));
+}
+
+/* Serves a change, or keeps a copy of it while the mount is frozen. */
+static void serve_change(const struct crew *c, struct fuse_buf *buf)
+{
+	while (!freeze_enter(c->freeze))
+		if (freeze_keep(c->freeze, buf->mem, buf->size) == 0)
+			return;
+	fuse_session_process_buf(c->se, buf);
+	freeze_leave(c->freeze);
+}
+
+static void serve_one(const struct crew *c, struct fuse_buf *buf)
+{
+	/* Not answered at the end: whoever asked gets an error when the device is closed. */
+	if (atomic_load_explicit(&transport.last, memory_order_relaxed) && !writes_back(buf->mem, buf->size))
+		return;
+	if (changes(buf->mem, buf->size))
+		serve_change(c, buf);
+	else
+		fuse_session_process_buf(c->se, buf);
+}
+
+static void end_thread(struct server *t)
+{
+	t->crew->at_end();
+	pthread_mutex_lock(&t->crew->lock);
+	t->ended = true;
+	pthread_mutex_unlock(&t->crew->lock);
+}
 
 static void *serve(void *data)
 {
-	struct crew *c = data;
+	struct server *t = data;
+	struct fuse_session *se = t->crew->se;
 	struct fuse_buf buf = {0};
 
-	/* An fs context of its own: the umask of a creation is this thread's alone. */
-	if (unshare(CLONE_FS) < 0)
-		log_warning("cannot have a umask for each thread: %s", strerror(errno));
-	while (!fuse_session_exited(c->se)) {
-		int n = fuse_session_receive_buf(c->se, &buf);
+	own_context();
+	while (!fuse_session_exited(se)) {
+		int n = fuse_session_receive_buf(se, &buf);
 
 		if (n == -EINTR || n == -EAGAIN)
 			continue;
 		if (n <= 0)
 			break;
-		fuse_session_process_buf(c->se, &buf);
+		serve_one(t->crew, &buf);
 	}
 	free(buf.mem);
+	end_thread(t);
+	return NULL;
+}
+
+/* Serves what a freeze held up, once it is over. */
+static void *serve_kept(void *data)
+{
+	const struct crew *c = data;
+	size_t n;
+	void *request;
+
+	own_context();
+	while ((request = freeze_next(c->freeze, &n))) {
+		struct fuse_buf buf = {.mem = request, .size = n};
+
+		note_flags(request, n);
+		serve_one(c, &buf);
+		free(request);
+	}
 	c->at_end();
 	return NULL;
 }
 
-int transport_run(struct fuse_session *se, unsigned threads, void (*at_end)(void))
+static void be_woken(int signal)
 {
-	struct crew crew = {se, at_end};
-	pthread_t *ids = calloc(threads, sizeof *ids);
-	unsigned started = 0;
+	(void)signal;
+}
 
-	if (!ids)
+/* Interrupts a read of the device; does nothing else. */
+static void prepare_waking(void)
+{
+	const struct sigaction wake = {.sa_handler = be_woken};
+
+	sigaction(SIGRTMIN, &wake, NULL);
+}
+
+static void join_all(struct crew *c)
+{
+	for (unsigned i = 0; i < c->count; i++)
+		pthread_join(c->threads[i].id, NULL);
+}
+
+static void set_at_work(struct crew *c)
+{
+	pthread_mutex_lock(&at_work.lock);
+	at_work.crew = c;
+	pthread_mutex_unlock(&at_work.lock);
+}
+
+static int run_crew(struct crew *c, unsigned threads)
+{
+	pthread_t kept;
+	int r = -pthread_create(&kept, NULL, serve_kept, c);
+
+	if (r < 0)
+		return r;
+	set_at_work(c);
+	pthread_mutex_lock(&c->lock);
+	while (c->count < threads) {
+		struct server *t = &c->threads[c->count];
+
+		t->crew = c;
+		if (pthread_create(&t->id, NULL, serve, t) != 0)
+			break;
+		c->count++;
+	}
+	pthread_mutex_unlock(&c->lock);
+	join_all(c);
+	set_at_work(NULL);
+	freeze_drop(c->freeze);
+	pthread_join(kept, NULL);
+	return c->count ? 0 : -EAGAIN;
+}
+
+int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threads, void (*at_end)(void))
+{
+	struct crew crew = {.se = se, .freeze = freeze, .at_end = at_end, .lock = PTHREAD_MUTEX_INITIALIZER};
+	int r;
+
+	crew.threads = calloc(threads, sizeof crew.threads[0]);
+	if (!crew.threads)
 		return -ENOMEM;
-	while (started < threads && pthread_create(&ids[started], NULL, serve, &crew) == 0)
-		started++;
-	for (unsigned i = 0; i < started; i++)
-		pthread_join(ids[i], NULL);
-	free(ids);
-	return started ? 0 : -EAGAIN;
+	prepare_waking();
+	r = run_crew(&crew, threads);
+	free(crew.threads);
+	return r;
+}
+
+/* ------------------------------------------------------------------ the end */
+
+uint64_t transport_writes(void)
+{
+	return atomic_load(&transport.count[FUSE_WRITE]);
+}
+
+void transport_serve_the_last(struct fuse_session *se, const uint64_t *nodes, size_t count)
+{
+	atomic_store(&transport.last, true);
+	/* Whoever writes into the kernel's cache asks for attributes first if the kernel has none, and gets no answer. */
+	for (size_t i = 0; i < count; i++)
+		fuse_lowlevel_notify_inval_inode(se, nodes[i], -1, 0);
+}
+
+/* A signal that comes just before the read is lost, so it is sent until the thread has ended. */
+static bool wake_all(struct crew *c)
+{
+	bool some = false;
+
+	pthread_mutex_lock(&c->lock);
+	for (unsigned i = 0; i < c->count; i++) {
+		if (c->threads[i].ended)
+			continue;
+		pthread_kill(c->threads[i].id, SIGRTMIN);
+		some = true;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return some;
+}
+
+void transport_end(struct fuse_session *se)
+{
+	const struct timespec step = {0, WAKE_STEP_NS};
+	bool some;
+
+	fuse_session_exit(se);
+	do {
+		pthread_mutex_lock(&at_work.lock);
+		some = at_work.crew && wake_all(at_work.crew);
+		pthread_mutex_unlock(&at_work.lock);
+		if (some)
+			nanosleep(&step, NULL);
+	} while (some);
 }

@@ -10,13 +10,21 @@
 
 #include "util/base/cleanup.h"
 
+struct freeze;
 struct fuse_session;
 
 /* Takes over the device of a mounted session. */
 int transport_attach(struct fuse_session *se) MUST_CHECK;
 
-/* Serves with `threads` threads until the filesystem is unmounted.  at_end is called in each thread before it ends. */
-int transport_run(struct fuse_session *se, unsigned threads, void (*at_end)(void)) MUST_CHECK;
+/* Serves with `threads` threads until the filesystem is unmounted, or transport_end.  What changes the volume passes the gate `freeze`; what
+ * it holds up waits in memory, not in a thread.  at_end is called in each thread before it ends. */
+int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threads, void (*at_end)(void)) MUST_CHECK;
+
+/* For a mount that has to end while it is in use.  From here on only what the kernel writes back is answered; `nodes` are those that
+ * the kernel may know, and whose attributes it has to ask for again before it takes another write into its cache. */
+void transport_serve_the_last(struct fuse_session *se, const uint64_t *nodes, size_t count);
+/* Ends transport_run. */
+void transport_end(struct fuse_session *se);
 
 /* What the request that this thread works on carried beside what libfuse shows. */
 bool transport_kills_privileges(void);
@@ -25,6 +33,7 @@ bool transport_kills_privileges(void);
 enum { TRANSPORT_OPCODES = 64 };
 void transport_counts(uint64_t out[TRANSPORT_OPCODES]);
 const char *transport_opcode_name(unsigned opcode); /* NULL if it has none */
+uint64_t transport_writes(void);                    /* WRITE requests so far */
 
 /* CLOCK_MONOTONIC seconds of the last request. */
 int64_t transport_last_request(void);

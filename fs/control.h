@@ -1,0 +1,62 @@
+/* The control socket of a mount: other processes of its user, and root, ask it things by name.
+ *
+ * A connection carries packets (SOCK_SEQPACKET).  Each request is one: a verb, and perhaps a blank and an argument.  Each answer is one:
+ * "ok" and then lines "NAME VALUE", or "error STATUS TEXT" with a status of fault.h.
+ *
+ *  1. Only the mount's own user and root are answered (SO_PEERCRED); others are disconnected without a word.
+ *  2. Nothing here waits in a thread that serves the mount.  Each client has a thread, of which there are CONTROL_CLIENTS at most; who says
+ *     nothing for CONTROL_IDLE_SECONDS, or does not take its answers, is disconnected.
+ *  3. Whoever holds the lock of a volume owns the name of its socket: a dead socket is replaced.  One that answers belongs to a mount of
+ *     another directory with the same instance id; it is left alone and the mount is refused.
+ *  4. What a connection holds (a freeze) ends with it. */
+#ifndef COFFER_FS_CONTROL_H
+#define COFFER_FS_CONTROL_H
+
+#include <stdbool.h>
+
+#include "keymgr/keyring.h"
+
+enum {
+	CONTROL_CLIENTS = 16,
+	CONTROL_IDLE_SECONDS = 10,
+	CONTROL_REQUEST_MAX = 512,
+	CONTROL_ANSWER_MAX = 16384,
+};
+
+struct control; /* the socket and its threads */
+
+/* One request, and what its connection holds. */
+struct control_call {
+	void *data;           /* of control_open */
+	const char *argument; /* "" if there is none */
+	uint64_t held;        /* what this connection holds; 0: nothing */
+	char answer[CONTROL_ANSWER_MAX];
+	size_t used;
+};
+
+/* A verb returns 0, having said what there is to say, or a negative errno with *why filled. */
+struct control_verb {
+	const char *name;
+	int (*run)(struct control_call *c, struct fault *why);
+};
+
+struct control_service {
+	const struct control_verb *verbs;        /* ends with a NULL name */
+	bool (*holds)(struct control_call *c);   /* it still holds something: not idle */
+	void (*release)(struct control_call *c); /* its connection is over */
+	void (*at_end)(void);                    /* called in each thread before it ends */
+	void *data;
+};
+
+/* Adds a line to the answer. */
+void control_say(struct control_call *c, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Makes the socket.  *out is NULL, and a warning was logged, where there is no place for one.  -EBUSY: rule 3. */
+int control_open(const char *volume, const uint8_t instance[INSTANCE_ID_SIZE], const struct control_service *service,
+		 struct control **out, struct fault *why) MUST_CHECK;
+/* Starts to answer. */
+int control_serve(struct control *c) MUST_CHECK;
+/* Disconnects everybody, waits for requests under way, removes the socket. */
+void control_close(struct control **c);
+
+#endif

@@ -1,0 +1,22 @@
+/* What a mount can be asked over its control socket. */
+#ifndef COFFER_FS_CONTROL_VERBS_H
+#define COFFER_FS_CONTROL_VERBS_H
+
+#include "fs/control.h"
+#include "fs/freeze.h"
+#include "fs/opened.h"
+
+/* What the verbs work on. */
+struct control_subject {
+	const struct opened *opened;
+	struct engine *engine;
+	struct freeze *freeze;
+	bool read_only;
+};
+
+/* data: the struct control_subject. */
+extern const struct control_verb control_verbs[];
+bool control_holds(struct control_call *c);
+void control_release(struct control_call *c);
+
+#endif

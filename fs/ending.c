@@ -1,0 +1,76 @@
+#include "fs/ending.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/freeze.h"
+#include "fs/known.h"
+#include "fs/mount_point.h"
+#include "fs/transport.h"
+#include "util/base/log.h"
+
+enum { FLUSH_SECONDS = 60, QUIET_MS = 100 };
+
+static void stop_writers(const struct ending *e)
+{
+	_cleanup_free_ uint64_t *nodes = NULL;
+	size_t count = 0;
+
+	if (e->writeback && engine_known_nodes(e->engine, &nodes, &count) < 0)
+		log_warning("%s: no memory to stop who writes; what is written now may be lost", e->mount_point);
+	transport_serve_the_last(e->session, nodes, count);
+}
+
+/* Until no WRITE has come for a while.  The kernel sends the next of those that wait as soon as one is answered. */
+static void wait_for_quiet(const struct ending *e, const struct timespec *until)
+{
+	const struct timespec step = {0, QUIET_MS * 1000000L};
+	struct timespec now;
+	uint64_t before;
+
+	do {
+		before = transport_writes();
+		nanosleep(&step, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((transport_writes() != before || freeze_inside(e->freeze)) && now.tv_sec < until->tv_sec);
+}
+
+/* syncfs(2) makes the kernel send all that it has, but returns before that is answered; what comes late comes in another round. */
+static void flush(const struct ending *e, int root)
+{
+	struct timespec now, until;
+	uint64_t before;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += FLUSH_SECONDS;
+	do {
+		before = transport_writes();
+		if (root >= 0)
+			(void)syncfs(root);
+		else
+			sync(); /* a root directory that its owner may not open */
+		wait_for_quiet(e, &until);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (transport_writes() != before && now.tv_sec < until.tv_sec);
+	if (transport_writes() != before)
+		log_error("%s: the kernel still had writes after %d seconds; they are lost", e->mount_point,
+			  FLUSH_SECONDS);
+}
+
+bool ending_in_use(const struct ending *e)
+{
+	/* Opened while the mount still has a name and answers everything. */
+	int root = open(e->mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = mount_point_unmount(e->mount_point, true);
+
+	if (r < 0)
+		log_warning("cannot unmount %s: %s", e->mount_point, strerror(-r));
+	stop_writers(e);
+	flush(e, root);
+	/* It may be the last use of the mount, whose end the kernel has to be answered for. */
+	if (root >= 0)
+		close(root);
+	transport_end(e->session);
+	return r == 0;
+}
