@@ -23,6 +23,8 @@ int cmd_mount(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_umount(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_status(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_check(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_freeze(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_thaw(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_erase(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_path(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_list(const struct verb *v, int argc, char **argv, struct fault *why);

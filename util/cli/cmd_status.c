@@ -23,37 +23,32 @@ static int find_mounts(const char *word, struct volume_status *s, char **dir, st
 {
 	_cleanup_mounts_ struct mounts mounts = {0};
 
-	int r = path_absolute(word, dir, why);
+	int r = volume_of(word, dir, why);
 	if (r == 0)
 		r = mounts_read(&mounts, why);
 	if (r < 0)
 		return r;
-	const struct mount_entry *m = mounts_at(&mounts, *dir);
-	if (m) {
-		free(*dir);
-		*dir = strdup(m->source);
-		if (!*dir)
-			return fault_errno(why, EXIT_FAILED, -ENOMEM, "%s", word);
-	}
-	for (m = NULL; r == 0 && (m = mounts_of(&mounts, *dir, m));)
+	for (const struct mount_entry *m = NULL; r == 0 && (m = mounts_of(&mounts, *dir, m));)
 		r = add_mount(s, m);
 	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "%s", word) : 0;
 }
 
 /* A mount of another namespace does not show in ours, but its lock does. */
-static void test_lock(struct volume_status *s)
+static void ask_process(struct volume_status *s)
 {
-	struct fault ignored = {0};
-
+	s->locked = volume_hold(&s->volume) == HELD_ALONE;
 	for (size_t i = 0; i < s->mount_count; i++)
-		if (!s->mounts[i].dead) {
-			s->locked = true;
-			return;
-		}
-	int lock = volume_lock(s->volume.store, s->volume.dot, &ignored);
-	s->locked = lock == -EBUSY;
-	if (lock >= 0)
-		store_close(s->volume.store, lock);
+		s->old_copy |= !s->mounts[i].dead && !s->locked;
+
+	_cleanup_close_ int fd = s->locked ? reach_volume(&s->volume, &s->process) : -ENOENT;
+	s->reached = fd >= 0;
+}
+
+static bool is_frozen(const struct volume_status *s)
+{
+	uint64_t frozen = 0;
+
+	return s->reached && control_number(&s->process, "frozen", &frozen) && frozen;
 }
 
 static int gather(const char *word, bool size, struct volume_status *s, struct fault *why)
@@ -65,9 +60,10 @@ static int gather(const char *word, bool size, struct volume_status *s, struct f
 		r = cli_volume_open(&s->volume, dir, why);
 	if (r < 0)
 		return r;
-	test_lock(s);
-	/* Without the right to write there, or on a read-only store, less can be told; that is no failure. */
-	s->caps_known = store_probe(s->volume.store, s->volume.dot, &s->caps) == 0;
+	ask_process(s);
+	/* Without the right to write there, or on a read-only store, less can be told; that is no failure.  What must hold still
+	 * is not tried out. */
+	s->caps_known = !s->old_copy && !is_frozen(s) && store_probe(s->volume.store, s->volume.dot, &s->caps) == 0;
 	s->space_known = s->volume.store->ops->statvfs(s->volume.store, s->volume.data, &s->space) == 0;
 	if (size)
 		r = tree_size(s->volume.store, s->volume.data, &s->size);

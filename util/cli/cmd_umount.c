@@ -9,8 +9,9 @@
 
 #include "util/cli/mounts.h"
 #include "util/cli/options.h"
+#include "util/cli/reach.h"
 
-enum { WAIT_STEP_MS = 20, WAIT_MAX_MS = 120 * 1000 };
+enum { WAIT_STEP_MS = 20, WAIT_MAX_MS = 120 * 1000, THAW_SECONDS = 30 };
 
 static void sleep_ms(long ms)
 {
@@ -88,10 +89,7 @@ static bool still_held(const char *dir)
 
 	if (cli_volume_open_only(&v, dir, &ignored) < 0)
 		return false; /* e.g. not ours to look at */
-	int lock = volume_lock(v.store, v.dot, &ignored);
-	if (lock >= 0)
-		store_close(v.store, lock);
-	return lock == -EBUSY;
+	return volume_hold(&v) != NOT_HELD;
 }
 
 /* The mount is gone at once, its process only when all is written.  Who wants to copy or detach the volume waits for that. */
@@ -110,6 +108,20 @@ static int wait_until_free(const char *dir, struct fault *why)
 		sleep_ms(WAIT_STEP_MS);
 	}
 	return 0;
+}
+
+/* A frozen mount holds its writers, and they hold it. */
+static void thaw(const char *dir)
+{
+	_cleanup_volume_ struct cli_volume v = CLI_VOLUME_NONE;
+	struct control_answer answer;
+	struct fault ignored = {0};
+
+	if (cli_volume_open(&v, dir, &ignored) < 0)
+		return;
+	_cleanup_close_ int fd = reach_volume(&v, &answer);
+	if (fd >= 0)
+		(void)!control_ask(fd, "thaw", THAW_SECONDS, &answer, &ignored);
 }
 
 static int not_mounted(const struct mounts *mounts, const char *path, struct fault *why)
@@ -141,6 +153,7 @@ int cmd_umount(const struct verb *v, int argc, char **argv, struct fault *why)
 	const struct mount_entry *m = mounts_at(&mounts, point);
 	if (!m)
 		return not_mounted(&mounts, point, why);
+	thaw(m->source);
 	r = unmount(point, why);
 	return r < 0 ? r : wait_until_free(m->source, why);
 }

@@ -34,7 +34,7 @@
 	"  -f, --foreground        stay; end when it is unmounted\n"                                                   \
 	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
 	"writeback,\n"                                                                                                 \
-	"                          passphrase_file=F, key_file=F, passphrase_command=C, "                              \
+	"                          oldcopy, passphrase_file=F, key_file=F, passphrase_command=C, "                     \
 	"credential=NAME\n\n" HELP_UNLOCK "\nexample:\n"                                                               \
 	"  coffer mount ~/vault ~/plain\n"                                                                             \
 	"  coffer mount /srv/vault /mnt/plain --key-file /root/vault.key -o allow_other,noexec\n"
@@ -61,6 +61,22 @@
 	"  --repair                mends what can be mended; nothing is written without it\n"                          \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer check ~/vault --deep\n"
+
+#define ARGUMENTS_FREEZE "DIR|MNT [--timeout SECONDS] [-- COMMAND...]"
+#define HELP_FREEZE                                                                                                    \
+	"Writes everything of a mounted volume in place and holds later changes back, so that a backup of DIR is "     \
+	"of\none moment.  Reading goes on.\n\n"                                                                        \
+	"  --timeout SECONDS       thaws by itself after so long; 60 without it\n"                                     \
+	"  -- COMMAND...           runs COMMAND, thaws when it ends, and exits with its status; or with 1 if the\n"    \
+	"                          freeze was over before\n\n"                                                         \
+	"example:\n"                                                                                                   \
+	"  coffer freeze ~/vault --timeout 600 -- rsync -aHAX --delete ~/vault/ backup:vault/\n"
+
+#define ARGUMENTS_THAW "DIR|MNT"
+#define HELP_THAW                                                                                                      \
+	"Ends the freeze of a mounted volume.  Exit status 13 if it is not frozen (any more).\n\n"                     \
+	"example:\n"                                                                                                   \
+	"  coffer thaw ~/vault\n"
 
 #define ARGUMENTS_ERASE "DIR [--yes]"
 #define HELP_ERASE                                                                                                     \

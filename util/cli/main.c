@@ -17,6 +17,8 @@ static const struct verb verbs[] = {
 	{"umount", ARGUMENTS_UMOUNT, "take the mount away", HELP_UMOUNT, cmd_umount},
 	{"status", ARGUMENTS_STATUS, "what a volume is and where it is mounted", HELP_STATUS, cmd_status},
 	{"check", ARGUMENTS_CHECK, "look for damage, and mend it", HELP_CHECK, cmd_check},
+	{"freeze", ARGUMENTS_FREEZE, "hold the volume still for a backup of it", HELP_FREEZE, cmd_freeze},
+	{"thaw", ARGUMENTS_THAW, "let it move again", HELP_THAW, cmd_thaw},
 	{"path", ARGUMENTS_PATH, "the name below of a name in the mount", HELP_PATH, cmd_path},
 	{"erase", ARGUMENTS_ERASE, "destroy the keys: the data is gone for good", HELP_ERASE, cmd_erase},
 	{"key list", ARGUMENTS_KEY_LIST, "the protectors: what opens the volume", HELP_KEY_LIST, cmd_key_list},

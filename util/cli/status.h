@@ -5,6 +5,7 @@
 #include "util/cli/cli.h"
 #include "util/cli/mounts.h"
 #include "util/cli/output.h"
+#include "util/cli/reach.h"
 
 struct status_mount {
 	char *point;
@@ -19,7 +20,10 @@ struct volume_status {
 	struct cli_volume volume;
 	struct status_mount *mounts;
 	size_t mount_count;
-	bool locked; /* some process holds the volume */
+	bool locked;   /* some process holds the volume */
+	bool old_copy; /* mounted, but not held: with -o oldcopy */
+	bool reached;  /* `process` is what its process says */
+	struct control_answer process;
 	bool caps_known, space_known, size_known;
 	struct store_caps caps;
 	struct statvfs space;

@@ -57,8 +57,33 @@ static void print_mounts(const struct volume_status *s)
 	if (!s->mount_count)
 		printf("mounted      %s\n", s->locked ? "not here, but a process holds it" : "no");
 	for (size_t i = 0; i < s->mount_count; i++)
-		printf("mounted      at %s%s%s\n", s->mounts[i].point, s->mounts[i].read_only ? " (read-only)" : "",
+		printf("mounted      at %s%s%s%s\n", s->mounts[i].point, s->mounts[i].read_only ? " (read-only)" : "",
+		       s->old_copy && !s->mounts[i].dead ? " (as an older copy)" : "",
 		       s->mounts[i].dead ? " (dead: `coffer umount` clears it)" : "");
+}
+
+/* What the process that serves it says of itself. */
+static uint64_t process_number(const struct volume_status *s, const char *name)
+{
+	uint64_t n = 0;
+
+	control_number(&s->process, name, &n);
+	return n;
+}
+
+static void print_process(const struct volume_status *s)
+{
+	if (s->reached)
+		printf("process      %" PRIu64 "; knows %" PRIu64 " files, %" PRIu64 " of them open below\n",
+		       process_number(s, "pid"), process_number(s, "nodes"), process_number(s, "descriptors"));
+	else if (s->locked)
+		puts("process      is not reached: another user's, or it has no control socket");
+	if (s->reached && process_number(s, "frozen"))
+		printf("frozen       for %" PRIu64 " more seconds; %" PRIu64 " changes wait\n",
+		       process_number(s, "seconds_left"), process_number(s, "held_requests"));
+	if (s->reached && process_number(s, "undecryptable_names") + process_number(s, "damaged_pages"))
+		printf("damage       met so far: %" PRIu64 " names, %" PRIu64 " pages; see the log\n",
+		       process_number(s, "undecryptable_names"), process_number(s, "damaged_pages"));
 }
 
 static void print_keys(const struct volume_status *s)
@@ -90,7 +115,7 @@ static void print_store(const struct volume_status *s)
 				printf("%s%s", lacking++ ? ", " : "; lacks ", capabilities[i].name);
 		putchar('\n');
 	} else {
-		puts("store        cannot be tried out (read-only, or not yours to write)");
+		puts("store        cannot be tried out (read-only, frozen, or not yours to write)");
 	}
 	if (s->space_known)
 		printf("space        %s free of %s\n", size_text((uint64_t)s->space.f_bavail * s->space.f_frsize, a),
@@ -106,6 +131,7 @@ void status_print(const struct volume_status *s)
 
 	printf("volume       %s\n", s->volume.dir);
 	print_mounts(s);
+	print_process(s);
 	hex_encode(set->volume_id, VOLUME_ID_SIZE, id);
 	printf("volume id    %s\n", id);
 	hex_encode(set->instance_id, INSTANCE_ID_SIZE, id);
@@ -172,6 +198,22 @@ static json_object *mounts_json(const struct volume_status *s)
 	return list;
 }
 
+static json_object *process_json(const struct volume_status *s)
+{
+	static const char *const numbers[] = {
+		"pid", "seconds_left", "held_requests", "nodes", "descriptors", "undecryptable_names", "damaged_pages",
+	};
+	json_object *o;
+
+	if (!s->reached)
+		return NULL;
+	o = json_object_new_object();
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		json_add_number(o, numbers[i], process_number(s, numbers[i]));
+	json_add_bool(o, "frozen", process_number(s, "frozen"));
+	return o;
+}
+
 static json_object *store_json(const struct volume_status *s)
 {
 	json_object *o = json_object_new_object();
@@ -219,6 +261,8 @@ void status_print_json(const struct volume_status *s)
 	json_add_text(o, "directory", s->volume.dir);
 	json_add_bool(o, "mounted", s->mount_count > 0);
 	json_add_bool(o, "locked", s->locked);
+	json_add_bool(o, "old_copy", s->old_copy);
+	json_object_object_add(o, "process", process_json(s));
 	json_object_object_add(o, "mounts", mounts_json(s));
 	add_settings(o, s->volume.keyring);
 	json_object_object_add(o, "protectors", protectors_json(s->volume.keyring));
