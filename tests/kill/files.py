@@ -9,7 +9,7 @@ import subprocess
 
 import harness
 from harness import Failure, content, equal, need, run
-from workload import SideLog, Workload, lines, lost
+from workload import SideLog, Workload, lines, lost, read
 
 
 class Sqlite(Workload):
@@ -195,16 +195,13 @@ class Maildir(Workload):
         for name in os.listdir(f"{self.place}/tmp"):
             path = f"{self.place}/tmp/{name}"
             n = int(name.split(".")[0])
-            data = harness.read_file(path)
+            data = read(path)
             equal(data == self.mail(n)[: len(data)], True, f"{path} is the beginning of its mail")
             os.unlink(path)
             self.next = max(self.next, n + 1)
 
     def same(self, n, path):
-        try:
-            data = harness.read_file(path)
-        except OSError as e:
-            raise Failure(f"mail {n}: {e}") from e
+        data = read(path)
         if data != self.mail(n):
             raise Failure(f"{path}: {len(data)} bytes are not its {len(self.mail(n))} bytes")
 

@@ -3,7 +3,8 @@
 
 What this proves: a kill loses nothing that the mount has acknowledged. After each kill the volume is mounted again at once, without
 any work by hand; every commit, mail and write that was acknowledged to a program, as noted in a log outside the mount, is there;
-the program's own checks find nothing; `coffer check --deep` is clean; the program goes on where it was.
+the program's own checks find nothing; `coffer check --deep` is clean; the program goes on where it was. After every third kill the next mount is killed as well, as soon as
+it has begun.
 
     sqlite-wal, sqlite-delete    synchronous=FULL: each acknowledged commit, all rows, integrity_check
     postgres, mariadb            each acknowledged row; pgbench's sums; pg_amcheck, pg_checksums; check table, innochecksum
@@ -61,7 +62,23 @@ def clear_dead_mount(volume):
     volume.check_log()
 
 
-def kill_once(volume, workload, turn, moment, killed):
+def mount_in_vain(volume, seconds):
+    """A mount that is killed at once, most likely while it still recovers."""
+    argv = [COFFER, "mount", "-f", volume.dir, volume.mnt, *volume.unlock()]
+    argv += ["-o", ",".join(volume.options)] if volume.options else []
+    with open(volume.log, "ab") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=volume.environment())
+    try:
+        time.sleep(seconds)
+    finally:
+        process.kill()
+        process.wait(60)
+    if harness.mounted(volume.mnt):
+        clear_dead_mount(volume)
+
+
+def kill_once(volume, workload, turn, moment, killed, again):
+    """Kills after so many seconds; a mount after that is killed too, if again says when."""
     workload.start(turn)
     time.sleep(moment)
     workload.alive()
@@ -76,6 +93,8 @@ def kill_once(volume, workload, turn, moment, killed):
         run("cp", "-a", "--", volume.dir, killed)
         if SETTINGS.check_first:
             volume.check("--deep")
+        if again:
+            mount_in_vain(volume, again)
     volume.mount(*volume.options)
     workload.verify()
     if not PLAIN:
@@ -98,15 +117,16 @@ def series(kind, kills):
         workload.prepare()
         for turn in range(kills):
             moment = SETTINGS.moment or EARLIEST * (LATEST / EARLIEST) ** rng.random()
+            again = 0.03 * rng.random() if turn % 3 == 2 else 0
             try:
-                kill_once(volume, workload, turn, moment, killed)
+                kill_once(volume, workload, turn, moment, killed, again)
             except Exception as e:  # whatever it is: the volume is kept
                 workload.kill()
-                again = f"test_kill.py --seed {SETTINGS.seed} --only {kind.name}"
+                command = f"test_kill.py --seed {SETTINGS.seed} --only {kind.name}"
                 raise Failure(
                     f"kill {turn} of {kills}, {moment:.3f} s after the start: {type(e).__name__}: {e}\n"
                     f"  log of the mount: {volume.log_text()[-3000:]}\n"
-                    f"  kept in {kept(volume, side, killed)}; again with: {COFFER=} {again}"
+                    f"  kept in {kept(volume, side, killed)}; again with: {COFFER=} {command}"
                 ) from e
         print(f"     {kind.name}: {kills} kills, {workload.tally()}", flush=True)
         volume.umount()

@@ -5,7 +5,6 @@ model of the tree. Of the one operation that was under way at the kill, nothing,
 is old or new, whole. All else has to be what the model says: names, content, sizes, modes, attributes, hard links.
 """
 
-import errno
 import json
 import os
 import pickle
@@ -14,7 +13,7 @@ import stat
 
 import harness
 from harness import Failure, content, equal
-from workload import SideLog, Workload, lines
+from workload import SideLog, Workload, lines, read
 
 PAGE = 4096
 MAX_FILES = 40
@@ -128,7 +127,7 @@ def observe(place):
             m._create(prefix + f)  # pylint: disable=protected-access
             numbers[st.st_ino] = m.count
             m.mode[m.count] = stat.S_IMODE(st.st_mode)
-            m.content[m.count] = bytearray(harness.read_file(path))
+            m.content[m.count] = bytearray(read(path))
             equal(len(m.content[m.count]), st.st_size, f"size of {path}, and bytes read of it")
             m.attributes[m.count] = {
                 n: os.getxattr(path, n) for n in os.listxattr(path) if n.startswith("user.")
@@ -365,8 +364,8 @@ class Unsynced(Workload):
                     op = None
             try:
                 found = observe(f"{self.place}/{w}")
-            except OSError as e:
-                raise Failure(f"writer {w}: {e.filename}: {errno.errorcode[e.errno]}, under way {op}") from e
+            except (Failure, OSError) as e:
+                raise Failure(f"writer {w}: {e}; under way was {op}") from e
             if op is None:
                 difference(model, found, f"writer {w}: accepted")
             else:

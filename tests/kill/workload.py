@@ -41,6 +41,14 @@ def lines(path):
     return harness.read_file(path).decode().split("\n")[:-1]
 
 
+def read(path):
+    """The content of a file that has to be readable; a failed read alone does not say of which file."""
+    try:
+        return harness.read_file(path)
+    except OSError as e:
+        raise Failure(f"{path}: {errno.errorcode[e.errno]}") from e
+
+
 class Child:
     """A forked writer. It ends with the mount; ended in any other way it is a finding."""
 
