@@ -1,0 +1,38 @@
+/* A store in memory that records every call which changes or syncs something, for building what a power cut or a kill would leave.
+ *
+ * It does what a Linux filesystem does for an ordinary user who owns everything on it: names, handles, permissions of the owner
+ * (trusted.* attributes need more and are refused), O_PATH, O_TMPFILE, flock, holes.  Nothing is ever lost in the store itself;
+ * survive.h says what is lost, and how, when the power goes.
+ *
+ * 1. A call is recorded once it has succeeded; calls that fail or change nothing are not.
+ * 2. Inode numbers are never used again, so that one says which object an entry is, in every state that is built.
+ * 3. fs_type is a number of its own, so that nobody assumes an order of anything.
+ * 4. The clock counts a microsecond for each change, from the real time at which the store was made. */
+#ifndef COFFER_TESTS_CRASH_CRASH_STORE_H
+#define COFFER_TESTS_CRASH_CRASH_STORE_H
+
+#include "image.h"
+#include "util/base/store.h"
+
+enum { CRASH_STORE_MAGIC = 0x0c0ff337, CRASH_NAME_MAX = 255, CRASH_FILE_MAX = 1 << 28, CRASH_SYMLINK_MAX = 4095 };
+
+struct crash_store;
+
+/* A store that begins with this image (copied). */
+struct crash_store *crash_store_new(const struct image *image);
+/* The same, as a process finds it after one was killed: the record goes on behind the n calls that were accepted.  `part` is one more,
+ * of which only a part got through; or NULL. */
+struct crash_store *crash_store_after_kill(const struct image *image, const struct record *before, size_t n,
+					   const struct call *part);
+void crash_store_free(struct crash_store *c); /* with all that is still open */
+
+struct store *crash_store_ops(struct crash_store *c);
+/* What is there now; nobody may be using the store. */
+const struct image *crash_store_image(struct crash_store *c);
+/* The record.  Only the count may be asked for while somebody uses the store. */
+const struct record *crash_store_record(struct crash_store *c);
+size_t crash_store_count(struct crash_store *c);
+/* Handles that are open. */
+size_t crash_store_handles(struct crash_store *c);
+
+#endif

@@ -1,0 +1,560 @@
+#include "survive.h"
+
+#include <assert.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const crash_model_names[MODELS] = {"ordered", "strict", "kill"};
+const char *const crash_choice_names[CHOICES] = {"all", "none", "random"};
+
+enum policy { KEEP_ALL, DROP_ALL, KEEP_SOME, TEAR_SOME, POLICIES };
+enum fate { DROPPED = '-', KEPT = 'k', TORN = 't', CUT = 'c', DURABLE = 'D' };
+
+/* What is drawn for, so that no two draws share a number. */
+enum draw { FOR_PREFIX = 1, FOR_POLICY, FOR_WRITE, FOR_SECTOR, FOR_SIZE, FOR_ATTRIBUTES, FOR_NAMES, FOR_NAME, FOR_HOLE };
+
+struct survival {
+	const struct record *r;
+	const struct cut *cut;
+	struct image *m;
+	bool *durable;   /* each call (ORDERED: the content of writes only) */
+	bool *all_of;    /* STRICT: the attributes that the call changes are durable as well */
+	char *fate;      /* for the trace */
+	size_t prefix;   /* ORDERED: metadata before this call is kept */
+	size_t inodes;   /* numbers below this are in use */
+	size_t *size_at; /* STRICT: size changes up to before this call (counted from 1) are kept, by inode; 0: not drawn yet */
+	size_t *attr_at;
+};
+
+uint64_t mix(uint64_t a, uint64_t b)
+{
+	uint64_t z = a * UINT64_C(0x9E3779B97F4A7C15) + b + UINT64_C(0x632BE59BD9B4E019);
+
+	z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+	z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+	return z ^ z >> 31;
+}
+
+static uint64_t draw(const struct survival *s, enum draw what, uint64_t which)
+{
+	return mix(mix(s->cut->seed, what), which);
+}
+
+static enum policy policy_of(const struct survival *s, enum draw what, uint32_t ino)
+{
+	if (s->cut->choice != CHOICE_RANDOM)
+		return s->cut->choice == CHOICE_ALL ? KEEP_ALL : DROP_ALL;
+	return (enum policy)(draw(s, what, ino) % POLICIES);
+}
+
+static bool changes_size(const struct call *c)
+{
+	return c->kind >= CALL_WRITE && c->kind <= CALL_ALLOCATE;
+}
+
+static bool changes_attributes(const struct call *c)
+{
+	return c->kind >= CALL_CHMOD && c->kind <= CALL_REMOVEXATTR;
+}
+
+/* ------------------------------------------------------------------ what is durable */
+
+/* Looking backwards from the cut: which objects were synced later on. */
+struct synced {
+	bool all, *full, *data;  /* by inode */
+	bool *emptied, *reached; /* directories that a durable call needs empty, or there */
+	uint64_t *needed;        /* names that it needs */
+	size_t count, room;
+};
+
+static uint64_t name_key(uint32_t dir, const char *name)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325) ^ dir;
+
+	while (*name)
+		h = (h ^ (uint8_t)*name++) * UINT64_C(0x100000001B3);
+	return h;
+}
+
+static bool is_needed(const struct synced *y, uint32_t dir, const char *name)
+{
+	uint64_t key = name ? name_key(dir, name) : 0;
+
+	if (!name)
+		return false;
+	for (size_t i = 0; i < y->count; i++)
+		if (y->needed[i] == key)
+			return true;
+	return false;
+}
+
+static void need_name(struct synced *y, uint32_t dir, const char *name)
+{
+	if (!name || is_needed(y, dir, name))
+		return;
+	y->needed = grow(y->needed, y->count, &y->room, sizeof(*y->needed));
+	y->needed[y->count++] = name_key(dir, name);
+}
+
+static bool name_is_durable(struct synced *y, const struct call *c)
+{
+	bool in = y->full[c->dir] || y->emptied[c->dir];
+
+	if (y->all)
+		return true;
+	if (c->name2)
+		in |= y->full[c->dir2] || y->emptied[c->dir2];
+	if (!in && !y->reached[c->ino] && !is_needed(y, c->dir, c->name) && !is_needed(y, c->dir2, c->name2))
+		return false;
+	need_name(y, c->dir, c->name);
+	need_name(y, c->dir2, c->name2);
+	if (c->kind == CALL_UNLINK)
+		y->emptied[c->ino] = true;
+	else if (c->kind == CALL_RENAME && !(c->flags & RENAME_EXCHANGE))
+		y->emptied[c->there] = true;
+	if (y->reached[c->ino] || (c->kind == CALL_RENAME && c->dir != c->dir2))
+		y->reached[c->name2 ? c->dir2 : c->dir] = true;
+	return true;
+}
+
+static bool is_durable(struct synced *y, const struct call *c)
+{
+	switch (c->kind) {
+	case CALL_SYNCFS:
+		y->all = true;
+		return true;
+	case CALL_FSYNC:
+		y->full[c->ino] = y->data[c->ino] = true;
+		return true;
+	case CALL_FDATASYNC:
+		y->data[c->ino] = true;
+		return true;
+	default:
+		break;
+	}
+	if (call_is_name(c))
+		return name_is_durable(y, c);
+	return y->all || (changes_size(c) ? y->data[c->ino] : y->full[c->ino]);
+}
+
+static bool *flags(size_t n)
+{
+	return need(calloc(n + 1, sizeof(bool)));
+}
+
+static void find_durable(struct survival *s)
+{
+	struct synced y = {.full = flags(s->inodes),
+			   .data = flags(s->inodes),
+			   .emptied = flags(s->inodes),
+			   .reached = flags(s->inodes)};
+
+	for (size_t i = s->cut->calls; i-- > 0;) {
+		s->durable[i] = is_durable(&y, &s->r->calls[i]);
+		s->all_of[i] = y.all || y.full[s->r->calls[i].ino];
+	}
+	free(y.full);
+	free(y.data);
+	free(y.emptied);
+	free(y.reached);
+	free(y.needed);
+}
+
+/* ------------------------------------------------------------------ ORDERED: the prefix of metadata */
+
+static bool allocates(const struct call *c)
+{
+	bool any = c->kind == CALL_TRUNCATE || c->kind == CALL_PUNCH || c->kind == CALL_ALLOCATE;
+
+	for (size_t i = 0; c->kind == CALL_WRITE && i < call_pages(c); i++)
+		any |= c->fresh[i];
+	return any;
+}
+
+/* The prefix that the syncs before the cut have made durable (o1). */
+static size_t durable_prefix(const struct survival *s)
+{
+	size_t *any = need(calloc(s->inodes, sizeof(size_t))), *space = need(calloc(s->inodes, sizeof(size_t))), least = 0;
+	uint64_t *size = need(calloc(s->inodes, sizeof(uint64_t)));
+
+	for (size_t i = 0; i < s->cut->calls; i++) {
+		const struct call *c = &s->r->calls[i];
+		size_t to = 0;
+
+		if (c->kind == CALL_SYNCFS)
+			to = i;
+		else if (c->kind == CALL_FSYNC)
+			to = any[c->ino];
+		else if (c->kind == CALL_FDATASYNC)
+			to = space[c->ino];
+		if (to > least)
+			least = to;
+		if (call_is_sync(c))
+			continue;
+		any[c->ino] = any[c->dir] = any[c->dir2] = any[c->there] = i + 1;
+		/* A write within allocated pages moves the end, or does not; sizes are not known here, so the end of the longest so far
+		 * decides.  Too much for a file that was cut meanwhile would be too kind: cutting starts again. */
+		if (allocates(c) || (c->kind == CALL_WRITE && c->off + c->size > size[c->ino]))
+			space[c->ino] = i + 1;
+		if (c->kind == CALL_TRUNCATE)
+			size[c->ino] = c->size;
+		else if (c->kind == CALL_WRITE && c->off + c->size > size[c->ino])
+			size[c->ino] = c->off + c->size;
+	}
+	free(any);
+	free(space);
+	free(size);
+	return least;
+}
+
+static void choose_prefix(struct survival *s)
+{
+	size_t least = durable_prefix(s), most = s->cut->calls;
+	uint64_t h = draw(s, FOR_PREFIX, 0);
+
+	s->prefix = most;
+	if (s->cut->choice == CHOICE_NONE || (s->cut->choice == CHOICE_RANDOM && h % 4 == 0))
+		s->prefix = least;
+	else if (s->cut->choice == CHOICE_RANDOM && h % 4 > 1 && most > least)
+		s->prefix = least + (size_t)((h >> 8) % (most - least));
+}
+
+/* ------------------------------------------------------------------ STRICT: what is kept of each inode */
+
+static size_t choose_point(const struct survival *s, enum draw what, uint32_t ino)
+{
+	uint64_t h = draw(s, what, ino);
+	size_t count = 0;
+
+	if (s->cut->choice != CHOICE_RANDOM)
+		return s->cut->choice == CHOICE_ALL ? s->cut->calls : 0;
+	if (h % 4 < 2)
+		return h % 4 ? s->cut->calls : 0;
+	/* Most changes of most files lie close together: a point among the inode's own calls. */
+	h >>= 2;
+	for (int pass = 0; pass < 2; pass++) {
+		size_t target = count ? h % count : 0, seen = 0;
+
+		for (size_t i = 0; i < s->cut->calls; i++) {
+			const struct call *c = &s->r->calls[i];
+
+			if (c->ino != ino || !(changes_size(c) || changes_attributes(c)))
+				continue;
+			if (pass && seen == target)
+				return i;
+			seen++;
+		}
+		count = seen;
+	}
+	return s->cut->calls;
+}
+
+static bool size_is_kept(struct survival *s, size_t i)
+{
+	uint32_t ino = s->r->calls[i].ino;
+
+	if (s->cut->model == MODEL_ORDERED)
+		return i < s->prefix;
+	if (s->size_at[ino] == 0)
+		s->size_at[ino] = choose_point(s, FOR_SIZE, ino) + 1;
+	return s->durable[i] || i + 1 < s->size_at[ino];
+}
+
+static bool attributes_are_kept(struct survival *s, size_t i)
+{
+	uint32_t ino = s->r->calls[i].ino;
+
+	if (s->cut->model == MODEL_ORDERED)
+		return i < s->prefix;
+	if (s->attr_at[ino] == 0)
+		s->attr_at[ino] = choose_point(s, FOR_ATTRIBUTES, ino) + 1;
+	return s->all_of[i] || i + 1 < s->attr_at[ino];
+}
+
+static bool name_is_kept(struct survival *s, size_t i)
+{
+	const struct call *c = &s->r->calls[i];
+
+	if (s->cut->model == MODEL_ORDERED)
+		return i < s->prefix;
+	if (s->durable[i])
+		return true;
+	switch (policy_of(s, FOR_NAMES, c->dir)) {
+	case KEEP_ALL:
+		return true;
+	case DROP_ALL:
+		return false;
+	default:
+		return draw(s, FOR_NAME, i) & 1;
+	}
+}
+
+/* ------------------------------------------------------------------ content */
+
+static enum fate fate_of_write(const struct survival *s, size_t i)
+{
+	static const enum fate some[] = {KEPT, DROPPED}, torn[] = {KEPT, DROPPED, TORN, TORN, CUT};
+	uint64_t h = draw(s, FOR_WRITE, i);
+
+	if (s->durable[i])
+		return DURABLE;
+	switch (policy_of(s, FOR_POLICY, s->r->calls[i].ino)) {
+	case KEEP_ALL:
+		return KEPT;
+	case DROP_ALL:
+		return DROPPED;
+	case KEEP_SOME:
+		return some[h % 2];
+	default:
+		return torn[h % 5];
+	}
+}
+
+static bool sector_is_kept(const struct survival *s, size_t i, enum fate fate, size_t sector, size_t sectors)
+{
+	if (fate == TORN)
+		return draw(s, FOR_SECTOR, mix(i, sector)) & 1;
+	if (fate == CUT)
+		return sector <= draw(s, FOR_SECTOR, i) % sectors;
+	return fate != DROPPED;
+}
+
+/* (o2) */
+static bool is_decided(const struct survival *s, size_t i, uint64_t page, bool *kept)
+{
+	const struct call *c = &s->r->calls[i];
+
+	if (s->cut->model != MODEL_ORDERED)
+		return false;
+	if (c->fresh[page - c->off / CRASH_PAGE]) {
+		*kept = i < s->prefix;
+		return true;
+	}
+	*kept = false;
+	return !pages_present(&image_inode(s->m, c->ino)->data, page);
+}
+
+static void apply_write(struct survival *s, size_t i)
+{
+	const struct call *c = &s->r->calls[i];
+	enum fate fate = fate_of_write(s, i);
+	struct inode *inode = image_change(s->m, c->ino);
+	uint64_t first = c->off / CRASH_SECTOR, last = (c->off + c->size - 1) / CRASH_SECTOR;
+
+	for (uint64_t sector = first; sector <= last; sector++) {
+		uint64_t begin = sector * CRASH_SECTOR, end = begin + CRASH_SECTOR;
+		bool kept;
+
+		if (!is_decided(s, i, begin / CRASH_PAGE, &kept))
+			kept = sector_is_kept(s, i, fate, (size_t)(sector - first), (size_t)(last - first + 1));
+		if (begin < c->off)
+			begin = c->off;
+		if (end > c->off + c->size)
+			end = c->off + c->size;
+		if (kept)
+			pages_write(&inode->data, c->data + (begin - c->off), (size_t)(end - begin), begin);
+	}
+	if (size_is_kept(s, i) && c->off + c->size > inode->size)
+		inode->size = c->off + c->size;
+	s->fate[i] = (char)fate;
+}
+
+/* (s5); in ORDERED a hole is metadata. */
+static void apply_punch(struct survival *s, size_t i)
+{
+	const struct call *c = &s->r->calls[i];
+	struct inode *inode = image_change(s->m, c->ino);
+	uint64_t end = c->off + c->size;
+
+	s->fate[i] = DROPPED;
+	for (uint64_t off = c->off; off < end && off / CRASH_PAGE < inode->data.count;) {
+		uint64_t next = (off / CRASH_PAGE + 1) * CRASH_PAGE;
+		bool kept = s->cut->model == MODEL_ORDERED ? i < s->prefix : s->durable[i];
+
+		if (s->cut->model == MODEL_STRICT && !kept)
+			kept = sector_is_kept(s, i, fate_of_write(s, i), (size_t)(off / CRASH_PAGE), SIZE_MAX);
+		if (next > end)
+			next = end;
+		if (kept) {
+			pages_punch(&inode->data, off, next - off);
+			s->fate[i] = KEPT;
+		}
+		off = next;
+	}
+}
+
+static void apply_size(struct survival *s, size_t i)
+{
+	const struct call *c = &s->r->calls[i];
+	struct inode *inode = image_change(s->m, c->ino);
+	bool kept = size_is_kept(s, i);
+
+	s->fate[i] = kept ? KEPT : DROPPED;
+	if (kept && c->kind == CALL_TRUNCATE) {
+		pages_cut(&inode->data, c->size);
+		inode->size = c->size;
+	} else if (kept && c->size > inode->size) {
+		inode->size = c->size;
+	}
+}
+
+/* ------------------------------------------------------------------ all calls */
+
+static bool is_reachable(const struct image *m, uint32_t dir)
+{
+	while (dir != IMAGE_ROOT) {
+		uint32_t up = image_inode(m, dir)->parent;
+		const struct inode *d = image_inode(m, up);
+		size_t i = 0;
+
+		while (i < d->entry_count && d->entries[i].ino != dir)
+			i++;
+		if (i == d->entry_count)
+			return false;
+		dir = up;
+	}
+	return true;
+}
+
+static void apply_names(struct survival *s, size_t i)
+{
+	const struct call *c = &s->r->calls[i];
+	bool kept = name_is_kept(s, i);
+
+	/* (s2) Into a directory that is lost nothing moves. */
+	if (kept && c->kind == CALL_RENAME && c->dir != c->dir2 && !is_reachable(s->m, c->dir2))
+		kept = false;
+	if (c->kind == CALL_MAKE && (s->cut->model == MODEL_STRICT || kept))
+		image_make_inode(s->m, c);
+	if (kept && !image_possible(s->m, c)) {
+		if (s->durable[i] && s->cut->model == MODEL_STRICT) {
+			for (size_t x = 0; x <= i; x++) {
+				fprintf(stderr, "%zu %c%d ", x, s->fate[x] ? s->fate[x] : ' ', s->durable[x]);
+				call_print(stderr, &s->r->calls[x]);
+			}
+		}
+		assert(!s->durable[i] || s->cut->model != MODEL_STRICT);
+		kept = false;
+	}
+	if (kept)
+		image_apply_names(s->m, c);
+	s->fate[i] = kept ? KEPT : DROPPED;
+}
+
+static void apply_call(struct survival *s, size_t i)
+{
+	const struct call *c = &s->r->calls[i];
+
+	s->m->now = c->now;
+	if (call_is_sync(c))
+		return;
+	if (call_is_name(c)) {
+		apply_names(s, i);
+	} else if (image_inode(s->m, c->ino)) { /* (o3) */
+		if (c->kind == CALL_WRITE)
+			apply_write(s, i);
+		else if (c->kind == CALL_PUNCH)
+			apply_punch(s, i);
+		else if (changes_size(c))
+			apply_size(s, i);
+		else
+			s->fate[i] = attributes_are_kept(s, i) ? KEPT : DROPPED;
+		if (attributes_are_kept(s, i))
+			image_apply_attributes(s->m, c);
+	}
+	if (s->durable[i])
+		s->fate[i] = DURABLE;
+}
+
+static void cut_all(struct image *m)
+{
+	for (uint32_t i = 1; i < m->count; i++) {
+		const struct inode *inode = image_inode(m, i);
+
+		if (inode && S_ISREG(inode->mode) && inode->data.count > inode->size / CRASH_PAGE)
+			pages_cut(&image_change(m, i)->data, inode->size);
+	}
+}
+
+static void print_trace(const struct survival *s, FILE *trace)
+{
+	for (size_t i = 0; i < s->cut->calls; i++) {
+		fprintf(trace, "%5zu %c%s ", i, s->fate[i] ? s->fate[i] : ' ',
+			s->cut->model == MODEL_ORDERED && i >= s->prefix ? "." : " ");
+		call_print(trace, &s->r->calls[i]);
+	}
+}
+
+static size_t inodes_of(const struct image *base, const struct record *r, size_t n)
+{
+	size_t most = base->count;
+
+	for (size_t i = 0; i < n; i++)
+		if (r->calls[i].ino >= most)
+			most = r->calls[i].ino + 1;
+	return most;
+}
+
+static void power_cut(const struct image *base, const struct record *r, const struct cut *cut, struct image *out,
+		      FILE *trace)
+{
+	struct survival s = {.r = r, .cut = cut, .m = out, .inodes = inodes_of(base, r, cut->calls)};
+
+	s.durable = flags(cut->calls);
+	s.all_of = flags(cut->calls);
+	s.fate = need(calloc(cut->calls + 1, 1));
+	s.size_at = need(calloc(s.inodes, sizeof(size_t)));
+	s.attr_at = need(calloc(s.inodes, sizeof(size_t)));
+	find_durable(&s);
+	if (cut->model == MODEL_ORDERED)
+		choose_prefix(&s);
+	for (size_t i = 0; i < cut->calls; i++)
+		apply_call(&s, i);
+	cut_all(out);
+	if (trace)
+		print_trace(&s, trace);
+	free(s.durable);
+	free(s.all_of);
+	free(s.fate);
+	free(s.size_at);
+	free(s.attr_at);
+}
+
+/* ------------------------------------------------------------------ kill */
+
+size_t survive_parts(const struct record *r, size_t at)
+{
+	size_t pages = at < r->count && r->calls[at].kind == CALL_WRITE ? call_pages(&r->calls[at]) : 1;
+
+	return pages - 1;
+}
+
+void survive_part(const struct call *c, size_t pages, struct call *part)
+{
+	call_copy(part, c);
+	part->size = (c->off / CRASH_PAGE + pages) * CRASH_PAGE - c->off;
+}
+
+static void killed(const struct record *r, const struct cut *cut, struct image *out)
+{
+	for (size_t i = 0; i < cut->calls; i++)
+		image_apply(out, &r->calls[i]);
+	if (cut->pages) {
+		struct call part;
+
+		survive_part(&r->calls[cut->calls], cut->pages, &part);
+		image_apply(out, &part);
+		call_free(&part);
+	}
+}
+
+void survive(const struct image *base, const struct record *r, const struct cut *cut, struct image *out, FILE *trace)
+{
+	image_copy(out, base);
+	if (cut->model == MODEL_KILL)
+		killed(r, cut, out);
+	else
+		power_cut(base, r, cut, out, trace);
+	image_settle(out);
+}

@@ -1,0 +1,194 @@
+#include "volume.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/check_internal.h"
+#include "keymgr/internal.h"
+#include "keymgr/testing.h"
+#ifdef CRASH_JOURNAL
+#include "fs/journal.h"
+#endif
+
+#define PASSPHRASE "correct horse battery staple"
+#define VOLUME     "crash-volume" /* must not exist where the program runs; nothing is made there */
+
+static void must(int r, const char *what, const struct fault *why)
+{
+	if (r >= 0)
+		return;
+	fprintf(stderr, "%s: %s %s\n", what, strerror(-r), why ? why->text : "");
+	abort();
+}
+
+bool base_can_journal(void)
+{
+#ifdef CRASH_JOURNAL
+	return true;
+#else
+	return false;
+#endif
+}
+
+void base_prepare(void)
+{
+	static const struct argon2_cost cheap = {.t = 1, .m_kib = 8, .p = 1};
+
+	must(crypto_start(), "crypto", NULL);
+	must(secret_start(1 << 20), "secrets", NULL);
+	keyring_set_argon2_for_tests(&cheap);
+}
+
+static void make_journal(struct base *b, struct store *s, int dot)
+{
+#ifdef CRASH_JOURNAL
+	struct fault why = {0};
+
+	if (b->journal)
+		must(journal_make(s, dot, &b->settings, b->keys, CRASH_JOURNAL_SIZE, &why), "journal", &why);
+#else
+	(void)b;
+	(void)s;
+	(void)dot;
+#endif
+}
+
+void base_make(struct base *b, bool journal)
+{
+	struct unlock_secret secret = {.kind = SECRET_PASSPHRASE, .bytes = secret_new(strlen(PASSPHRASE))};
+	struct new_volume how = {.secrets = &secret, .secret_count = 1};
+	struct crash_store *cs;
+	struct fault why = {0};
+	struct image empty;
+	struct store *s;
+	int dot, data;
+
+	*b = (struct base){.journal = journal};
+	need(secret.bytes);
+	memcpy(secret.bytes->bytes, PASSPHRASE, secret.bytes->size);
+	image_init(&empty, 0);
+	cs = crash_store_new(&empty);
+	image_free(&empty);
+	s = crash_store_ops(cs);
+	must(volume_init_on(s, VOLUME, &how, &b->keyring, &why), "init", &why);
+	unlock_secret_wipe(&secret);
+	b->keys = need(keyring_keys(b->keyring));
+	b->settings = *keyring_settings(b->keyring);
+	must(volume_open_dir(s, VOLUME, &dot, &data, &why), "open", &why);
+	make_journal(b, s, dot);
+	store_close(s, dot);
+	store_close(s, data);
+	image_copy(&b->image, crash_store_image(cs));
+	crash_store_free(cs);
+}
+
+void base_free(struct base *b)
+{
+	image_free(&b->image);
+	keys_unref(b->keys);
+	keyring_free(&b->keyring);
+}
+
+int mounted_start(struct mounted *m, const struct base *b, struct crash_store *cs, struct fault *why)
+{
+	struct engine_options o = {.memory = 0};
+	int r;
+
+#ifdef CRASH_JOURNAL
+	o.journal = b->journal;
+	o.commit_seconds = UINT32_MAX;
+#endif
+	*m = (struct mounted){.cs = cs, .s = crash_store_ops(cs)};
+	r = volume_open_dir(m->s, VOLUME, &m->dot, &m->data, why);
+	if (r < 0)
+		return r;
+	r = engine_start(m->s, m->dot, m->data, &b->settings, keyring_root_directory(b->keyring), b->keys, &o, &m->e,
+			 why);
+	if (r < 0) {
+		store_close(m->s, m->dot);
+		store_close(m->s, m->data);
+	}
+	return r;
+}
+
+int mounted_stop(struct mounted *m)
+{
+	int r = engine_stop(&m->e);
+
+	store_close(m->s, m->dot);
+	store_close(m->s, m->data);
+	return r;
+}
+
+int mounted_tick(struct mounted *m)
+{
+#ifdef CRASH_JOURNAL
+	return engine_checkpoint(m->e);
+#else
+	(void)m;
+	return 0;
+#endif
+}
+
+/* ------------------------------------------------------------------ check */
+
+/* What check_run does, on another store and without mending. */
+static int walk(struct check *c)
+{
+	int r = check_beside(c);
+
+	if (r == 0)
+		r = check_walk(c, check_directory);
+	if (r == 0)
+		r = check_lost_directories(c);
+	if (r == 0)
+		r = check_link_bodies(c);
+	if (r == 0)
+		r = check_leftovers(c);
+	return r == 0 ? check_doubled(c) : r;
+}
+
+static void forget(struct check *c)
+{
+	for (size_t i = 0; i < c->lost_count; i++)
+		free(c->lost[i].path);
+	for (size_t i = 0; i < c->doubled_count; i++)
+		free(c->doubled[i].path);
+	free(c->lost);
+	free(c->doubled);
+	free(c->files.slots);
+	free(c->directories.slots);
+	free(c->bodies.slots);
+	free(c->gone.slots);
+}
+
+unsigned volume_check(const struct base *b, struct crash_store *cs, char *text, size_t size)
+{
+	struct engine_options eo = {.read_only = true, .inspect = true};
+	struct check_options o = {.deep = true};
+	struct check_report report = {0};
+	struct check c = {.o = &o, .report = &report, .lost_fd = -1};
+	struct fault why = {0};
+	unsigned errors;
+	int r;
+
+	c.opened.store = crash_store_ops(cs);
+	c.opened.keyring = b->keyring;
+	c.opened.keys = b->keys;
+	must(volume_open_dir(c.opened.store, VOLUME, &c.opened.dot, &c.opened.data, &why), "open", &why);
+	r = engine_start(c.opened.store, c.opened.dot, c.opened.data, &b->settings, keyring_root_directory(b->keyring),
+			 b->keys, &eo, &c.e, &why);
+	must(r, "start of the check", &why);
+	must(walk(&c), "check", NULL);
+	errors = (unsigned)report.errors;
+	for (size_t i = report.count; i-- > 0;)
+		if (report.list[i].severity == CHECK_ERROR)
+			snprintf(text, size, "check: %s: %s", report.list[i].path, report.list[i].text);
+	forget(&c);
+	engine_stop(&c.e);
+	check_report_free(&report);
+	store_close(c.opened.store, c.opened.dot);
+	store_close(c.opened.store, c.opened.data);
+	return errors;
+}

@@ -1,0 +1,43 @@
+/* Volumes in crash stores: made once, started on any state. */
+#ifndef COFFER_TESTS_CRASH_VOLUME_H
+#define COFFER_TESTS_CRASH_VOLUME_H
+
+#include "crash_store.h"
+#include "fs/engine.h"
+
+enum { CRASH_JOURNAL_SIZE = 4 << 20 };
+
+/* A new volume, synced, and its keys. */
+struct base {
+	struct image image;
+	struct keyring *keyring;
+	struct keys *keys;
+	struct settings settings;
+	bool journal;
+};
+
+/* Starts cryptography and secrets; once in a program. */
+void base_prepare(void);
+void base_make(struct base *b, bool journal);
+void base_free(struct base *b);
+/* True if the engine of this build has a journal. */
+bool base_can_journal(void);
+
+struct mounted {
+	struct crash_store *cs;
+	struct store *s;
+	int dot, data;
+	struct engine *e;
+};
+
+/* 0, or *why says what refused.  The store stays the caller's. */
+int mounted_start(struct mounted *m, const struct base *b, struct crash_store *cs, struct fault *why);
+int mounted_stop(struct mounted *m);
+/* A whole tick; nothing in a build without a journal. */
+int mounted_tick(struct mounted *m);
+
+/* Runs the check's own code over the store, where no engine may be running.  The number of findings that are errors; the first in
+ * text. */
+unsigned volume_check(const struct base *b, struct crash_store *cs, char *text, size_t size);
+
+#endif
