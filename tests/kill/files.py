@@ -22,8 +22,10 @@ class Sqlite(Workload):
         super().__init__(*args)
         self.last = 0
 
-    def connect(self):
+    def connect(self, alone=True):
+        """Alone it maps no file, so that a mount that goes away is an error and no SIGBUS."""
         c = sqlite3.connect(f"{self.place}/db", isolation_level=None, timeout=20)
+        c.execute(f"pragma locking_mode={'exclusive' if alone else 'normal'}")
         c.execute("pragma synchronous=full")
         c.execute("pragma cache_size=-100")  # pages get written before the commit as well
         c.execute("pragma wal_autocheckpoint=40")
@@ -44,7 +46,7 @@ class Sqlite(Workload):
 
     def write(self):
         log = SideLog(self.log("commits"))
-        c = self.connect()
+        c = self.connect(alone=False)
         n = c.execute("select last from meta").fetchone()[0]
         while True:
             n += 1
