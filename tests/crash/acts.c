@@ -173,6 +173,11 @@ void act_unlink(struct live *l, unsigned dir, const char *name)
 	oracle_unbind(&l->o, b, false, from, now(l));
 }
 
+static bool is_directory(const struct live *l, unsigned object)
+{
+	return object && S_ISDIR(l->o.objects[object].type);
+}
+
 void act_rename(struct live *l, unsigned dir, const char *name, unsigned dir2, const char *name2, unsigned flags)
 {
 	uint64_t parent = node_of(l, dir), parent2 = node_of(l, dir2);
@@ -189,6 +194,11 @@ void act_rename(struct live *l, unsigned dir, const char *name, unsigned dir2, c
 	oracle_bind(&l->o, dir2, name2, moved, there && !exchange, from, now(l));
 	if (exchange)
 		oracle_bind(&l->o, dir, name, there, false, from, now(l));
+	/* A directory that is replaced changes places with the new one, and goes from there: two steps (engine (12)). */
+	if (is_directory(l, there) && !exchange) {
+		oracle_bind(&l->o, dir, name, there, false, from, now(l));
+		oracle_unbind(&l->o, oracle_bound(&l->o, dir, name), false, from, now(l));
+	}
 }
 
 /* ------------------------------------------------------------------ content */
@@ -272,7 +282,8 @@ void act_allocate(struct live *l, unsigned object, uint64_t off, uint64_t n)
 void act_copy(struct live *l, unsigned from, unsigned to, uint64_t off, uint64_t n)
 {
 	/* Steps of a copy end where pages of the source do: pages of the target as well. */
-	uint64_t a = node_of(l, from), b = node_of(l, to), at = (act_size(l, to) + CRASH_PAGE - 1) / CRASH_PAGE * CRASH_PAGE;
+	uint64_t a = node_of(l, from), b = node_of(l, to),
+		 at = (act_size(l, to) + CRASH_PAGE - 1) / CRASH_PAGE * CRASH_PAGE;
 	uint8_t *buf = need(malloc((size_t)n));
 	size_t start_of = begin(l);
 	struct version *v;

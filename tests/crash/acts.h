@@ -37,7 +37,8 @@ void act_append(struct live *l, unsigned object, size_t n);
 void act_truncate(struct live *l, unsigned object, uint64_t size);
 void act_punch(struct live *l, unsigned object, uint64_t off, uint64_t n);
 void act_allocate(struct live *l, unsigned object, uint64_t off, uint64_t n); /* and grows */
-void act_copy(struct live *l, unsigned from, unsigned to, uint64_t off, uint64_t n); /* off: of a page; behind the end */
+void act_copy(struct live *l, unsigned from, unsigned to, uint64_t off,
+	      uint64_t n); /* off: of a page; behind the end */
 
 void act_chmod(struct live *l, unsigned object, mode_t mode);
 void act_setxattr(struct live *l, unsigned object, const char *name, size_t n);

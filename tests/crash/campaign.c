@@ -14,6 +14,7 @@ struct state {
 	struct cut cut, second; /* second.calls 0: none */
 	struct view view;
 	struct tally *tally;
+	bool unreadable; /* a directory of which nothing was promised */
 	char text[1200]; /* what it breaks; empty: nothing */
 };
 
@@ -45,8 +46,8 @@ static void choose_first(struct state *s, uint64_t live_seed)
 {
 	uint64_t seed = mix(live_seed, s->number * MODELS + s->cut.model);
 
-	choose_cut(s, s->first, crash_store_record(s->live->m.cs)->count, seed, s->number % STATES_OF_RUN, STATES_OF_RUN,
-		   &s->cut);
+	choose_cut(s, s->first, crash_store_record(s->live->m.cs)->count, seed, s->number % STATES_OF_RUN,
+		   STATES_OF_RUN, &s->cut);
 	s->view = (struct view){.done = s->cut.calls,
 				.begun = s->cut.calls + (s->cut.pages ? 1 : 0),
 				.model = s->cut.model,
@@ -61,8 +62,13 @@ static void fail(struct state *s, const char *what, const char *how)
 		snprintf(s->text, sizeof(s->text), "%s: %s", what, how);
 }
 
-/* Starts an engine, which recovers, and holds what it shows against the history.  *started and *looked: calls recorded by then. */
-static void examine(struct state *s, struct crash_store *cs, struct snapshot *seen, size_t *started)
+/* How many calls were recorded when the engine had started, and when everything had been looked at. */
+struct progress {
+	size_t before, started, looked;
+};
+
+/* Starts an engine, which recovers, and holds what it shows against the history. */
+static void examine(struct state *s, struct crash_store *cs, struct snapshot *seen, struct progress *p)
 {
 	struct fault why = {0};
 	struct verdict verdict;
@@ -72,11 +78,13 @@ static void examine(struct state *s, struct crash_store *cs, struct snapshot *se
 		fail(s, "(2) start", why.text);
 		return;
 	}
-	*started = crash_store_count(cs);
+	p->started = crash_store_count(cs);
 	observe(m.e, seen);
+	p->looked = crash_store_count(cs);
 	oracle_judge(&s->live->o, &s->view, seen, &verdict);
 	if (verdict.violations)
 		fail(s, "shown", verdict.text);
+	s->unreadable = verdict.unreadable;
 	s->tally->unreadable += verdict.unreadable;
 	s->tally->retried += verdict.retried;
 	if (mounted_stop(&m) < 0)
@@ -109,7 +117,7 @@ static void check(struct state *s, struct crash_store *cs)
 	char text[600] = "";
 
 	/* What was promised to nobody may need repair (oracle.h, ids). */
-	if (s->number % CHECK_EVERY || s->tally->unreadable)
+	if (s->number % CHECK_EVERY || s->unreadable)
 		return;
 	s->tally->checked++;
 	if (volume_check(s->c->base, cs, text, sizeof(text)))
@@ -118,13 +126,13 @@ static void check(struct state *s, struct crash_store *cs)
 		fail(s, "handles", "some were left open");
 }
 
-/* All that is asked of an image.  keep: the store with its record, to be freed; or NULL. */
-static void examine_all(struct state *s, struct crash_store *cs, size_t *started)
+/* All that is asked of what is left. */
+static void examine_all(struct state *s, struct crash_store *cs, struct progress *p)
 {
 	struct snapshot seen = {0};
 
-	*started = crash_store_count(cs);
-	examine(s, cs, &seen, started);
+	*p = (struct progress){.before = crash_store_count(cs)};
+	examine(s, cs, &seen, p);
 	if (!s->text[0])
 		examine_again(s, cs, &seen);
 	if (!s->text[0])
@@ -154,22 +162,24 @@ static struct crash_store *after(const struct cut *cut, const struct image *base
 	return cs;
 }
 
-/* Where the second record begins, and what was durable before it: a kill made nothing durable. */
-static void crash_again(struct state *s, const struct image *base, struct crash_store *recovered, size_t before,
-			size_t started, unsigned at, FILE *trace)
+/* A crash in the recovery, or when files are first looked at.  A kill made nothing durable: behind one, `base` is what was there before
+ * the first record, which the second continues. */
+static void crash_again(struct state *s, const struct image *base, struct crash_store *recovered,
+			const struct progress *p, unsigned at, FILE *trace)
 {
 	const struct record *r = crash_store_record(recovered);
 	struct view view = s->view;
 	struct crash_store *cs;
-	size_t ignored;
+	struct progress ignored;
 	uint64_t seed = mix(s->cut.seed, 100 + at);
+	size_t end = mix(seed, 6) % 3 ? p->started : p->looked;
 
 	s->second = (struct cut){.model = s->cut.model, .seed = seed, .choice = CHOICE_RANDOM};
 	if (s->cut.model == MODEL_KILL)
 		s->second.model = (enum crash_model)(mix(seed, 7) % MODELS);
 	if (mix(seed, 8) % 4 == 0)
 		s->second.choice = (enum crash_choice)(mix(seed, 9) % CHOICES);
-	s->second.calls = before + (size_t)(mix(seed, 10) % (started - before + 1));
+	s->second.calls = p->before + (size_t)(mix(seed, 10) % (end - p->before + 1));
 	if (s->second.model == MODEL_KILL && survive_parts(r, s->second.calls) && mix(seed, 11) % 2)
 		s->second.pages = 1 + mix(seed, 12) % survive_parts(r, s->second.calls);
 	s->view.model = s->second.model;
@@ -207,19 +217,18 @@ static void run_state(struct state *s, uint64_t live_seed)
 	FILE *trace = s->c->verbose ? stdout : NULL;
 	struct crash_store *cs;
 	struct image left = {0};
-	size_t before, started;
+	struct progress p;
 
 	choose_first(s, live_seed);
 	s->tally->states++;
 	cs = after(&s->cut, base, r, trace);
-	before = crash_store_count(cs);
 	if (s->cut.model != MODEL_KILL) {
 		image_copy(&left, crash_store_image(cs));
 		base = &left;
 	}
-	examine_all(s, cs, &started);
+	examine_all(s, cs, &p);
 	for (unsigned i = 0; !s->text[0] && s->number % SECOND_EVERY == 0 && i < SECOND_CUTS; i++)
-		crash_again(s, base, cs, before, started, i, trace);
+		crash_again(s, base, cs, &p, i, trace);
 	image_free(&left);
 	crash_store_free(cs);
 	if (!s->text[0])

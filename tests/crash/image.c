@@ -99,7 +99,8 @@ void image_forget(struct image *m, uint32_t ino)
 
 void image_init(struct image *m, uint64_t now)
 {
-	struct call root = {.kind = CALL_MAKE, .ino = IMAGE_ROOT, .dir = IMAGE_ROOT, .mode = S_IFDIR | 0755, .now = now};
+	struct call root = {
+		.kind = CALL_MAKE, .ino = IMAGE_ROOT, .dir = IMAGE_ROOT, .mode = S_IFDIR | 0755, .now = now};
 
 	*m = (struct image){.now = now};
 	image_make_inode(m, &root);

@@ -51,8 +51,8 @@ void image_init(struct image *m, uint64_t now);
 void image_copy(struct image *to, const struct image *from);
 void image_free(struct image *m);
 
-const struct inode *image_inode(const struct image *m, uint32_t ino); /* NULL: there is none */
-struct inode *image_change(struct image *m, uint32_t ino);            /* the same, to be changed */
+const struct inode *image_inode(const struct image *m, uint32_t ino);         /* NULL: there is none */
+struct inode *image_change(struct image *m, uint32_t ino);                    /* the same, to be changed */
 uint32_t image_lookup(const struct image *m, uint32_t dir, const char *name); /* 0: no such name */
 const struct image_xattr *image_xattr(const struct inode *i, const char *name);
 

@@ -143,7 +143,7 @@ static void see_entry(struct engine *e, struct node_attr *a, size_t up, const ch
 		see_content(e, a, &s);
 	else if (S_ISLNK(s.mode))
 		see_target(e, a->node, &s);
-	if (S_ISREG(s.mode) || S_ISDIR(s.mode))
+	if ((S_ISREG(s.mode) || S_ISDIR(s.mode)) && s.mode & S_IRUSR) /* else the kernel would not ask */
 		see_xattrs(e, a->node, &s);
 	out->list = grow(out->list, out->count, &out->room, sizeof(*out->list));
 	out->list[out->count++] = s;

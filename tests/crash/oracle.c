@@ -73,8 +73,7 @@ void oracle_fact(struct oracle *o, unsigned object, const char *key, const void 
 	struct object *b = &o->objects[object];
 
 	b->facts = grow(b->facts, b->fact_count, &b->fact_room, sizeof(*b->facts));
-	b->facts[b->fact_count++] =
-		(struct fact){begin, end, copy_text(key), copy_bytes(value, size), size, absent};
+	b->facts[b->fact_count++] = (struct fact){begin, end, copy_text(key), copy_bytes(value, size), size, absent};
 }
 
 void oracle_bind(struct oracle *o, unsigned dir, const char *name, unsigned object, bool replaces, size_t begin,

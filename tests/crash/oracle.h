@@ -93,7 +93,8 @@ void oracle_free(struct oracle *o);
 
 /* --- writing history (by acts.c; each between the begin and end of one operation) */
 unsigned oracle_object(struct oracle *o, uint64_t ino, mode_t type, const char *target, size_t begin, size_t end);
-struct version *oracle_version(struct oracle *o, unsigned object, enum how how, size_t begin, size_t end); /* a copy of the last */
+struct version *oracle_version(struct oracle *o, unsigned object, enum how how, size_t begin,
+			       size_t end); /* a copy of the last */
 void oracle_fact(struct oracle *o, unsigned object, const char *key, const void *value, size_t size, bool absent,
 		 size_t begin, size_t end);
 void oracle_bind(struct oracle *o, unsigned dir, const char *name, unsigned object, bool replaces, size_t begin,

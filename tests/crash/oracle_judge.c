@@ -30,6 +30,12 @@ static __attribute__((format(printf, 2, 3))) void complain(struct judging *j, co
 	va_end(ap);
 }
 
+/* An operation that made no calls is answered where it began. */
+static bool is_begun(const struct view *v, size_t begin, size_t end)
+{
+	return begin < v->begun || end <= v->done;
+}
+
 /* Up to where the latest promise that holds reaches; *any: there is one. */
 static size_t promised(const struct view *v, const struct promise *list, size_t count, bool *any)
 {
@@ -111,7 +117,7 @@ static bool is_between(const struct seen *s, const struct version *old, const st
 {
 	if (new->how == HOW_WRITE)
 		return is_part_of_write(s, old, new, matches);
-	return new->how == HOW_PAGES && matches == is_version && is_mix_of_pages(s, old, new);
+	return new->how == HOW_PAGES &&matches == is_version &&is_mix_of_pages(s, old, new);
 }
 
 /* The version from which on the content may be, and the first that was not begun. */
@@ -128,7 +134,7 @@ static size_t end_version(const struct judging *j, const struct object *b)
 {
 	size_t end = 1;
 
-	while (end < b->version_count && b->versions[end].begin < j->v->begun)
+	while (end < b->version_count && is_begun(j->v, b->versions[end].begin, b->versions[end].end))
 		end++;
 	return end;
 }
@@ -207,7 +213,7 @@ static bool fact_allowed(const struct judging *j, const struct object *b, const 
 	for (size_t i = 0; i < b->fact_count; i++) {
 		const struct fact *f = &b->facts[i];
 
-		if (strcmp(f->key, key) != 0 || f->begin >= j->v->begun)
+		if (strcmp(f->key, key) != 0 || !is_begun(j->v, f->begin, f->end))
 			continue;
 		if (any && f->end <= from)
 			allowed = false;
@@ -226,7 +232,7 @@ static void judge_attributes(struct judging *j, const struct seen *s, const stru
 		if (!fact_allowed(j, b, s->xattrs[i].name, s->xattrs[i].value, s->xattrs[i].size))
 			complain(j, "attribute %s has a value that it may not have", s->xattrs[i].name);
 	for (size_t i = 0; i < b->fact_count; i++)
-		if (strcmp(b->facts[i].key, "mode") != 0 && !seen_xattr(s, b->facts[i].key) &&
+		if (s->mode & S_IRUSR && strcmp(b->facts[i].key, "mode") != 0 && !seen_xattr(s, b->facts[i].key) &&
 		    !fact_allowed(j, b, b->facts[i].key, NULL, 0))
 			complain(j, "attribute %s is missing", b->facts[i].key);
 }
@@ -258,11 +264,6 @@ static bool stood_at(const struct binding *b, size_t from)
 	return b->made_end <= from && b->gone_end > from;
 }
 
-static bool is_begun(const struct judging *j, size_t begin)
-{
-	return begin < j->v->begun;
-}
-
 /* The binding by which an object may stand under a name. */
 static const struct binding *allowed_binding(const struct judging *j, unsigned dir, const char *name, unsigned object)
 {
@@ -271,8 +272,8 @@ static const struct binding *allowed_binding(const struct judging *j, unsigned d
 	for (size_t i = j->o->binding_count; i-- > 0;) {
 		const struct binding *b = &j->o->bindings[i];
 
-		if (b->dir == dir && b->object == object && strcmp(b->name, name) == 0 && is_begun(j, b->made_begin) &&
-		    b->gone_end > from)
+		if (b->dir == dir && b->object == object && strcmp(b->name, name) == 0 &&
+		    is_begun(j->v, b->made_begin, b->made_end) && b->gone_end > from)
 			return b;
 	}
 	return NULL;
@@ -292,7 +293,7 @@ static const struct binding *successor(const struct oracle *o, const struct bind
 /* A name that stood when it was promised: may it be gone by now? */
 static bool may_be_gone(const struct judging *j, const struct binding *b)
 {
-	while (b->gone_end != SIZE_MAX && is_begun(j, b->gone_begin)) {
+	while (b->gone_end != SIZE_MAX && is_begun(j->v, b->gone_begin, b->gone_end)) {
 		const struct binding *next = successor(j->o, b);
 
 		if (!next)
@@ -343,7 +344,8 @@ static void judge_missing(struct judging *j, const bool *unreadable)
 		    may_be_gone(j, b) || is_shown(j, b))
 			continue;
 		set_path(j, b->dir, b->name);
-		complain(j, "%s name: it was promised, and is not there", j->v->exact ? "(4)" : "(1)");
+		complain(j, "%s name: it was promised, and is not there (%llu names do not decrypt)",
+			 j->v->exact ? "(4)" : "(1)", (unsigned long long)j->s->undecryptable);
 	}
 }
 
@@ -365,7 +367,8 @@ static bool was_removed(const struct judging *j, unsigned object)
 	for (size_t i = 0; i < j->o->binding_count; i++) {
 		const struct binding *b = &j->o->bindings[i];
 
-		if (b->object == object && b->gone_end != SIZE_MAX && !b->moved && is_begun(j, b->gone_begin))
+		if (b->object == object && b->gone_end != SIZE_MAX && !b->moved &&
+		    is_begun(j->v, b->gone_begin, b->gone_end))
 			return true;
 	}
 	return false;
@@ -380,7 +383,11 @@ static void judge_lost(struct judging *j)
 		for (size_t n = 0; n < j->o->binding_count; n++)
 			if (j->o->bindings[n].object == i)
 				set_path(j, j->o->bindings[n].dir, j->o->bindings[n].name);
-		complain(j, "name: it was promised, was not removed, and is nowhere");
+		complain(j,
+			 "name: it was promised, was not removed, and is nowhere (%llu names do not decrypt, %u "
+			 "unpromised "
+			 "directories are unreadable)",
+			 (unsigned long long)j->s->undecryptable, j->out->unreadable);
 	}
 }
 

@@ -48,9 +48,9 @@ void record_free(struct record *r)
 
 void call_print(FILE *out, const struct call *c)
 {
-	static const char *const kinds[] = {"make",     "link",      "unlink",   "rename",  "write",     "truncate",
-					    "punch",    "allocate",  "chmod",    "chown",   "utimens",   "setxattr",
-					    "remxattr", "fsync",     "fdatasync", "syncfs"};
+	static const char *const kinds[] = {"make",     "link",     "unlink",    "rename", "write",   "truncate",
+					    "punch",    "allocate", "chmod",     "chown",  "utimens", "setxattr",
+					    "remxattr", "fsync",    "fdatasync", "syncfs"};
 
 	fprintf(out, "%-9s #%u", kinds[c->kind], c->ino);
 	if (c->name)

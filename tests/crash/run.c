@@ -13,7 +13,7 @@
 
 struct options {
 	struct campaign c;
-	const char *workload, *without;
+	const char *workload, *without, *log;
 	unsigned states; /* of all workloads and models together */
 	long state;      /* this one only; -1 */
 	bool journal;
@@ -22,10 +22,11 @@ struct options {
 static void usage(void)
 {
 	puts("run [--states N] [--seed S] [--model ordered|strict|kill|all] [--workload NAME] [--journal on|off]\n"
-	     "    [--without RULE] [--state N] [--verbose]\n"
+	     "    [--without RULE] [--state N] [--log FILE] [--verbose]\n"
 	     "\n"
 	     "  --states N    states of all workloads and models together, second crashes not counted (5000)\n"
 	     "  --state N     one state of each workload and model: what a violation names\n"
+	     "  --log FILE    what the engine logs goes there\n"
 	     "  --verbose     tell every violation; with --state, the record and what became of each call");
 	exit(2);
 }
@@ -71,11 +72,11 @@ static void set_rule_off(const char *name)
 static void parse(int argc, char **argv, struct options *o)
 {
 	static const struct option names[] = {
-		{"states", required_argument, NULL, 'n'},   {"seed", required_argument, NULL, 's'},
-		{"model", required_argument, NULL, 'm'},    {"workload", required_argument, NULL, 'w'},
-		{"journal", required_argument, NULL, 'j'},  {"without", required_argument, NULL, 'r'},
-		{"state", required_argument, NULL, 'i'},    {"verbose", no_argument, NULL, 'v'},
-		{0},
+		{"states", required_argument, NULL, 'n'},  {"seed", required_argument, NULL, 's'},
+		{"model", required_argument, NULL, 'm'},   {"workload", required_argument, NULL, 'w'},
+		{"journal", required_argument, NULL, 'j'}, {"without", required_argument, NULL, 'r'},
+		{"state", required_argument, NULL, 'i'},   {"log", required_argument, NULL, 'l'},
+		{"verbose", no_argument, NULL, 'v'},       {0},
 	};
 
 	for (int got; (got = getopt_long(argc, argv, "", names, NULL)) != -1;) {
@@ -93,6 +94,8 @@ static void parse(int argc, char **argv, struct options *o)
 			o->without = optarg;
 		else if (got == 'i')
 			o->state = strtol(optarg, NULL, 10);
+		else if (got == 'l')
+			o->log = optarg;
 		else if (got == 'v')
 			o->c.verbose = true;
 		else
@@ -146,7 +149,7 @@ static unsigned run_all(struct options *o, unsigned *states)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.c = {.seed = 1, .complain = 1}, .states = scaled(5000), .state = -1};
+	struct options o = {.c = {.seed = 1, .complain = 1}, .states = scaled(5000), .state = -1, .log = "/dev/null"};
 	char with[128];
 	struct base base;
 	unsigned violations, states = 0;
@@ -164,7 +167,7 @@ int main(int argc, char **argv)
 		o.c.verbose = false;
 		o.c.complain = UINT32_MAX;
 	}
-	if (!o.c.verbose && !freopen(getenv("CRASH_LOG") ? getenv("CRASH_LOG") : "/dev/null", "w", stderr)) /* what the engine logs */
+	if (!freopen(o.log, "w", stderr)) /* what the engine logs */
 		return 2;
 	snprintf(with, sizeof(with), " --journal %s%s%s", o.journal ? "on" : "off", o.without ? " --without " : "",
 		 o.without ? o.without : "");
@@ -174,6 +177,7 @@ int main(int argc, char **argv)
 	o.c.base = &base;
 	violations = run_all(&o, &states);
 	base_free(&base);
-	printf("%u states, %u violations, %ld s of processor time\n", states, violations, (long)(clock() / CLOCKS_PER_SEC));
+	printf("%u states, %u violations, %ld s of processor time\n", states, violations,
+	       (long)(clock() / CLOCKS_PER_SEC));
 	return violations ? 1 : 0;
 }

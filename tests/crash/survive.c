@@ -12,17 +12,27 @@ enum policy { KEEP_ALL, DROP_ALL, KEEP_SOME, TEAR_SOME, POLICIES };
 enum fate { DROPPED = '-', KEPT = 'k', TORN = 't', CUT = 'c', DURABLE = 'D' };
 
 /* What is drawn for, so that no two draws share a number. */
-enum draw { FOR_PREFIX = 1, FOR_POLICY, FOR_WRITE, FOR_SECTOR, FOR_SIZE, FOR_ATTRIBUTES, FOR_NAMES, FOR_NAME, FOR_HOLE };
+enum draw {
+	FOR_PREFIX = 1,
+	FOR_POLICY,
+	FOR_WRITE,
+	FOR_SECTOR,
+	FOR_SIZE,
+	FOR_ATTRIBUTES,
+	FOR_NAMES,
+	FOR_NAME,
+	FOR_HOLE
+};
 
 struct survival {
 	const struct record *r;
 	const struct cut *cut;
 	struct image *m;
-	bool *durable;   /* each call (ORDERED: the content of writes only) */
-	bool *all_of;    /* STRICT: the attributes that the call changes are durable as well */
-	char *fate;      /* for the trace */
-	size_t prefix;   /* ORDERED: metadata before this call is kept */
-	size_t inodes;   /* numbers below this are in use */
+	bool *durable; /* each call (ORDERED: the content of writes only) */
+	bool *all_of;  /* STRICT: the attributes that the call changes are durable as well */
+	char *fate;    /* for the trace */
+	size_t prefix; /* ORDERED: metadata before this call is kept */
+	size_t inodes; /* numbers below this are in use */
 	size_t *size_at; /* STRICT: size changes up to before this call (counted from 1) are kept, by inode; 0: not drawn yet */
 	size_t *attr_at;
 };
@@ -175,7 +185,8 @@ static bool allocates(const struct call *c)
 /* The prefix that the syncs before the cut have made durable (o1). */
 static size_t durable_prefix(const struct survival *s)
 {
-	size_t *any = need(calloc(s->inodes, sizeof(size_t))), *space = need(calloc(s->inodes, sizeof(size_t))), least = 0;
+	size_t *any = need(calloc(s->inodes, sizeof(size_t))), *space = need(calloc(s->inodes, sizeof(size_t))),
+	       least = 0;
 	uint64_t *size = need(calloc(s->inodes, sizeof(uint64_t)));
 
 	for (size_t i = 0; i < s->cut->calls; i++) {
@@ -428,12 +439,6 @@ static void apply_names(struct survival *s, size_t i)
 	if (c->kind == CALL_MAKE && (s->cut->model == MODEL_STRICT || kept))
 		image_make_inode(s->m, c);
 	if (kept && !image_possible(s->m, c)) {
-		if (s->durable[i] && s->cut->model == MODEL_STRICT) {
-			for (size_t x = 0; x <= i; x++) {
-				fprintf(stderr, "%zu %c%d ", x, s->fate[x] ? s->fate[x] : ' ', s->durable[x]);
-				call_print(stderr, &s->r->calls[x]);
-			}
-		}
 		assert(!s->durable[i] || s->cut->model != MODEL_STRICT);
 		kept = false;
 	}

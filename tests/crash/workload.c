@@ -333,7 +333,8 @@ static void maps(struct live *l)
 static void moves(struct live *l)
 {
 	static const char *const names[] = {"a", "b", "c", "d", "e"};
-	unsigned dirs[3] = {ORACLE_ROOT, act_mkdir(l, ORACLE_ROOT, "one", 0755), act_mkdir(l, ORACLE_ROOT, "two", 0755)};
+	unsigned dirs[3] = {ORACLE_ROOT, act_mkdir(l, ORACLE_ROOT, "one", 0755),
+			    act_mkdir(l, ORACLE_ROOT, "two", 0755)};
 
 	for (unsigned i = 0; i < 45; i++) {
 		unsigned dir = dirs[live_draw(l, 3)], dir2 = dirs[live_draw(l, 3)];
@@ -586,9 +587,9 @@ static void mixed(struct live *l)
 }
 
 const struct workload workloads[] = {
-	{"small", small_files}, {"log", logs},         {"rollback", rollback}, {"wal", wal},
-	{"replace", replacing}, {"resize", resizing},  {"holes", holes},       {"maps", maps},
-	{"moves", moves},       {"trees", trees},      {"removals", removals}, {"nameless", nameless},
+	{"small", small_files},     {"log", logs},        {"rollback", rollback}, {"wal", wal},
+	{"replace", replacing},     {"resize", resizing}, {"holes", holes},       {"maps", maps},
+	{"moves", moves},           {"trees", trees},     {"removals", removals}, {"nameless", nameless},
 	{"attributes", attributes}, {"mix", mixed},
 };
 const size_t workload_count = sizeof(workloads) / sizeof(workloads[0]);
