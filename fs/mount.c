@@ -314,17 +314,16 @@ static int serve(struct mounting *m, struct fault *why)
 
 static int stop_all(struct mounting *m)
 {
-	bool detached = false;
 	int r;
 
 	if (m->freeze)
 		freeze_stop(m->freeze);
 	control_close(&m->control);
 	slow_stop(&m->slow);
-	watch_stop(&m->watch, &detached);
+	watch_stop(&m->watch);
 	if (m->session) {
-		/* After a detachment the mount point is somebody else's. */
-		if (m->mounted && !detached)
+		/* Closes the device; then detaches the mount point, if it is not gone. */
+		if (m->mounted)
 			fuse_session_unmount(m->session);
 		fuse_session_destroy(m->session);
 	}

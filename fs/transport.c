@@ -23,6 +23,7 @@ static struct {
 	atomic_uint_fast64_t init_unique; /* of the INIT request; 0 once it is answered */
 	uint32_t kernel_flags;            /* what the kernel offered */
 	atomic_bool last;                 /* transport_serve_the_last */
+	atomic_uint under_way;            /* requests that a thread works on */
 } transport;
 
 static _Thread_local bool kills_privileges;
@@ -200,18 +201,22 @@ static bool changes(const uint8_t *buf, size_t n)
 	return n >= sizeof *h && h->opcode < TRANSPORT_OPCODES && table[h->opcode];
 }
 
-/* What the kernel sends of its own to get rid of written pages, and what waits for that. */
+/* What the kernel sends of its own to get rid of written pages, and what waits for that.  Nothing whose answer brings attributes that
+ * the kernel would keep: of SETATTR only the one that follows written pages. */
 static bool writes_back(const uint8_t *buf, size_t n)
 {
 	const struct fuse_in_header *h = (const void *)buf;
 	const struct fuse_write_in *w = (const void *)(buf + sizeof *h);
+	const struct fuse_setattr_in *s = (const void *)(buf + sizeof *h);
 
 	if (n < sizeof *h)
 		return false;
 	if (h->opcode == FUSE_WRITE)
 		return n >= sizeof *h + sizeof *w && (w->write_flags & FUSE_WRITE_CACHE);
-	return h->opcode == FUSE_SETATTR || h->opcode == FUSE_FSYNC || h->opcode == FUSE_FORGET ||
-	       h->opcode == FUSE_BATCH_FORGET || h->opcode == FUSE_INTERRUPT;
+	if (h->opcode == FUSE_SETATTR)
+		return n >= sizeof *h + sizeof *s && !(s->valid & ~(uint32_t)(FATTR_MTIME | FATTR_CTIME | FATTR_FH));
+	return h->opcode == FUSE_FSYNC || h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET ||
+	       h->opcode == FUSE_INTERRUPT;
 }
 
 /* ------------------------------------------------------------------ the crew */
@@ -255,15 +260,23 @@ static void serve_change(const struct crew *c, struct fuse_buf *buf)
 	freeze_leave(c->freeze);
 }
 
-static void serve_one(const struct crew *c, struct fuse_buf *buf)
+static void serve_if_allowed(const struct crew *c, struct fuse_buf *buf)
 {
 	/* Not answered at the end: whoever asked gets an error when the device is closed. */
-	if (atomic_load_explicit(&transport.last, memory_order_relaxed) && !writes_back(buf->mem, buf->size))
+	if (atomic_load(&transport.last) && !writes_back(buf->mem, buf->size))
 		return;
 	if (changes(buf->mem, buf->size))
 		serve_change(c, buf);
 	else
 		fuse_session_process_buf(c->se, buf);
+}
+
+static void serve_one(const struct crew *c, struct fuse_buf *buf)
+{
+	/* Counted before it looks: who sets `last` waits for those that did not see it. */
+	atomic_fetch_add(&transport.under_way, 1);
+	serve_if_allowed(c, buf);
+	atomic_fetch_sub(&transport.under_way, 1);
 }
 
 static void end_thread(struct server *t)
@@ -386,10 +399,17 @@ uint64_t transport_writes(void)
 	return atomic_load(&transport.count[FUSE_WRITE]);
 }
 
-void transport_serve_the_last(struct fuse_session *se, const uint64_t *nodes, size_t count)
+void transport_serve_the_last(void)
 {
+	const struct timespec step = {0, WAKE_STEP_NS};
+
 	atomic_store(&transport.last, true);
-	/* Whoever writes into the kernel's cache asks for attributes first if the kernel has none, and gets no answer. */
+	while (atomic_load(&transport.under_way))
+		nanosleep(&step, NULL);
+}
+
+void transport_forget_attributes(struct fuse_session *se, const uint64_t *nodes, size_t count)
+{
 	for (size_t i = 0; i < count; i++)
 		fuse_lowlevel_notify_inval_inode(se, nodes[i], -1, 0);
 }

@@ -20,9 +20,11 @@ int transport_attach(struct fuse_session *se) MUST_CHECK;
  * it holds up waits in memory, not in a thread.  at_end is called in each thread before it ends. */
 int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threads, void (*at_end)(void)) MUST_CHECK;
 
-/* For a mount that has to end while it is in use.  From here on only what the kernel writes back is answered; `nodes` are those that
- * the kernel may know, and whose attributes it has to ask for again before it takes another write into its cache. */
-void transport_serve_the_last(struct fuse_session *se, const uint64_t *nodes, size_t count);
+/* For a mount that has to end while it is in use: from here on only what the kernel writes back is answered.  Returns when every other
+ * answer has been given. */
+void transport_serve_the_last(void);
+/* Makes the kernel ask for the attributes of these nodes before it takes another write into its cache. */
+void transport_forget_attributes(struct fuse_session *se, const uint64_t *nodes, size_t count);
 /* Ends transport_run. */
 void transport_end(struct fuse_session *se);
 

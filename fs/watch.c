@@ -25,7 +25,7 @@ struct watch {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	bool stopping; /* under lock */
-	bool ending, detached;
+	bool ending;
 	struct timespec give_up;
 };
 
@@ -132,7 +132,7 @@ static bool go_on_ending(struct watch *w)
 	if (!grace_is_over(w))
 		return false;
 	log_warning("%s: still in use; ending nevertheless", w->what->mount_point);
-	w->detached = ending_in_use(w->what);
+	ending_in_use(w->what);
 	return true;
 }
 
@@ -200,7 +200,7 @@ int watch_start(const struct ending *what, unsigned idle, struct watch **out)
 	return 0;
 }
 
-void watch_stop(struct watch **wp, bool *detached)
+void watch_stop(struct watch **wp)
 {
 	struct watch *w = *wp;
 
@@ -213,7 +213,6 @@ void watch_stop(struct watch **wp, bool *detached)
 	/* A signal that it waits for wakes it at once. */
 	pthread_kill(w->thread, SIGUSR2);
 	pthread_join(w->thread, NULL);
-	*detached = w->detached;
 	pthread_mutex_destroy(&w->lock);
 	free(w);
 }

@@ -11,7 +11,6 @@ void watch_block_signals(void);
 
 /* idle: seconds without a request after which the mount is taken away; 0: never. */
 int watch_start(const struct ending *what, unsigned idle, struct watch **out) MUST_CHECK;
-/* *detached: the mount point is not this mount's any more. */
-void watch_stop(struct watch **w, bool *detached);
+void watch_stop(struct watch **w);
 
 #endif
