@@ -66,7 +66,8 @@ class Store:
         except OSError as e:
             if e.errno in self.refusals:
                 raise Refused(f"{function.__name__}: {errno.errorcode[e.errno]}") from e
-            raise Failure(f"{function.__name__}{str(args)[:200]}: {errno.errorcode.get(e.errno, e.errno)} on a full store") from e
+            of = [str(a)[-80:] for a in args if isinstance(a, (str, int))]
+            raise Failure(f"{function.__name__} {of}: {errno.errorcode.get(e.errno, e.errno)} on a full store") from e
 
     def until_refused(self, function, limit=100_000):
         """Calls function(n) for n = 0, 1, ... until it is refused."""

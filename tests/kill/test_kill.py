@@ -3,8 +3,8 @@
 
 What this proves: a kill loses nothing that the mount has acknowledged. After each kill the volume is mounted again at once, without
 any work by hand; every commit, mail and write that was acknowledged to a program, as noted in a log outside the mount, is there;
-the program's own checks find nothing; `coffer check --deep` is clean; the program goes on where it was. After every third kill the next mount is killed as well, as soon as
-it has begun.
+the program's own checks find nothing; `coffer check --deep` is clean; the program goes on where it was. After every third kill the
+next mount is killed as well, as soon as it has begun.
 
     sqlite-wal, sqlite-delete    synchronous=FULL: each acknowledged commit, all rows, integrity_check
     postgres, mariadb            each acknowledged row; pgbench's sums; pg_amcheck, pg_checksums; check table, innochecksum
