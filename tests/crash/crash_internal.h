@@ -1,4 +1,4 @@
-/* What the two files of the crash store share. */
+/* What the files of the crash store share. */
 #ifndef COFFER_TESTS_CRASH_CRASH_INTERNAL_H
 #define COFFER_TESTS_CRASH_CRASH_INTERNAL_H
 
@@ -45,5 +45,17 @@ int crash_unlink(struct store *s, int dir, const char *name);
 int crash_rmdir(struct store *s, int dir, const char *name);
 int crash_rename(struct store *s, int old_dir, const char *old_name, int new_dir, const char *new_name, unsigned flags);
 ssize_t crash_getdents(struct store *s, int fd, int64_t cookie, void *buf, size_t n);
+
+/* crash_store_attributes.c */
+int crash_stat(struct store *s, int fd, struct store_stat *out);
+int crash_chmod(struct store *s, int fd, mode_t mode);
+int crash_chown(struct store *s, int fd, uid_t uid, gid_t gid);
+int crash_utimens(struct store *s, int fd, const struct timespec ts[2]);
+ssize_t crash_getxattr(struct store *s, int fd, const char *name, void *buf, size_t n);
+int crash_setxattr(struct store *s, int fd, const char *name, const void *buf, size_t n, int flags);
+int crash_removexattr(struct store *s, int fd, const char *name);
+ssize_t crash_listxattr(struct store *s, int fd, char *buf, size_t n);
+int crash_statvfs(struct store *s, int fd, struct statvfs *out);
+int crash_fs_type(struct store *s, int fd, uint32_t *magic);
 
 #endif

@@ -5,18 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "oracle.h"
+#include "oracle_internal.h"
 
-struct judging {
-	const struct oracle *o;
-	const struct view *v;
-	const struct snapshot *s;
-	struct verdict *out;
-	bool *shown; /* objects */
-	char path[512];
-};
-
-static __attribute__((format(printf, 2, 3))) void complain(struct judging *j, const char *format, ...)
+void judge_complain(struct judging *j, const char *format, ...)
 {
 	size_t used;
 	va_list ap;
@@ -31,13 +22,13 @@ static __attribute__((format(printf, 2, 3))) void complain(struct judging *j, co
 }
 
 /* An operation that made no calls is answered where it began. */
-static bool is_begun(const struct view *v, size_t begin, size_t end)
+bool judge_is_begun(const struct view *v, size_t begin, size_t end)
 {
 	return begin < v->begun || end <= v->done;
 }
 
 /* Up to where the latest promise that holds reaches; *any: there is one. */
-static size_t promised(const struct view *v, const struct promise *list, size_t count, bool *any)
+size_t judge_promised(const struct view *v, const struct promise *list, size_t count, bool *any)
 {
 	size_t from = 0;
 
@@ -123,7 +114,7 @@ static bool is_between(const struct seen *s, const struct version *old, const st
 /* The version from which on the content may be, and the first that was not begun. */
 static size_t first_version(const struct judging *j, const struct object *b, bool *any)
 {
-	size_t from = promised(j->v, b->content, b->content_count, any), first = 0;
+	size_t from = judge_promised(j->v, b->content, b->content_count, any), first = 0;
 
 	for (size_t i = 1; *any && i < b->version_count && b->versions[i].end <= from; i++)
 		first = i;
@@ -134,7 +125,7 @@ static size_t end_version(const struct judging *j, const struct object *b)
 {
 	size_t end = 1;
 
-	while (end < b->version_count && is_begun(j->v, b->versions[end].begin, b->versions[end].end))
+	while (end < b->version_count && judge_is_begun(j->v, b->versions[end].begin, b->versions[end].end))
 		end++;
 	return end;
 }
@@ -182,10 +173,11 @@ static void judge_content(struct judging *j, const struct seen *s, const struct 
 	if (is_explained(s, b, first, end, is_version) || (!any && is_explained(s, b, first, end, is_first_part)))
 		return;
 	describe(s, b, first, end, how, sizeof(how));
-	complain(j, "%s content: %llu bytes are no state of it; versions %zu to %zu may be (%llu to %llu bytes)%s; %s",
-		 j->v->exact ? "(4)" : (name->replaces && name->version == first ? "(8)" : (any ? "(1)" : "(3)")),
-		 (unsigned long long)s->size, first, end - 1, (unsigned long long)b->versions[first].size,
-		 (unsigned long long)b->versions[end - 1].size, any ? "" : ", or a first part", how);
+	judge_complain(
+		j, "%s content: %llu bytes are no state of it; versions %zu to %zu may be (%llu to %llu bytes)%s; %s",
+		j->v->exact ? "(4)" : (name->replaces && name->version == first ? "(8)" : (any ? "(1)" : "(3)")),
+		(unsigned long long)s->size, first, end - 1, (unsigned long long)b->versions[first].size,
+		(unsigned long long)b->versions[end - 1].size, any ? "" : ", or a first part", how);
 }
 
 /* ------------------------------------------------------------------ attributes */
@@ -208,12 +200,12 @@ static bool fact_allowed(const struct judging *j, const struct object *b, const 
 			 size_t size)
 {
 	bool any = false, allowed = value == NULL; /* at first there are none */
-	size_t from = promised(j->v, b->attributes, b->attributes_count, &any);
+	size_t from = judge_promised(j->v, b->attributes, b->attributes_count, &any);
 
 	for (size_t i = 0; i < b->fact_count; i++) {
 		const struct fact *f = &b->facts[i];
 
-		if (strcmp(f->key, key) != 0 || !is_begun(j->v, f->begin, f->end))
+		if (strcmp(f->key, key) != 0 || !judge_is_begun(j->v, f->begin, f->end))
 			continue;
 		if (any && f->end <= from)
 			allowed = false;
@@ -227,168 +219,14 @@ static void judge_attributes(struct judging *j, const struct seen *s, const stru
 	mode_t mode = s->mode & 07777;
 
 	if (!S_ISLNK(b->type) && !fact_allowed(j, b, "mode", &mode, sizeof(mode)))
-		complain(j, "mode %o is none that it may have", mode);
+		judge_complain(j, "mode %o is none that it may have", mode);
 	for (size_t i = 0; i < s->xattr_count; i++)
 		if (!fact_allowed(j, b, s->xattrs[i].name, s->xattrs[i].value, s->xattrs[i].size))
-			complain(j, "attribute %s has a value that it may not have", s->xattrs[i].name);
+			judge_complain(j, "attribute %s has a value that it may not have", s->xattrs[i].name);
 	for (size_t i = 0; i < b->fact_count; i++)
 		if (s->mode & S_IRUSR && strcmp(b->facts[i].key, "mode") != 0 && !seen_xattr(s, b->facts[i].key) &&
 		    !fact_allowed(j, b, b->facts[i].key, NULL, 0))
-			complain(j, "attribute %s is missing", b->facts[i].key);
-}
-
-/* ------------------------------------------------------------------ names */
-
-/* Up to where it is promised what stands under a name. */
-static size_t name_promised(const struct judging *j, unsigned dir, const char *name)
-{
-	const struct object *d = &j->o->objects[dir];
-	bool any = false;
-	size_t from = promised(j->v, d->names, d->names_count, &any);
-
-	for (size_t i = 0; j->v->model == MODEL_ORDERED && i < j->o->binding_count; i++) {
-		const struct binding *b = &j->o->bindings[i];
-		size_t also;
-
-		if (b->dir != dir || strcmp(b->name, name) != 0)
-			continue;
-		also = promised(j->v, b->promises, b->promise_count, &any);
-		if (also > from)
-			from = also;
-	}
-	return from;
-}
-
-static bool stood_at(const struct binding *b, size_t from)
-{
-	return b->made_end <= from && b->gone_end > from;
-}
-
-/* The binding by which an object may stand under a name. */
-static const struct binding *allowed_binding(const struct judging *j, unsigned dir, const char *name, unsigned object)
-{
-	size_t from = name_promised(j, dir, name);
-
-	for (size_t i = j->o->binding_count; i-- > 0;) {
-		const struct binding *b = &j->o->bindings[i];
-
-		if (b->dir == dir && b->object == object && strcmp(b->name, name) == 0 &&
-		    is_begun(j->v, b->made_begin, b->made_end) && b->gone_end > from)
-			return b;
-	}
-	return NULL;
-}
-
-static const struct binding *successor(const struct oracle *o, const struct binding *b)
-{
-	for (size_t i = 0; i < o->binding_count; i++) {
-		const struct binding *n = &o->bindings[i];
-
-		if (n != b && n->made_by == b->gone_by && n->dir == b->dir && strcmp(n->name, b->name) == 0)
-			return n;
-	}
-	return NULL;
-}
-
-/* A name that stood when it was promised: may it be gone by now? */
-static bool may_be_gone(const struct judging *j, const struct binding *b)
-{
-	while (b->gone_end != SIZE_MAX && is_begun(j->v, b->gone_begin, b->gone_end)) {
-		const struct binding *next = successor(j->o, b);
-
-		if (!next)
-			return true;
-		b = next;
-	}
-	return false;
-}
-
-static unsigned object_of(const struct oracle *o, uint64_t ino)
-{
-	for (size_t i = 0; i < o->object_count; i++)
-		if (o->objects[i].ino == ino)
-			return (unsigned)i;
-	return UINT32_MAX;
-}
-
-static bool is_shown(const struct judging *j, const struct binding *b)
-{
-	uint64_t parent = j->o->objects[b->dir].ino;
-
-	for (size_t i = 1; i < j->s->count; i++)
-		if (j->s->list[i].parent == parent && strcmp(j->s->list[i].name, b->name) == 0)
-			return true;
-	return false;
-}
-
-static void set_path(struct judging *j, unsigned dir, const char *name)
-{
-	for (size_t i = 0; i < j->s->count; i++)
-		if (j->s->list[i].ino == j->o->objects[dir].ino) {
-			char above[256];
-
-			snapshot_path(j->s, i, above, sizeof(above));
-			snprintf(j->path, sizeof(j->path), "%s/%.60s", above, name);
-			return;
-		}
-	snprintf(j->path, sizeof(j->path), "?/%.60s", name);
-}
-
-/* Names that have to be there. */
-static void judge_missing(struct judging *j, const bool *unreadable)
-{
-	for (size_t i = 0; i < j->o->binding_count; i++) {
-		const struct binding *b = &j->o->bindings[i];
-
-		if (!j->shown[b->dir] || unreadable[b->dir] || !stood_at(b, name_promised(j, b->dir, b->name)) ||
-		    may_be_gone(j, b) || is_shown(j, b))
-			continue;
-		set_path(j, b->dir, b->name);
-		complain(j, "%s name: it was promised, and is not there (%llu names do not decrypt)",
-			 j->v->exact ? "(4)" : "(1)", (unsigned long long)j->s->undecryptable);
-	}
-}
-
-static bool was_promised(const struct judging *j, unsigned object)
-{
-	if (object == ORACLE_ROOT)
-		return true;
-	for (size_t i = 0; i < j->o->binding_count; i++) {
-		const struct binding *b = &j->o->bindings[i];
-
-		if (b->object == object && stood_at(b, name_promised(j, b->dir, b->name)) && was_promised(j, b->dir))
-			return true;
-	}
-	return false;
-}
-
-static bool was_removed(const struct judging *j, unsigned object)
-{
-	for (size_t i = 0; i < j->o->binding_count; i++) {
-		const struct binding *b = &j->o->bindings[i];
-
-		if (b->object == object && b->gone_end != SIZE_MAX && !b->moved &&
-		    is_begun(j->v, b->gone_begin, b->gone_end))
-			return true;
-	}
-	return false;
-}
-
-/* Objects that were moved only have to be somewhere. */
-static void judge_lost(struct judging *j)
-{
-	for (unsigned i = 1; i < j->o->object_count; i++) {
-		if (j->shown[i] || was_removed(j, i) || !was_promised(j, i))
-			continue;
-		for (size_t n = 0; n < j->o->binding_count; n++)
-			if (j->o->bindings[n].object == i)
-				set_path(j, j->o->bindings[n].dir, j->o->bindings[n].name);
-		complain(j,
-			 "name: it was promised, was not removed, and is nowhere (%llu names do not decrypt, %u "
-			 "unpromised "
-			 "directories are unreadable)",
-			 (unsigned long long)j->s->undecryptable, j->out->unreadable);
-	}
+			judge_complain(j, "attribute %s is missing", b->facts[i].key);
 }
 
 /* ------------------------------------------------------------------ all */
@@ -396,18 +234,18 @@ static void judge_lost(struct judging *j)
 static void judge_entry(struct judging *j, size_t at, bool *unreadable)
 {
 	const struct seen *s = &j->s->list[at];
-	unsigned object = object_of(j->o, s->ino), dir = at ? object_of(j->o, s->parent) : ORACLE_ROOT;
+	unsigned object = judge_object(j->o, s->ino), dir = at ? judge_object(j->o, s->parent) : ORACLE_ROOT;
 	const struct binding *name;
 	const struct object *b;
 
 	snapshot_path(j->s, at, j->path, sizeof(j->path));
 	j->out->retried += s->retried;
 	if (s->error && s->what[0] == 'l' && !s->ino) {
-		complain(j, "(2) lookup: %s", strerror(-s->error));
+		judge_complain(j, "(2) lookup: %s", strerror(-s->error));
 		return;
 	}
 	if (object == UINT32_MAX || dir == UINT32_MAX) {
-		complain(j, "is an object that was never made");
+		judge_complain(j, "is an object that was never made");
 		return;
 	}
 	j->shown[object] = true;
@@ -417,20 +255,20 @@ static void judge_entry(struct judging *j, size_t at, bool *unreadable)
 		j->out->unreadable++;
 		unreadable[object] = true;
 	} else if (s->error) {
-		complain(j, "(2) %s: %s", s->what, strerror(-s->error));
+		judge_complain(j, "(2) %s: %s", s->what, strerror(-s->error));
 		return;
 	}
 	if (!at)
 		return;
-	name = allowed_binding(j, dir, s->name, object);
+	name = judge_binding(j, dir, s->name, object);
 	if (!name) {
-		complain(j, "name: object %u may not be there", object);
+		judge_complain(j, "name: object %u may not be there", object);
 		return;
 	}
 	if (S_ISREG(b->type))
 		judge_content(j, s, b, name);
 	if (b->target && strcmp(b->target, s->target) != 0)
-		complain(j, "has another target");
+		judge_complain(j, "has another target");
 	if (!unreadable[object])
 		judge_attributes(j, s, b);
 }

@@ -1,7 +1,6 @@
-#include "survive.h"
+#include "survive_internal.h"
 
 #include <assert.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,19 +21,6 @@ enum draw {
 	FOR_NAMES,
 	FOR_NAME,
 	FOR_HOLE
-};
-
-struct survival {
-	const struct record *r;
-	const struct cut *cut;
-	struct image *m;
-	bool *durable; /* each call (ORDERED: the content of writes only) */
-	bool *all_of;  /* STRICT: the attributes that the call changes are durable as well */
-	char *fate;    /* for the trace */
-	size_t prefix; /* ORDERED: metadata before this call is kept */
-	size_t inodes; /* numbers below this are in use */
-	size_t *size_at; /* STRICT: size changes up to before this call (counted from 1) are kept, by inode; 0: not drawn yet */
-	size_t *attr_at;
 };
 
 uint64_t mix(uint64_t a, uint64_t b)
@@ -58,170 +44,11 @@ static enum policy policy_of(const struct survival *s, enum draw what, uint32_t 
 	return (enum policy)(draw(s, what, ino) % POLICIES);
 }
 
-static bool changes_size(const struct call *c)
-{
-	return c->kind >= CALL_WRITE && c->kind <= CALL_ALLOCATE;
-}
-
-static bool changes_attributes(const struct call *c)
-{
-	return c->kind >= CALL_CHMOD && c->kind <= CALL_REMOVEXATTR;
-}
-
-/* ------------------------------------------------------------------ what is durable */
-
-/* Looking backwards from the cut: which objects were synced later on. */
-struct synced {
-	bool all, *full, *data;  /* by inode */
-	bool *emptied, *reached; /* directories that a durable call needs empty, or there */
-	uint64_t *needed;        /* names that it needs */
-	size_t count, room;
-};
-
-static uint64_t name_key(uint32_t dir, const char *name)
-{
-	uint64_t h = UINT64_C(0xcbf29ce484222325) ^ dir;
-
-	while (*name)
-		h = (h ^ (uint8_t)*name++) * UINT64_C(0x100000001B3);
-	return h;
-}
-
-static bool is_needed(const struct synced *y, uint32_t dir, const char *name)
-{
-	uint64_t key = name ? name_key(dir, name) : 0;
-
-	if (!name)
-		return false;
-	for (size_t i = 0; i < y->count; i++)
-		if (y->needed[i] == key)
-			return true;
-	return false;
-}
-
-static void need_name(struct synced *y, uint32_t dir, const char *name)
-{
-	if (!name || is_needed(y, dir, name))
-		return;
-	y->needed = grow(y->needed, y->count, &y->room, sizeof(*y->needed));
-	y->needed[y->count++] = name_key(dir, name);
-}
-
-static bool name_is_durable(struct synced *y, const struct call *c)
-{
-	bool in = y->full[c->dir] || y->emptied[c->dir];
-
-	if (y->all)
-		return true;
-	if (c->name2)
-		in |= y->full[c->dir2] || y->emptied[c->dir2];
-	if (!in && !y->reached[c->ino] && !is_needed(y, c->dir, c->name) && !is_needed(y, c->dir2, c->name2))
-		return false;
-	need_name(y, c->dir, c->name);
-	need_name(y, c->dir2, c->name2);
-	if (c->kind == CALL_UNLINK)
-		y->emptied[c->ino] = true;
-	else if (c->kind == CALL_RENAME && !(c->flags & RENAME_EXCHANGE))
-		y->emptied[c->there] = true;
-	if (y->reached[c->ino] || (c->kind == CALL_RENAME && c->dir != c->dir2))
-		y->reached[c->name2 ? c->dir2 : c->dir] = true;
-	return true;
-}
-
-static bool is_durable(struct synced *y, const struct call *c)
-{
-	switch (c->kind) {
-	case CALL_SYNCFS:
-		y->all = true;
-		return true;
-	case CALL_FSYNC:
-		y->full[c->ino] = y->data[c->ino] = true;
-		return true;
-	case CALL_FDATASYNC:
-		y->data[c->ino] = true;
-		return true;
-	default:
-		break;
-	}
-	if (call_is_name(c))
-		return name_is_durable(y, c);
-	return y->all || (changes_size(c) ? y->data[c->ino] : y->full[c->ino]);
-}
-
-static bool *flags(size_t n)
-{
-	return need(calloc(n + 1, sizeof(bool)));
-}
-
-static void find_durable(struct survival *s)
-{
-	struct synced y = {.full = flags(s->inodes),
-			   .data = flags(s->inodes),
-			   .emptied = flags(s->inodes),
-			   .reached = flags(s->inodes)};
-
-	for (size_t i = s->cut->calls; i-- > 0;) {
-		s->durable[i] = is_durable(&y, &s->r->calls[i]);
-		s->all_of[i] = y.all || y.full[s->r->calls[i].ino];
-	}
-	free(y.full);
-	free(y.data);
-	free(y.emptied);
-	free(y.reached);
-	free(y.needed);
-}
-
-/* ------------------------------------------------------------------ ORDERED: the prefix of metadata */
-
-static bool allocates(const struct call *c)
-{
-	bool any = c->kind == CALL_TRUNCATE || c->kind == CALL_PUNCH || c->kind == CALL_ALLOCATE;
-
-	for (size_t i = 0; c->kind == CALL_WRITE && i < call_pages(c); i++)
-		any |= c->fresh[i];
-	return any;
-}
-
-/* The prefix that the syncs before the cut have made durable (o1). */
-static size_t durable_prefix(const struct survival *s)
-{
-	size_t *any = need(calloc(s->inodes, sizeof(size_t))), *space = need(calloc(s->inodes, sizeof(size_t))),
-	       least = 0;
-	uint64_t *size = need(calloc(s->inodes, sizeof(uint64_t)));
-
-	for (size_t i = 0; i < s->cut->calls; i++) {
-		const struct call *c = &s->r->calls[i];
-		size_t to = 0;
-
-		if (c->kind == CALL_SYNCFS)
-			to = i;
-		else if (c->kind == CALL_FSYNC)
-			to = any[c->ino];
-		else if (c->kind == CALL_FDATASYNC)
-			to = space[c->ino];
-		if (to > least)
-			least = to;
-		if (call_is_sync(c))
-			continue;
-		any[c->ino] = any[c->dir] = any[c->dir2] = any[c->there] = i + 1;
-		/* A write within allocated pages moves the end, or does not; sizes are not known here, so the end of the longest so far
-		 * decides.  Too much for a file that was cut meanwhile would be too kind: cutting starts again. */
-		if (allocates(c) || (c->kind == CALL_WRITE && c->off + c->size > size[c->ino]))
-			space[c->ino] = i + 1;
-		if (c->kind == CALL_TRUNCATE)
-			size[c->ino] = c->size;
-		else if (c->kind == CALL_WRITE && c->off + c->size > size[c->ino])
-			size[c->ino] = c->off + c->size;
-	}
-	free(any);
-	free(space);
-	free(size);
-	return least;
-}
+/* ------------------------------------------------------------------ what is drawn */
 
 static void choose_prefix(struct survival *s)
 {
-	size_t least = durable_prefix(s), most = s->cut->calls;
+	size_t least = survive_durable_prefix(s), most = s->cut->calls;
 	uint64_t h = draw(s, FOR_PREFIX, 0);
 
 	s->prefix = most;
@@ -230,8 +57,6 @@ static void choose_prefix(struct survival *s)
 	else if (s->cut->choice == CHOICE_RANDOM && h % 4 > 1 && most > least)
 		s->prefix = least + (size_t)((h >> 8) % (most - least));
 }
-
-/* ------------------------------------------------------------------ STRICT: what is kept of each inode */
 
 static size_t choose_point(const struct survival *s, enum draw what, uint32_t ino)
 {
@@ -250,7 +75,7 @@ static size_t choose_point(const struct survival *s, enum draw what, uint32_t in
 		for (size_t i = 0; i < s->cut->calls; i++) {
 			const struct call *c = &s->r->calls[i];
 
-			if (c->ino != ino || !(changes_size(c) || changes_attributes(c)))
+			if (c->ino != ino || !(call_changes_size(c) || call_changes_attributes(c)))
 				continue;
 			if (pass && seen == target)
 				return i;
@@ -461,7 +286,7 @@ static void apply_call(struct survival *s, size_t i)
 			apply_write(s, i);
 		else if (c->kind == CALL_PUNCH)
 			apply_punch(s, i);
-		else if (changes_size(c))
+		else if (call_changes_size(c))
 			apply_size(s, i);
 		else
 			s->fate[i] = attributes_are_kept(s, i) ? KEPT : DROPPED;
@@ -506,12 +331,12 @@ static void power_cut(const struct image *base, const struct record *r, const st
 {
 	struct survival s = {.r = r, .cut = cut, .m = out, .inodes = inodes_of(base, r, cut->calls)};
 
-	s.durable = flags(cut->calls);
-	s.all_of = flags(cut->calls);
+	s.durable = survive_flags(cut->calls);
+	s.all_of = survive_flags(cut->calls);
 	s.fate = need(calloc(cut->calls + 1, 1));
 	s.size_at = need(calloc(s.inodes, sizeof(size_t)));
 	s.attr_at = need(calloc(s.inodes, sizeof(size_t)));
-	find_durable(&s);
+	survive_find_durable(&s);
 	if (cut->model == MODEL_ORDERED)
 		choose_prefix(&s);
 	for (size_t i = 0; i < cut->calls; i++)
