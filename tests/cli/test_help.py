@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cli
 
-VERBS = ["init", "mount", "umount", "status", "check", "path", "erase",
+VERBS = ["init", "mount", "umount", "status", "check", "freeze", "thaw", "path", "erase",
          "key list", "key add", "key remove", "key passwd", "key test", "help", "version"]
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,7 @@ class Help(cli.Case):
             lines = text.splitlines()
             self.assertLessEqual(len(lines), 23)  # and the next prompt
             self.assertLessEqual(max(map(len, lines)), 80)
-            for verb in VERBS[:12]:
+            for verb in VERBS[:14]:
                 self.assertRegex(text, rf"(?m)^  {verb} ")
 
     def test_every_verb_has_help_with_an_example(self):
@@ -50,7 +50,7 @@ class Help(cli.Case):
         page = (SOURCE / "docs/man/coffer.1").read_text()
         listed = {int(n) for n in re.findall(r"^\.It (\d+)$", page, re.M)}
         self.assertEqual(listed, statuses_of_header())
-        for verb in VERBS[:12]:
+        for verb in VERBS[:14]:
             self.assertRegex(page, rf"(?m)^\.It Cm {verb} ")
 
     def test_options_of_help_stand_in_the_manual_page(self):
@@ -73,7 +73,7 @@ class Usage(cli.Case):
         self.bad(cli.USAGE, "help", "melt", says="melt")
 
     def test_number_of_words(self):
-        for verb, least in [("init", 1), ("mount", 2), ("umount", 1), ("check", 1), ("erase", 1), ("path", 2),
+        for verb, least in [("init", 1), ("mount", 2), ("umount", 1), ("check", 1), ("freeze", 1), ("thaw", 1), ("erase", 1), ("path", 2),
                             ("key list", 1), ("key add", 1), ("key remove", 2), ("key passwd", 1), ("key test", 1)]:
             self.bad(cli.USAGE, *verb.split(), *["x"] * (least - 1), says="missing")
             self.bad(cli.USAGE, *verb.split(), *["x"] * (least + 1), says="too much")
@@ -130,7 +130,7 @@ class Names(cli.Case):
     def test_completion_knows_the_options(self):
         """Each option that help shows is offered for its verb."""
         script = SOURCE / "util/completion/coffer.bash"
-        for verb in VERBS[:12]:
+        for verb in VERBS[:14]:
             if verb == "umount":
                 continue
             words = ["coffer", *verb.split(), "--"]

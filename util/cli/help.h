@@ -70,7 +70,7 @@
 	"  -- COMMAND...           runs COMMAND, thaws when it ends, and exits with its status; or with 1 if the\n"    \
 	"                          freeze was over before\n\n"                                                         \
 	"example:\n"                                                                                                   \
-	"  coffer freeze ~/vault --timeout 600 -- rsync -aHAX --delete ~/vault/ backup:vault/\n"
+	"  coffer freeze ~/vault --timeout 600 -- tar -C ~ -cf /media/usb/vault.tar vault\n"
 
 #define ARGUMENTS_THAW "DIR|MNT"
 #define HELP_THAW                                                                                                      \

@@ -20,7 +20,7 @@ _coffer()
 	compopt +o default 2>/dev/null
 
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check path erase key help version --help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase key help version --help" -- "$cur")
 		return
 	fi
 	verb=${COMP_WORDS[1]}
@@ -44,14 +44,14 @@ _coffer()
 		mapfile -t COMPREPLY < <(compgen -W "auto aes-256-ocb aes-256-gcm chacha20-poly1305" -- "$cur")
 		return
 		;;
-	--passphrase-fd | --passphrase-command | --credential | --journal-size)
+	--passphrase-fd | --passphrase-command | --credential | --journal-size | --timeout)
 		return
 		;;
 	-o | --options)
 		if [[ $verb == mount ]]; then
 			compopt -o nospace 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -P "${cur%"${cur##*,}"}" -W \
-				"ro rw allow_other noexec nosuid nodev noatime relatime idle= writeback passphrase_file= passphrase_command= key_file= credential=" \
+				"ro rw allow_other noexec nosuid nodev noatime relatime idle= writeback oldcopy passphrase_file= passphrase_command= key_file= credential=" \
 				-- "${cur##*,}")
 			return
 		fi
@@ -63,6 +63,7 @@ _coffer()
 	mount) options="$unlock -f --foreground -o --options" ;;
 	status) options="--json --size" ;;
 	check) options="$unlock --deep --repair --json" ;;
+	freeze) options="--timeout" ;;
 	erase) options="--yes" ;;
 	path) options="$unlock --decrypt" ;;
 	"key list") options="--json" ;;
@@ -72,7 +73,7 @@ _coffer()
 	"key test") options="$unlock --json" ;;
 	help)
 		((COMP_CWORD == 2)) &&
-			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check path erase key version" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase key version" -- "$cur")
 		return
 		;;
 	esac
