@@ -15,6 +15,7 @@ struct live {
 	uint64_t random;   /* state of live_draw */
 	uint64_t contents; /* counts, so that no two writes write the same */
 	char refused[256];
+	struct overlap *overlap; /* what is to happen during a sync */
 };
 
 void live_start(struct live *l, const struct base *b, uint64_t seed);
@@ -48,6 +49,10 @@ void act_fsync(struct live *l, unsigned object);
 void act_fdatasync(struct live *l, unsigned object);
 void act_fsyncdir(struct live *l, unsigned dir);
 void act_tick(struct live *l);
+/* Does an operation while the next one syncs: when sync number `after` (from 0) of those that it makes has begun.  It runs in a thread of
+ * its own; if it cannot end before that sync does, the sync goes on, and it is waited for at the end. */
+typedef void overlap_act(struct live *l, void *data);
+void act_meanwhile_sync(struct live *l, unsigned after, overlap_act *act, void *data);
 void act_remount(struct live *l);
 void act_forget(struct live *l, unsigned object); /* as the kernel, when it needs memory */
 

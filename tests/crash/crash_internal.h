@@ -19,6 +19,8 @@ struct crash_store {
 	struct record record;
 	struct handle *handles;
 	size_t handle_count, handle_room;
+	crash_sync_hook *hook;
+	void *hook_data;
 };
 
 /* Every operation begins with crash_enter and ends with crash_leave, which passes its result on. */

@@ -251,13 +251,30 @@ static int sync_with(struct store *s, int fd, enum call_kind kind)
 {
 	struct crash_store *c = crash_enter(s);
 	struct handle *h = crash_handle(c, fd);
-	struct call call = {.kind = kind};
+	struct call call = {.kind = kind, .done = SIZE_MAX};
+	crash_sync_hook *hook = c->hook;
+	void *data = c->hook_data;
+	size_t at = c->record.count;
 
 	if (!h || h->flags & O_PATH)
 		return (int)crash_leave(-EBADF);
 	call.ino = h->ino;
 	crash_apply(c, &call);
+	if (hook) {
+		crash_leave(0);
+		hook(data);
+		crash_enter(s);
+	}
+	c->record.calls[at].done = c->record.count;
 	return (int)crash_leave(0);
+}
+
+void crash_store_on_sync(struct crash_store *c, crash_sync_hook *hook, void *data)
+{
+	crash_enter(&c->store);
+	c->hook = hook;
+	c->hook_data = data;
+	crash_leave(0);
 }
 
 static int crash_fsync(struct store *s, int fd)

@@ -27,6 +27,10 @@ struct crash_store *crash_store_after_kill(const struct image *image, const stru
 void crash_store_free(struct crash_store *c); /* with all that is still open */
 
 struct store *crash_store_ops(struct crash_store *c);
+/* Called when a sync has begun and before it returns, by the thread that asked for it; the store may be used.  What is written from
+ * then on, that sync does not cover.  NULL: nothing is called. */
+typedef void crash_sync_hook(void *data);
+void crash_store_on_sync(struct crash_store *c, crash_sync_hook *hook, void *data);
 /* What is there now; nobody may be using the store. */
 const struct image *crash_store_image(struct crash_store *c);
 /* The record.  Only the count may be asked for while somebody uses the store. */

@@ -55,10 +55,12 @@ void pages_copy(struct pages *to, const struct pages *from)
 	to->at = NULL;
 	if (!from->count)
 		return;
-	to->at = copy_bytes(from->at, from->count * sizeof(struct page *));
-	for (size_t i = 0; i < to->count; i++)
+	to->at = need(calloc(to->count, sizeof(struct page *)));
+	for (size_t i = 0; i < to->count; i++) {
+		to->at[i] = from->at[i];
 		if (to->at[i])
 			to->at[i]->refs++;
+	}
 }
 
 void pages_free(struct pages *p)

@@ -34,8 +34,11 @@ void record_add(struct record *r, const struct call *c)
 void record_copy(struct record *to, const struct record *from, size_t n)
 {
 	*to = (struct record){0};
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		record_add(to, &from->calls[i]);
+		if (to->calls[i].done > n)
+			to->calls[i].done = SIZE_MAX;
+	}
 }
 
 void record_free(struct record *r)

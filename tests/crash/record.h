@@ -42,6 +42,7 @@ struct call {
 	bool *fresh;           /* of a write: for each page that it touches, that it was a hole */
 	struct timespec ts[2]; /* of utimens, nothing left to be filled in */
 	uint64_t now;          /* the store's clock, ns */
+	size_t done;           /* of a sync: calls that were recorded when it returned; SIZE_MAX: it has not */
 };
 
 struct record {
@@ -52,7 +53,7 @@ struct record {
 void call_copy(struct call *to, const struct call *from);
 void call_free(struct call *c);
 void record_add(struct record *r, const struct call *c); /* copies */
-/* The first n calls of another record. */
+/* The first n calls of another record; syncs that had not returned by then never do. */
 void record_copy(struct record *to, const struct record *from, size_t n);
 void record_free(struct record *r);
 

@@ -159,7 +159,11 @@ static unsigned run_all(struct options *o, unsigned *states)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.c = {.seed = 1, .complain = 1}, .states = scaled(5000), .state = -1, .log = "/dev/null"};
+	const char *seed = getenv("COFFER_TEST_SEED");
+	struct options o = {.c = {.seed = seed ? strtoull(seed, NULL, 0) : 1, .complain = 1},
+			    .states = scaled(5000),
+			    .state = -1,
+			    .log = "/dev/null"};
 	char with[128];
 	struct base base;
 	unsigned violations, states = 0;

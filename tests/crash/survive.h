@@ -3,7 +3,8 @@
  * KILL.  The calls before k stay, whole, and nothing becomes durable by it.  Of call k, if it is a write that touches more than one
  * 4096-byte page of its file, a first part may have got through, cut where a page of the file begins.
  *
- * POWER CUT.  A call is durable once a sync that was asked for after it has returned before the cut, and covers it.  Durable calls are
+ * POWER CUT.  A call is durable once a sync that was asked for after it has returned before the cut, and covers it; a sync that is under
+ * way at the cut, or was when the call came, does nothing for it.  Durable calls are
  * kept.  Of the others:
  *
  *   content   Of each write any of its 512-byte sectors is kept, in the order of the writes.  A sector is never torn.

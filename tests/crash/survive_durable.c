@@ -69,8 +69,10 @@ static bool name_is_durable(struct synced *y, const struct call *c)
 	return true;
 }
 
-static bool is_durable(struct synced *y, const struct call *c)
+static bool is_durable(struct synced *y, const struct call *c, size_t cut)
 {
+	if (call_is_sync(c) && c->done > cut)
+		return false; /* under way */
 	switch (c->kind) {
 	case CALL_SYNCFS:
 		y->all = true;
@@ -97,7 +99,7 @@ void survive_find_durable(struct survival *s)
 			   .reached = survive_flags(s->inodes)};
 
 	for (size_t i = s->cut->calls; i-- > 0;) {
-		s->durable[i] = is_durable(&y, &s->r->calls[i]);
+		s->durable[i] = is_durable(&y, &s->r->calls[i], s->cut->calls);
 		s->all_of[i] = y.all || y.full[s->r->calls[i].ino];
 	}
 	free(y.full);
@@ -129,6 +131,8 @@ size_t survive_durable_prefix(const struct survival *s)
 		const struct call *c = &s->r->calls[i];
 		size_t to = 0;
 
+		if (call_is_sync(c) && c->done > s->cut->calls)
+			continue;
 		if (c->kind == CALL_SYNCFS)
 			to = i;
 		else if (c->kind == CALL_FSYNC)

@@ -137,12 +137,20 @@ static void mixed(struct live *l)
 }
 
 const struct workload workloads[] = {
-	{"small", run_small_files},     {"log", run_logs},
-	{"rollback", run_rollback},     {"wal", run_wal},
-	{"replace", run_replacing},     {"resize", run_resizing},
-	{"holes", run_holes},           {"maps", run_maps},
-	{"moves", run_moves},           {"trees", run_trees},
-	{"removals", run_removals},     {"nameless", run_nameless},
-	{"attributes", run_attributes}, {"mix", mixed},
+	{"small", run_small_files},
+	{"log", run_logs},
+	{"rollback", run_rollback},
+	{"wal", run_wal},
+	{"replace", run_replacing},
+	{"resize", run_resizing},
+	{"holes", run_holes},
+	{"maps", run_maps},
+	{"overlaps", run_overlaps},
+	{"moves", run_moves},
+	{"trees", run_trees},
+	{"removals", run_removals},
+	{"nameless", run_nameless},
+	{"attributes", run_attributes},
+	{"mix", mixed},
 };
 const size_t workload_count = sizeof(workloads) / sizeof(workloads[0]);

@@ -253,3 +253,71 @@ void run_maps(struct live *l)
 		act_meanwhile(l);
 	}
 }
+
+/* ------------------------------------------------------------------ syncs that take their time */
+
+/* What happens during a sync. */
+struct during {
+	unsigned file;
+	unsigned kind;
+	uint64_t off;
+	size_t size;
+};
+
+static void during_sync(struct live *l, void *data)
+{
+	const struct during *d = data;
+
+	switch (d->kind) {
+	case 0:
+		act_append(l, d->file, d->size);
+		break;
+	case 1:
+		act_fsync(l, d->file); /* another descriptor's */
+		break;
+	case 2:
+		act_append(l, d->file, d->size);
+		act_fdatasync(l, d->file);
+		break;
+	default:
+		act_write(l, d->file, d->off, d->size);
+		break;
+	}
+}
+
+/* Writes and syncs that come while a sync is under way. */
+void run_overlaps(struct live *l)
+{
+	unsigned files[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		files[i] = act_create_numbered(l, ORACLE_ROOT, "shared", i);
+	act_fsyncdir(l, ORACLE_ROOT);
+	for (unsigned i = 0; i < 30; i++) {
+		unsigned file = files[draw_between(l, 0, 3)];
+		struct during d = {.file = draw_one_in(l, 3) ? files[draw_between(l, 0, 3)] : file,
+				   .kind = (unsigned)draw_between(l, 0, 5),
+				   .size = draw_size(l)};
+
+		if (draw_one_in(l, 3))
+			act_append(l, file, draw_size(l));
+		else
+			act_write(l, file, live_draw(l, act_size(l, file) + 1), draw_size(l));
+		if (act_size(l, file) > 40 * PAGE)
+			act_truncate(l, file, live_draw(l, 5 * PAGE));
+		d.off = live_draw(l, act_size(l, d.file) + 1);
+		if (!draw_one_in(l, 3))
+			act_meanwhile_sync(l, (unsigned)live_draw(l, 3), during_sync, &d);
+		switch (live_draw(l, 4)) {
+		case 0:
+			act_tick(l);
+			break;
+		case 1:
+			act_fdatasync(l, file);
+			break;
+		default:
+			act_fsync(l, file);
+			break;
+		}
+	}
+}

@@ -23,6 +23,7 @@ void run_replacing(struct live *l);
 void run_resizing(struct live *l);
 void run_holes(struct live *l);
 void run_maps(struct live *l);
+void run_overlaps(struct live *l);
 
 /* workload_names.c */
 void run_moves(struct live *l);
