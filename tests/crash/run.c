@@ -171,6 +171,7 @@ int main(int argc, char **argv)
 	o.journal = base_can_journal();
 	choose_models(&o, "all");
 	parse(argc, argv, &o);
+	o.states = scaled(o.states);
 	if (o.journal && !base_can_journal()) {
 		puts("this build has no journal");
 		return 2;
