@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHECK_EVERY = 5, SECOND_EVERY = 3, SECOND_CUTS = 2 };
+enum { CHECK_EVERY = 5, SECOND_EVERY = 3, SECOND_CUTS = 2, STRIDE = 37 /* no divisor in common with STATES_OF_RUN */ };
 
 /* One state of a live run. */
 struct state {
@@ -20,21 +20,20 @@ struct state {
 
 /* ------------------------------------------------------------------ which states */
 
-static void choose_cut(const struct state *s, size_t begin, size_t end, uint64_t seed, unsigned at, unsigned of,
-		       struct cut *cut)
+static void choose_cut(const struct state *s, size_t begin, size_t end, uint64_t seed, unsigned at, struct cut *cut)
 {
 	const struct record *r = crash_store_record(s->live->m.cs);
 	size_t span = end - begin + 1;
 
 	cut->seed = seed;
-	cut->choice = at % 8 < CHOICE_RANDOM ? (enum crash_choice)(at % 8) : CHOICE_RANDOM;
+	cut->choice = s->number % 8 < CHOICE_RANDOM ? (enum crash_choice)(s->number % 8) : CHOICE_RANDOM;
 	/* Evenly over the record, somewhere in each part. */
-	cut->calls = begin + (size_t)(((uint64_t)at * span + mix(seed, 1) % span) / of);
+	cut->calls = begin + (size_t)(((uint64_t)at * span + mix(seed, 1) % span) / STATES_OF_RUN);
 	cut->pages = 0;
 	if (cut->model != MODEL_KILL)
 		return;
 	/* Writes of many pages are few; they are looked for. */
-	for (size_t i = cut->calls; at % 2 && i < end && i < cut->calls + 40; i++)
+	for (size_t i = cut->calls; s->number % 2 && i < end && i < cut->calls + 40; i++)
 		if (survive_parts(r, i)) {
 			cut->calls = i;
 			cut->pages = 1 + mix(seed, 2) % survive_parts(r, i);
@@ -46,8 +45,10 @@ static void choose_first(struct state *s, uint64_t live_seed)
 {
 	uint64_t seed = mix(live_seed, s->number * MODELS + s->cut.model);
 
-	choose_cut(s, s->first, crash_store_record(s->live->m.cs)->count, seed, s->number % STATES_OF_RUN,
-		   STATES_OF_RUN, &s->cut);
+	/* However few states are asked for, they are spread over the record. */
+	unsigned at = s->number % STATES_OF_RUN * STRIDE % STATES_OF_RUN;
+
+	choose_cut(s, s->first, crash_store_record(s->live->m.cs)->count, seed, at, &s->cut);
 	s->view = (struct view){.done = s->cut.calls,
 				.begun = s->cut.calls + (s->cut.pages ? 1 : 0),
 				.model = s->cut.model,

@@ -161,7 +161,7 @@ int main(int argc, char **argv)
 {
 	const char *seed = getenv("COFFER_TEST_SEED");
 	struct options o = {.c = {.seed = seed ? strtoull(seed, NULL, 0) : 1, .complain = 1},
-			    .states = scaled(5000),
+			    .states = 5000,
 			    .state = -1,
 			    .log = "/dev/null"};
 	char with[128];
