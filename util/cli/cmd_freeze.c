@@ -86,7 +86,7 @@ static int run_frozen(int fd, char **argv, struct fault *why)
 /* Takes the command behind "--" off the arguments; NULL if there is none. */
 static char **split_command(int *argc, char **argv)
 {
-	for (int i = 1; i < *argc; i++)
+	for (int i = 1; i < *argc && argv[i]; i++)
 		if (strcmp(argv[i], "--") == 0 && argv[i + 1]) {
 			*argc = i;
 			argv[i] = NULL;
