@@ -15,8 +15,9 @@
  *       also promises the names of a file, and of the directories above it, at its fsync: engine (7).  A directory that is not there itself
  *       promises nothing of its names.  An entry is only seen if it was there at some time since.  An object whose name was
  *       promised, and that was only moved since, is to be found under one of its names.
- *   ids  In the STRICT model a directory of which nothing was ever promised, nor of anything in it, may be unreadable for want of its id:
- *       its SIDE record is not synced before the name appears.  That is counted, not complained of. */
+ *   ids  In the STRICT model a directory of which nothing was ever promised, nor of anything in it, may be unreadable for want of its id,
+ *       and a long name that was not promised may not decrypt for want of its sidecar: SIDE records are not synced before the name
+ *       appears.  That is counted, not complained of. */
 #ifndef COFFER_TESTS_CRASH_ORACLE_H
 #define COFFER_TESTS_CRASH_ORACLE_H
 
@@ -112,7 +113,7 @@ void oracle_promise_way(struct oracle *o, unsigned object, size_t from, size_t a
 struct verdict {
 	char text[1024]; /* the first complaint; empty: none */
 	unsigned violations;
-	unsigned unreadable; /* directories of which nothing was promised */
+	unsigned unreadable; /* directories and names of which nothing was promised */
 	unsigned retried;
 };
 void oracle_judge(const struct oracle *o, const struct view *v, const struct snapshot *s, struct verdict *out);

@@ -282,6 +282,10 @@ void oracle_judge(const struct oracle *o, const struct view *v, const struct sna
 	*out = (struct verdict){0};
 	for (size_t i = 0; i < s->count; i++)
 		judge_entry(&j, i, unreadable);
+	j.path[0] = 0;
+	if (s->undecryptable && (v->model != MODEL_STRICT || v->exact))
+		judge_complain(&j, "(2) %llu names do not decrypt", (unsigned long long)s->undecryptable);
+	out->unreadable += (unsigned)s->undecryptable;
 	judge_missing(&j, unreadable);
 	judge_lost(&j);
 	free(j.shown);

@@ -123,7 +123,7 @@ static void print_line(const char *workload, const struct tally t[MODELS], const
 		printf("%-11s %-8s %5u states (%u of them second crashes, %u checked), %u violations", workload,
 		       crash_model_names[m], t[m].states, t[m].second, t[m].checked, t[m].violations);
 		if (t[m].unreadable)
-			printf("; %u unpromised directories unreadable", t[m].unreadable);
+			printf("; %u unpromised directories or names unreadable", t[m].unreadable);
 		if (t[m].retried)
 			printf("; %u reads tried twice", t[m].retried);
 		puts("");
