@@ -8,7 +8,11 @@
 #include "fs/transport.h"
 #include "util/base/log.h"
 
-enum { FLUSH_SECONDS = 60, FLUSH_ROUNDS_MIN = 3, FLUSH_ROUNDS = 8, QUIET_MS = 100 };
+enum { FLUSH_SECONDS = 60, FLUSH_ROUNDS_MIN = 3, FLUSH_ROUNDS = 8 };
+
+/* Longer than the 200 ms that the kernel lets a write(2) sleep at a time, between its asking for attributes and its writing into the
+ * cache, when there is much that has to be written back. */
+enum { QUIET_MS = 300 };
 
 /* A node that becomes known by an answer which the kernel still works on is met in the next round. */
 static void stop_cached_writes(const struct ending *e)

@@ -202,7 +202,9 @@ static bool changes(const uint8_t *buf, size_t n)
 }
 
 /* What the kernel sends of its own to get rid of written pages, and what waits for that.  Nothing whose answer brings attributes that
- * the kernel would keep: of SETATTR only the one that follows written pages. */
+ * the kernel would keep: of SETATTR only the one that follows written pages.  And GETXATTR, which a write(2) asks of
+ * security.capability after the attributes: left alone, it would take the error at the end for "none", and write into a cache that
+ * nobody empties any more. */
 static bool writes_back(const uint8_t *buf, size_t n)
 {
 	const struct fuse_in_header *h = (const void *)buf;
@@ -215,8 +217,8 @@ static bool writes_back(const uint8_t *buf, size_t n)
 		return n >= sizeof *h + sizeof *w && (w->write_flags & FUSE_WRITE_CACHE);
 	if (h->opcode == FUSE_SETATTR)
 		return n >= sizeof *h + sizeof *s && !(s->valid & ~(uint32_t)(FATTR_MTIME | FATTR_CTIME | FATTR_FH));
-	return h->opcode == FUSE_FSYNC || h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET ||
-	       h->opcode == FUSE_INTERRUPT;
+	return h->opcode == FUSE_GETXATTR || h->opcode == FUSE_FSYNC || h->opcode == FUSE_FORGET ||
+	       h->opcode == FUSE_BATCH_FORGET || h->opcode == FUSE_INTERRUPT;
 }
 
 /* ------------------------------------------------------------------ the crew */
