@@ -7,6 +7,7 @@
 
 #include "fs/descriptor.h"
 #include "fs/directory.h"
+#include "fs/freeze.h"
 #include "fs/ids.h"
 #include "fs/list.h"
 #include "fs/names.h"
@@ -68,6 +69,12 @@ static void sweep_gone(struct engine *e, time_t age)
 
 /* ------------------------------------------------------------------ tick */
 
+/* Not in a frozen volume.  If so, freeze_leave afterwards. */
+static bool may_change(struct engine *e)
+{
+	return !e->options.freeze || freeze_enter(e->options.freeze);
+}
+
 static void *tick(void *data)
 {
 	struct engine *e = data;
@@ -79,12 +86,14 @@ static void *tick(void *data)
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec += TICK_SECONDS;
 		pthread_cond_timedwait(&e->tick_now, &e->tick_lock, &until);
-		if (e->tick_stop || !atomic_load(&e->gone_some))
+		if (e->tick_stop || !atomic_load(&e->gone_some) || !may_change(e))
 			continue;
 		pthread_mutex_unlock(&e->tick_lock);
 		/* Ids of removed directories wait two ticks: by then their parents have been synced. */
 		atomic_store(&e->gone_some, false);
 		sweep_gone(e, TICK_SECONDS);
+		if (e->options.freeze)
+			freeze_leave(e->options.freeze);
 		pthread_mutex_lock(&e->tick_lock);
 	}
 	pthread_mutex_unlock(&e->tick_lock);

@@ -213,6 +213,7 @@ static int start_engine(struct mounting *m, struct fault *why)
 		.read_only = is_read_only(m),
 		.act_as_caller = geteuid() == 0 && o->allow_other,
 		.relatime = o->relatime,
+		.freeze = m->freeze,
 	};
 
 	return engine_start(m->opened.store, m->opened.dot, m->opened.data, keyring_settings(m->opened.keyring),
