@@ -99,7 +99,7 @@ static int generation_key(const struct generation *g, const struct wrapping *roo
 
 static int fill_keys(const struct keyring *k, struct keys *out)
 {
-	_cleanup_stack_key_ struct stack_key prk;
+	_cleanup_stack_key_ struct stack_key prk, journal;
 	struct wrapping root = {prk.b, k->settings.volume_id, NULL};
 	int ret;
 
@@ -108,13 +108,18 @@ static int fill_keys(const struct keyring *k, struct keys *out)
 	memcpy(out->active, k->active, sizeof(out->active));
 	out->cipher = k->settings.cipher;
 	out->directory_key = secret_new(KEY_SIZE);
+	out->journal_prk = secret_new(SHA256_SIZE);
 	out->generations = calloc(k->generation_count, sizeof(*out->generations));
-	if (!out->directory_key || !out->generations)
+	if (!out->directory_key || !out->journal_prk || !out->generations)
 		return -ENOMEM;
 	ret = keyring_root_prk(k, &prk);
 	if (ret == 0)
 		ret = wrapping_open(&root, LABEL_ROOT_WRAP, k->wrapped_keys[VOLUME_KEY_DIRECTORY],
 				    out->directory_key->bytes);
+	if (ret == 0)
+		ret = wrapping_open(&root, LABEL_ROOT_WRAP, k->wrapped_keys[VOLUME_KEY_JOURNAL], journal.b);
+	if (ret == 0)
+		ret = kdf_extract(journal.b, sizeof(journal.b), out->journal_prk->bytes);
 	for (uint32_t i = 0; ret == 0 && i < k->generation_count; i++) {
 		out->count = i + 1;
 		ret = generation_key(&k->generations[i], &root, &out->generations[i]);

@@ -20,6 +20,7 @@ void keys_unref(struct keys *k)
 		secret_free(&k->generations[i].prk);
 	free(k->generations);
 	secret_free(&k->directory_key);
+	secret_free(&k->journal_prk);
 	free(k);
 }
 
@@ -91,4 +92,11 @@ int keys_derive_content(const struct keys *k, const struct generation_key *g, co
 			uint8_t out[AEAD_KEY])
 {
 	return derive(k, g, LABEL_CONTENT, cipher_name(k->cipher), file_id, 16, out, AEAD_KEY);
+}
+
+int keys_derive_journal(const struct keys *k, const char *label, const void *extra, size_t extra_size,
+			uint8_t out[AEAD_KEY])
+{
+	return kdf_expand(k->journal_prk->bytes, label, k->volume_id, cipher_name(k->cipher), extra, extra_size, out,
+			  AEAD_KEY);
 }

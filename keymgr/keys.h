@@ -35,6 +35,7 @@ struct keys {
 	uint8_t volume_id[VOLUME_ID_SIZE];
 	enum cipher cipher;
 	struct secret *directory_key; /* HMAC-SHA-256 of directory id records */
+	struct secret *journal_prk;   /* HKDF-Extract of the journal key */
 	uint32_t count;
 	struct generation_key *generations; /* ascending numbers */
 	uint32_t floor[2];  /* by scope, default and fields: the lowest generation accepted; 1 at first */
@@ -56,6 +57,9 @@ int keys_derive(const struct keys *k, const struct generation_key *g, const char
 		size_t extra_size, void *out, size_t out_size) MUST_CHECK;
 /* The content key of one file (the volume's cipher is part of it). */
 int keys_derive_content(const struct keys *k, const struct generation_key *g, const uint8_t file_id[16],
+			uint8_t out[AEAD_KEY]) MUST_CHECK;
+/* A key of the journal: `label` is one of LABEL_JOURNAL_*. */
+int keys_derive_journal(const struct keys *k, const char *label, const void *extra, size_t extra_size,
 			uint8_t out[AEAD_KEY]) MUST_CHECK;
 
 #endif

@@ -178,12 +178,29 @@ static int sync_parent(struct building *b)
 	return ret;
 }
 
+static int furnish(struct building *b, const struct new_volume *how, int dot, const struct keyring *k,
+		   struct fault *why)
+{
+	struct keys *keys = how->furnish ? keyring_keys(k) : NULL;
+	int ret;
+
+	if (!how->furnish)
+		return 0;
+	if (!keys)
+		return -ENOMEM;
+	ret = how->furnish(b->s, dot, keyring_settings(k), keys, how->journal_size, why);
+	keys_unref(keys);
+	return ret;
+}
+
 /* Fills .coffer-init (dot) and data/, and makes a volume of them. */
-static int build(struct building *b, int dot, struct keyring *k)
+static int build(struct building *b, const struct new_volume *how, int dot, struct keyring *k, struct fault *why)
 {
 	int ret;
 
 	ret = fill_building(b, dot, k);
+	if (ret == 0)
+		ret = furnish(b, how, dot, k, why);
 	if (ret == 0)
 		ret = make_data(b, k);
 	if (ret == 0)
@@ -265,7 +282,7 @@ static int make_volume(struct building *b, const struct new_volume *how, struct 
 	if (ret == 0)
 		ret = keyring_new(&set, how->secrets, how->secret_count, &k, why);
 	if (ret == 0) {
-		ret = build(b, dot, k);
+		ret = build(b, how, dot, k, why);
 		if (ret < 0)
 			fault_errno(why, EXIT_STORE, ret, "cannot make a volume at %s; nothing is left of it",
 				    b->shown);

@@ -176,6 +176,8 @@ bool crypto_equal(const void *a, const void *b, size_t n)
 
 /* --- AEAD */
 
+enum { AD_SIZE_MAX = (1 << 20) - 4096 };
+
 struct aead {
 	gcry_cipher_hd_t handle;
 	enum cipher cipher;
@@ -221,24 +223,27 @@ int aead_set_key(struct aead *a, const uint8_t key[AEAD_KEY])
 }
 
 /* What comes before the text of a message; clears the state of the one before. */
-static gcry_error_t aead_begin(struct aead *a, const uint8_t *nonce, const void *ad, size_t ad_size)
+static gcry_error_t aead_begin(struct aead *a, const uint8_t *nonce, const void *ad, size_t ad_size, const void *more,
+			       size_t more_size)
 {
 	gcry_error_t e;
 
-	if (!a->keyed)
+	if (!a->keyed || more_size > AD_SIZE_MAX || ad_size > AD_SIZE_MAX - more_size)
 		return gcry_error(GPG_ERR_INV_ARG);
 	e = gcry_cipher_setiv(a->handle, nonce, AEAD_NONCE);
 	if (!e && ad_size > 0)
 		e = gcry_cipher_authenticate(a->handle, ad, ad_size);
+	if (!e && more_size > 0)
+		e = gcry_cipher_authenticate(a->handle, more, more_size);
 	if (!e && a->cipher == CIPHER_AES_256_OCB)
 		e = gcry_cipher_final(a->handle); /* the one call for the text is the last */
 	return e;
 }
 
-int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size, const void *in, size_t n,
-	      void *out, uint8_t tag[AEAD_TAG])
+int aead_seal_with(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size, const void *more,
+		   size_t more_size, const void *in, size_t n, void *out, uint8_t tag[AEAD_TAG])
 {
-	gcry_error_t e = aead_begin(a, nonce, ad, ad_size);
+	gcry_error_t e = aead_begin(a, nonce, ad, ad_size, more, more_size);
 	uint8_t none;
 
 	if (!e && n > 0)
@@ -254,10 +259,10 @@ int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, s
 	return to_errno(e);
 }
 
-int aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size, const void *in, size_t n,
-	      void *out, const uint8_t tag[AEAD_TAG])
+int aead_open_with(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size, const void *more,
+		   size_t more_size, const void *in, size_t n, void *out, const uint8_t tag[AEAD_TAG])
 {
-	gcry_error_t e = aead_begin(a, nonce, ad, ad_size);
+	gcry_error_t e = aead_begin(a, nonce, ad, ad_size, more, more_size);
 	uint8_t none;
 
 	if (!e && n > 0)
@@ -270,6 +275,18 @@ int aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, s
 		return 0;
 	wipe(out, n);
 	return to_errno(e);
+}
+
+int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size, const void *in, size_t n,
+	      void *out, uint8_t tag[AEAD_TAG])
+{
+	return aead_seal_with(a, nonce, ad, ad_size, NULL, 0, in, n, out, tag);
+}
+
+int aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size, const void *in, size_t n,
+	      void *out, const uint8_t tag[AEAD_TAG])
+{
+	return aead_open_with(a, nonce, ad, ad_size, NULL, 0, in, n, out, tag);
 }
 
 /* --- AES-SIV */

@@ -52,6 +52,11 @@ int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, s
 	      void *out, uint8_t tag[AEAD_TAG]) MUST_CHECK;
 int aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size, const void *in, size_t n,
 	      void *out, const uint8_t tag[AEAD_TAG]) MUST_CHECK;
+/* The same with a second part of associated data behind the first; both together stay below 1 MiB (libgcrypt 1.10 aborts above). */
+int aead_seal_with(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size, const void *more,
+		   size_t more_size, const void *in, size_t n, void *out, uint8_t tag[AEAD_TAG]) MUST_CHECK;
+int aead_open_with(struct aead *a, const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size, const void *more,
+		   size_t more_size, const void *in, size_t n, void *out, const uint8_t tag[AEAD_TAG]) MUST_CHECK;
 
 /* --- AES-SIV, RFC 5297, 64-byte key.  S2V components: ad, then the nonce (16 bytes) unless NULL, then the text.
  * seal: out has SIV_TAG + n bytes.  open: n includes the tag, out has n - SIV_TAG bytes.  in and out must not overlap. */

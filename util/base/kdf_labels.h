@@ -16,6 +16,10 @@
 #define LABEL_LONG_XATTR_NAMES "coffer long xattr names" /* HMAC, 32 */
 #define LABEL_XATTR_VALUES     "coffer xattr values"     /* AES-SIV, 64 */
 
+/* from the volume's journal key */
+#define LABEL_JOURNAL_SUPERBLOCK "coffer journal superblock" /* AEAD, 32; extra = instance id */
+#define LABEL_JOURNAL_RECORDS    "coffer journal records"    /* AEAD, 32; extra = random bytes of the mount */
+
 /* from the root key */
 #define LABEL_ROOT_WRAP        "coffer root wrap" /* AES key wrap, 32: wraps generations and the volume's own keys */
 #define LABEL_ROOT_COMMITMENT  "coffer root commitment"  /* 32, stored in the clear */
