@@ -2,14 +2,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h>
 
+#include "fs/dirty.h"
 #include "fs/file.h"
+#include "fs/look.h"
 #include "fs/node.h"
 #include "fs/symlink.h"
 
 /* Of an empty file the kernel reads nothing, so nothing would ever look at its head: one that was cut to the length of an empty
  * head has to be found out here. */
-static bool is_truly_empty(struct engine *e, struct node *n)
+static bool can_be_loaded(struct engine *e, struct node *n)
 {
 	uint64_t size;
 	int r = node_use(e, n);
@@ -21,19 +24,41 @@ static bool is_truly_empty(struct engine *e, struct node *n)
 	return r == 0;
 }
 
+/* What the store says of size and times is older (engine rule 5). */
+static void show_overlay(const struct overlay *o, struct store_stat *st)
+{
+	st->size = o->size;
+	st->mtime = o->mtime;
+	if (o->ctime.tv_sec > st->ctime.tv_sec ||
+	    (o->ctime.tv_sec == st->ctime.tv_sec && o->ctime.tv_nsec > st->ctime.tv_nsec))
+		st->ctime = o->ctime;
+}
+
+static void show_size(struct engine *e, struct node *n, int dir, const char *backing, struct store_stat *st)
+{
+	struct overlay shown;
+	struct store_stat after;
+	uint64_t logical;
+
+	/* (F4) Never tell a size that a first look may take back. */
+	if (S_ISREG(st->mode) && look_is_due(e, st) && can_be_loaded(e, n) && node_stat(e, n, &after) == 0)
+		*st = after;
+	if (overlay_get(n, &shown))
+		show_overlay(&shown, st);
+	/* A physical size that nothing has is damage; reading says so.  What is shown then is the size below, so that it is read. */
+	else if (S_ISREG(st->mode) && layout_logical_size(st->size, &logical) &&
+		 (st->size != HEAD_MIN || can_be_loaded(e, n)))
+		st->size = logical;
+	else if (S_ISLNK(st->mode))
+		st->size = symlink_size(e, st->size, dir, backing);
+}
+
 void attr_fill(struct engine *e, struct node *n, const struct store_stat *st, int dir, const char *backing,
 	       struct node_attr *out)
 {
-	uint64_t logical;
-
 	out->node = n->id;
 	out->st = *st;
-	/* A physical size that nothing has is damage; reading says so.  What is shown then is the size below, so that it is read. */
-	if (S_ISREG(st->mode) && layout_logical_size(st->size, &logical) &&
-	    (st->size != HEAD_MIN || is_truly_empty(e, n)))
-		out->st.size = logical;
-	else if (S_ISLNK(st->mode))
-		out->st.size = symlink_size(e, st->size, dir, backing);
+	show_size(e, n, dir, backing, &out->st);
 	if (n->parked && out->st.nlink > 0)
 		out->st.nlink--;
 }
@@ -89,6 +114,23 @@ static struct timespec time_for(bool set, bool now, struct timespec at)
 	return (struct timespec){0, now ? UTIME_NOW : UTIME_OMIT};
 }
 
+/* The time of change of a file with records goes into the journal, too; below it arrives after its pages (engine rules 5 and 7). */
+static int set_times(struct engine *e, struct node *n, const struct timespec ts[2])
+{
+	struct timespec below[2] = {ts[0], ts[1]}, now;
+	int r = 0;
+
+	if (S_ISREG(n->type) && ts[1].tv_nsec != UTIME_OMIT) {
+		clock_gettime(CLOCK_REALTIME, &now);
+		r = file_set_mtime(e, n, ts[1].tv_nsec == UTIME_NOW ? &now : &ts[1]);
+	}
+	if (r < 0)
+		return r;
+	if (r > 0)
+		below[1].tv_nsec = UTIME_OMIT;
+	return e->store->ops->utimens(e->store, n->fd, below);
+}
+
 static bool asks_nothing(const struct setattr_request *r)
 {
 	return !(r->mode_set || r->uid_set || r->gid_set || r->size_set || r->atime_set || r->mtime_set ||
@@ -120,7 +162,7 @@ static int change(struct engine *e, struct node *n, const struct setattr_request
 			time_for(r->mtime_set, r->mtime_now, r->mtime),
 		};
 
-		error = s->ops->utimens(s, n->fd, ts);
+		error = set_times(e, n, ts);
 	}
 	return error;
 }
@@ -132,6 +174,7 @@ int fs_setattr(struct engine *e, uint64_t node, const struct setattr_request *r,
 
 	if (error == 0) {
 		error = change(e, n, r);
+		dirty_metadata(e, n);
 		node_unuse(e, n);
 	}
 	if (error == 0)

@@ -62,6 +62,18 @@ bool descriptor_scarce(struct engine *e)
 	return scarce;
 }
 
+bool descriptor_crowded(struct engine *e)
+{
+	struct descriptor_table *d = &e->descriptors;
+
+	pthread_mutex_lock(&d->lock);
+
+	bool crowded = d->pinned > d->limit / 4 * 3;
+
+	pthread_mutex_unlock(&d->lock);
+	return crowded;
+}
+
 /* Takes the descriptor from a node; under its lock and descriptors.lock. */
 static int take_fd(struct descriptor_table *d, struct node *n, struct file **file)
 {

@@ -21,5 +21,7 @@ bool descriptor_enter(struct engine *e, struct node *n, int fd);
 
 /* True if so many descriptors are pinned that an unlinked file should rather be parked. */
 bool descriptor_scarce(struct engine *e);
+/* True if so many are that files with records in the journal have to give theirs back. */
+bool descriptor_crowded(struct engine *e);
 
 #endif

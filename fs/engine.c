@@ -5,16 +5,19 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/checkpoint.h"
 #include "fs/descriptor.h"
 #include "fs/directory.h"
-#include "fs/freeze.h"
+#include "fs/dirty.h"
+#include "fs/gone.h"
 #include "fs/ids.h"
 #include "fs/list.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/recover.h"
 #include "util/base/log.h"
 
-enum { TICK_SECONDS = 5, MAP_BYTES_DEFAULT = 64 << 20 };
+enum { MAP_BYTES_DEFAULT = 64 << 20 };
 
 /* ------------------------------------------------------------------ the volume's own directories */
 
@@ -30,98 +33,6 @@ static int own_directory(struct engine *e, const char *name, int *out)
 	}
 	*out = fd;
 	return fd == -ENOENT && e->options.read_only ? 0 : (fd < 0 ? fd : 0);
-}
-
-struct sweep {
-	struct engine *e;
-	int fd;
-	time_t after, before; /* only what changed between, both included */
-};
-
-static int sweep_one(void *data, const struct store_dirent *d)
-{
-	struct sweep *s = data;
-	struct store_stat st;
-
-	if (store_stat_at(s->e->store, s->fd, d->name, &st) < 0 || S_ISDIR(st.mode) || st.ctime.tv_sec < s->after)
-		return 0;
-	if (st.ctime.tv_sec <= s->before)
-		s->e->store->ops->unlink(s->e->store, s->fd, d->name);
-	else
-		atomic_store(&s->e->gone_some, true); /* the next time */
-	return 0;
-}
-
-static void sweep(struct engine *e, int fd, time_t after, time_t before)
-{
-	struct sweep s = {e, fd, after, before};
-
-	if (fd >= 0 && directory_scan(e, fd, sweep_one, &s) < 0)
-		log_warning("cannot list a directory of .coffer/");
-}
-
-/* Removes the ids of directories that were removed in this mount and at least `age` seconds ago.  Older ones are what a crash left:
- * a directory may still be there without its id, so those are for the check to decide. */
-static void sweep_gone(struct engine *e, time_t age)
-{
-	sweep(e, e->gone_dir, e->started, time(NULL) - age);
-}
-
-/* ------------------------------------------------------------------ tick */
-
-/* Not in a frozen volume.  If so, freeze_leave afterwards. */
-static bool may_change(struct engine *e)
-{
-	return !e->options.freeze || freeze_enter(e->options.freeze);
-}
-
-static void *tick(void *data)
-{
-	struct engine *e = data;
-
-	pthread_mutex_lock(&e->tick_lock);
-	while (!e->tick_stop) {
-		struct timespec until;
-
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += TICK_SECONDS;
-		pthread_cond_timedwait(&e->tick_now, &e->tick_lock, &until);
-		if (e->tick_stop || !atomic_load(&e->gone_some) || !may_change(e))
-			continue;
-		pthread_mutex_unlock(&e->tick_lock);
-		/* Ids of removed directories wait two ticks: by then their parents have been synced. */
-		atomic_store(&e->gone_some, false);
-		sweep_gone(e, TICK_SECONDS);
-		if (e->options.freeze)
-			freeze_leave(e->options.freeze);
-		pthread_mutex_lock(&e->tick_lock);
-	}
-	pthread_mutex_unlock(&e->tick_lock);
-	fs_thread_end();
-	return NULL;
-}
-
-static int start_ticking(struct engine *e)
-{
-	pthread_mutex_init(&e->tick_lock, NULL);
-	pthread_cond_init(&e->tick_now, NULL);
-
-	int r = pthread_create(&e->ticker, NULL, tick, e);
-
-	e->ticking = r == 0;
-	return -r;
-}
-
-static void stop_ticking(struct engine *e)
-{
-	if (!e->ticking)
-		return;
-	pthread_mutex_lock(&e->tick_lock);
-	e->tick_stop = true;
-	pthread_cond_signal(&e->tick_now);
-	pthread_mutex_unlock(&e->tick_lock);
-	pthread_join(e->ticker, NULL);
-	e->ticking = false;
 }
 
 /* ------------------------------------------------------------------ start and stop */
@@ -187,9 +98,20 @@ static int start(struct engine *e, struct fault *why)
 		return fault_set(why, EXIT_STORE, ENAMETOOLONG,
 				 "this store allows names of %u bytes, the volume was made for %u", e->caps.name_max,
 				 e->settings.name_max);
+	return 0;
+}
+
+/* From here on there is something to bring to an end. */
+static int begin_work(struct engine *e, struct fault *why)
+{
+	int r = 0;
+
+	e->running = true;
 	if (!e->options.read_only && !e->options.inspect) {
-		sweep(e, e->open_dir, 0, time(NULL));
-		r = start_ticking(e);
+		gone_sweep_open(e);
+		r = checkpoint_start_ticking(e);
+		if (e->journal)
+			journal_on_pressure(e->journal, checkpoint_wake, e);
 	}
 	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot start a thread") : 0;
 }
@@ -225,12 +147,20 @@ int engine_start(struct store *s, int dot, int data, const struct settings *sett
 	e->keys_serial = atomic_fetch_add(&serial, 1) + 1;
 	e->map_bytes_max = o->memory ? o->memory / 2 : MAP_BYTES_DEFAULT;
 	pthread_rwlock_init(&e->tree, NULL);
+	pthread_mutex_init(&e->checkpointing, NULL);
+	pthread_mutex_init(&e->tick_lock, NULL);
+	pthread_cond_init(&e->tick_now, NULL);
+	dirty_start(e);
 	init_lending(e);
 
 	int r = start(e, why);
 
 	if (r == 0 && !o->inspect)
 		r = check_root(e, root_directory, why);
+	if (r == 0)
+		r = recover(e, why);
+	if (r == 0)
+		r = begin_work(e, why);
 	if (r < 0) {
 		engine_stop(&e);
 		return r;
@@ -247,18 +177,24 @@ int engine_stop(struct engine **ep)
 	if (!e)
 		return 0;
 	*ep = NULL;
-	stop_ticking(e);
+	checkpoint_stop_ticking(e);
+	if (e->running && !e->options.read_only && !e->options.inspect)
+		r = checkpoint_finish(e);
 	if (e->open_node)
 		node_unref(e, e->open_node);
 	if (e->root)
 		node_unref(e, e->root);
 	node_table_stop(e);
-	if (!e->options.read_only) {
+	if (e->running && !e->options.read_only) {
+		int end;
+
 		if (!e->options.inspect)
-			sweep_gone(e, 0);
-		if (e->data >= 0)
-			r = e->store->ops->syncfs(e->store, e->data);
+			gone_sweep(e, time(NULL) + 2);
+		end = e->store->ops->syncfs(e->store, e->data);
+		r = r < 0 ? r : end;
 	}
+	journal_close(&e->journal);
+	dirty_stop(e);
 	list_stop(e);
 	ids_stop(e);
 	descriptor_stop(e);
@@ -267,10 +203,18 @@ int engine_stop(struct engine **ep)
 	store_close(e->store, e->gone_dir);
 	pthread_rwlock_destroy(&e->tree);
 	pthread_mutex_destroy(&e->lending);
+	pthread_mutex_destroy(&e->checkpointing);
+	pthread_mutex_destroy(&e->tick_lock);
+	pthread_cond_destroy(&e->tick_now);
 	keys_unref(e->keys);
 	free(e);
 	fs_thread_end();
 	return r;
+}
+
+int engine_checkpoint(struct engine *e)
+{
+	return e->options.read_only ? 0 : checkpoint_run(e);
 }
 
 void fs_forget(struct engine *e, uint64_t node, uint64_t count)
@@ -290,4 +234,10 @@ void engine_counts(struct engine *e, struct engine_counts *out)
 	pthread_mutex_unlock(&e->descriptors.lock);
 	out->undecryptable_names = atomic_load(&e->undecryptable_names);
 	out->damaged_pages = atomic_load(&e->damaged_pages);
+	out->recovered = e->recovered.done;
+	out->recovered_files = e->recovered.files;
+	out->recovered_pages = e->recovered.pages;
+	out->recovery_ms = e->recovered.ms;
+	out->lost = atomic_load(&e->lost_files);
+	out->read_only = e->options.read_only;
 }

@@ -21,11 +21,13 @@ struct freeze;
 
 struct engine_options {
 	bool read_only;
-	bool act_as_caller;    /* root serving others: objects are created as the caller */
-	bool relatime;         /* let the store keep access times of reads */
-	bool inspect;          /* for the check: no probing, no sweeping, data/ may be wrong, copies may change */
-	uint64_t memory;       /* bound of the caches in bytes; 0: default */
-	struct freeze *freeze; /* the gate that what the engine changes of its own accord passes; NULL: none */
+	bool act_as_caller;      /* root serving others: objects are created as the caller */
+	bool relatime;           /* let the store keep access times of reads */
+	bool inspect;            /* for the check: no probing, no sweeping, data/ may be wrong, copies may change */
+	bool journal;            /* use .coffer/journal; without, changes are written through */
+	uint32_t commit_seconds; /* everything is durable after so long; 0: 5 seconds; UINT32_MAX: when it is asked for */
+	uint64_t memory;         /* bound of the caches in bytes; 0: default */
+	struct freeze *freeze;   /* the gate that what the engine changes of its own accord passes; NULL: none */
 };
 
 /* Takes over nothing: store, handles and keys stay the caller's until engine_stop.  `data` is a handle of data/, `dot` of .coffer. */
@@ -34,6 +36,9 @@ int engine_start(struct store *s, int dot, int data, const struct settings *sett
 		 struct engine **out, struct fault *why) MUST_CHECK;
 /* Writes everything back, syncs, frees.  No operation may be under way. */
 int engine_stop(struct engine **e);
+
+/* Makes everything that was accepted durable and brings it in place, so that the journal is not needed for it. */
+int engine_checkpoint(struct engine *e);
 
 /* Who asks. */
 struct caller {
@@ -110,6 +115,9 @@ void fs_thread_end(void);
 
 /* Counters for `status`. */
 struct engine_counts {
+	uint64_t recovered_files, recovered_pages, recovery_ms; /* by the mount, after an unclean end */
+	uint64_t lost;                                          /* what a crash cut off is in .coffer/lost/ */
+	bool recovered, read_only;
 	uint64_t nodes, descriptors, undecryptable_names, damaged_pages;
 };
 void engine_counts(struct engine *e, struct engine_counts *out);

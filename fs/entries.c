@@ -7,9 +7,11 @@
 #include "fs/attr.h"
 #include "fs/caller.h"
 #include "fs/directory.h"
+#include "fs/dirty.h"
 #include "fs/file.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/side.h"
 #include "fs/symlink.h"
 
 /* Tells the table of an entry that exists, counts a lookup and fills the answer.  *keep: with a reference, if wanted. */
@@ -33,13 +35,18 @@ int fs_lookup(struct engine *e, uint64_t parent, const char *name, struct node_a
 	struct backing_name b;
 	struct store_stat st;
 	struct node *dir;
+	uint64_t settled;
 	int r = directory_begin(e, parent, DIR_READ, &dir);
 
 	if (r < 0)
 		return r;
+	settled = atomic_load(&e->settled);
 	r = names_lookup(e, dir, name, &b, &st);
 	if (r == 0)
 		r = answer(e, dir, b.name, &st, out, NULL);
+	/* The size may be from before changes came in place, and the node that knew better gone meanwhile; now there is one. */
+	if (r == 0 && atomic_load(&e->settled) != settled)
+		r = fs_getattr(e, out->node, out);
 	directory_end(e, dir);
 	return r;
 }
@@ -72,14 +79,24 @@ static int with_sidecar(void *data)
 {
 	struct making_job *job = data;
 	struct making *m = job->m;
-	int r = names_add_sidecar(m->e, m->dir->fd, &m->b);
+	int r = side_log_sidecar(m->e, m->dir, &m->b);
 
+	if (r == 0)
+		r = names_add_sidecar(m->e, m->dir->fd, &m->b);
 	if (r < 0)
 		return r;
 	r = job->op(m);
 	if (r < 0 && store_stat_at(m->e->store, m->dir->fd, m->b.name, &m->st) == -ENOENT)
 		names_drop_sidecar(m->e, m->dir->fd, &m->b);
 	return r;
+}
+
+/* What has to be synced for the new name to last: its directory; and of what was made, at least that it is there. */
+static void note_new_entry(struct making *m, struct node *n)
+{
+	dirty_entry(m->e, m->dir, n);
+	if (n && (S_ISREG(n->type) || n->dir))
+		dirty_in_place(m->e, n);
 }
 
 /* The frame of every creation: lock the directory, refuse what exists, make it as the caller, enter it. */
@@ -107,6 +124,7 @@ static int make_entry(struct engine *e, const struct caller *c, uint64_t parent,
 			       : store_stat_at(e->store, m->dir->fd, m->b.name, &m->st);
 		if (r == 0)
 			r = answer(e, m->dir, m->b.name, &m->st, out, keep);
+		note_new_entry(m, r == 0 ? *keep : NULL);
 		if (r < 0)
 			store_close(e->store, m->fd);
 	}
@@ -281,7 +299,9 @@ static int make_directory(struct making *m)
 	m->fd = make_unnamed_directory(m, temporary);
 	if (m->fd < 0)
 		return m->fd;
-	r = give_name(m, temporary);
+	r = side_log_directory(m->e, m->dir, m->b.name, &m->record);
+	if (r == 0)
+		r = give_name(m, temporary);
 	if (r < 0) {
 		s->ops->unlink(s, m->fd, DIRECTORY_RECORD_NAME);
 		store_close(s, m->fd);
@@ -317,13 +337,15 @@ int fs_symlink(struct engine *e, const struct caller *c, const char *target, uin
 {
 	char text[LINK_TEXT_MAX];
 	struct making m = {.text = text};
+	struct node *n = NULL;
 	int r = e->caps.symlinks ? symlink_seal(e, target, text) : -EPERM;
 
 	if (r < 0)
 		return r;
-	r = make_entry(e, c, parent, name, make_symlink, &m, out, NULL);
+	r = make_entry(e, c, parent, name, make_symlink, &m, out, &n);
 	if (r < 0)
 		symlink_drop_body(e, text);
+	node_unref(e, n);
 	return r;
 }
 
@@ -353,11 +375,15 @@ int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t pa
 		if (r == 0 && !(l = node_link_new(m.b.name)))
 			r = -ENOMEM;
 		if (r == 0)
+			r = side_settle_target(e, m.dir, &m.b);
+		if (r == 0)
 			r = with_sidecar(&job);
 		if (r == 0) {
 			node_linked(e, m.old, m.dir, l);
 			l = NULL;
 			r = store_stat(e->store, m.old->fd, &m.st);
+			dirty_entry(e, m.dir, m.old);
+			dirty_metadata(e, m.old);
 		}
 		if (r == 0)
 			r = answer(e, m.dir, m.b.name, &m.st, out, NULL);

@@ -3,14 +3,18 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "fs/change.h"
 #include "fs/damage.h"
-#include "fs/file_parts.h"
+#include "fs/dirty.h"
+#include "fs/job.h"
+#include "fs/logged.h"
+#include "fs/look.h"
 #include "fs/names.h"
 #include "util/base/log.h"
 
 /* Invariants:
- *  (1) between operations, memory and store say the same: every change ends with commit(), which writes dirty maps, children
- *      first, and then the head.
+ *  (1) a file is its head in place and the records of the journal that continue it; between operations memory says the same as both.
+ *      Without records: as the store.
  *  (2) no page behind the end has an entry, and the last page is exactly as long as the size asks.
  *  (3) content goes in place before the entries that name it; what fails half-way leaves the old head, or a head that
  *      names only what was written. */
@@ -20,6 +24,11 @@ void file_free(struct engine *e, struct file *f)
 	if (!f)
 		return;
 	tree_drop(e, f);
+	logged_free(&f->log.pages);
+	extents_free(&f->log.freed);
+	job_free(f->log.job);
+	if (f->log.expected)
+		journal_expect(e->journal, -f->log.expected);
 	pthread_mutex_destroy(&f->maps.lock);
 	pthread_rwlock_destroy(&f->lock);
 	free(f);
@@ -54,15 +63,57 @@ static int load(struct engine *e, struct node *n, struct file *f)
 	memset(&f->head, 0, sizeof f->head);
 	memset(&f->body, 0, sizeof f->body);
 	f->has_head = st.size > 0;
+	if (atomic_load(&e->lost_ranges))
+		return look_load(e, n, f);
 	if (f->has_head) {
 		ssize_t got = store_pread(e->store, n->fd, head, sizeof head, 0);
 
 		r = got < 0 ? (int)got : head_open(e, head, (size_t)got, st.size, &f->head, &f->body);
 		if (r < 0)
 			return damage_report(e, n, r, "head", 0);
+		head_version(head, f->log.base);
 	}
-	f->size_below = f->head.size;
+	f->size_below = f->log.highest = f->head.size;
+	f->newborn = false;
 	f->loaded = true;
+	return 0;
+}
+
+int file_lock_unloaded(struct node *n, struct file **out)
+{
+	struct file *f = get_file(n);
+
+	if (!f)
+		return -ENOMEM;
+	pthread_rwlock_wrlock(&f->lock);
+	*out = f;
+	return 0;
+}
+
+int file_version(struct engine *e, struct node *n, uint8_t out[AEAD_TAG])
+{
+	uint8_t prefix[PREFIX_SIZE], id[16];
+	ssize_t got = store_pread(e->store, n->fd, prefix, sizeof prefix, 0);
+
+	if (got < 0)
+		return (int)got;
+	if (got < PREFIX_SIZE || !head_is_ours(prefix, id))
+		return -ENODATA;
+	head_version(prefix, out);
+	return 0;
+}
+
+int file_load_as_it_is(struct engine *e, struct node *n, struct file *f)
+{
+	uint8_t head[PAGE_BYTES];
+	ssize_t got = store_pread(e->store, n->fd, head, sizeof head, 0);
+	int r = got < 0 ? (int)got : head_open_claimed(e, head, (size_t)got, &f->head, &f->body);
+
+	if (r < 0)
+		return r;
+	head_version(head, f->log.base);
+	f->has_head = f->loaded = true;
+	f->size_below = f->log.highest = f->head.size;
 	return 0;
 }
 
@@ -112,6 +163,8 @@ void file_unlock(struct file *f)
 
 void file_fall_back(struct engine *e, struct node *n, struct file *f)
 {
+	if (f->log.pinned)
+		return;
 	if (e->store->ops->truncate(e->store, n->fd, layout_physical_size(f->size_below, f->has_head)) < 0)
 		log_warning("cannot give a file its size back after a change that failed");
 	tree_drop(e, f);
@@ -127,66 +180,68 @@ int file_make_head(struct engine *e, struct node *n, struct file *f)
 	return crypto_random(f->head.file_id, sizeof f->head.file_id);
 }
 
-/* Writes a head of this size over this body in place; the size and body in memory are the caller's. */
-static int write_head(struct engine *e, struct node *n, struct file *f, uint64_t size, const void *body,
-		      struct nonce *nonce)
+int file_write_head(struct engine *e, struct node *n, struct file *f, uint64_t size, const void *body,
+		    struct nonce *nonce, uint8_t *room, size_t more)
 {
-	uint8_t sealed[PAGE_BYTES];
+	uint8_t own[PAGE_BYTES], *sealed = room ? room : own;
 	struct head h = f->head;
 
 	h.size = size;
 	h.commit++;
+	h.newborn = f->newborn;
+	h.epoch = f->newborn ? atomic_load(&e->epoch) : 0;
 
 	int length = head_seal(e, &h, nonce, body, sealed);
 
 	if (length < 0)
 		return length;
 
-	ssize_t put = store_pwrite(e->store, n->fd, sealed, (size_t)length, 0);
+	ssize_t put = store_pwrite(e->store, n->fd, sealed, (size_t)length + more, 0);
 
 	if (put < 0)
 		return (int)put;
 	f->head.commit = h.commit;
+	f->head.newborn = h.newborn;
+	f->head.epoch = h.epoch;
 	f->has_head = true;
 	f->size_below = size;
+	head_version(sealed, f->log.base);
 	return 0;
 }
 
+/* The sink of maps that go in place. */
+struct in_place {
+	struct engine *e;
+	struct node *n;
+};
+
+static int put_map_in_place(void *data, struct layout_slot at, const uint8_t sealed[PAGE_BYTES])
+{
+	struct in_place *to = data;
+	ssize_t put = store_pwrite(to->e->store, to->n->fd, sealed, PAGE_BYTES, at.physical << PAGE_SHIFT);
+
+	return put < 0 ? (int)put : 0;
+}
+
 /* Brings the store to what memory says of a paged file.  An error of a map does not keep the head from being written:
- * tree_write_maps left a tree that is sound without that map.  But a file that was not paged keeps the head that it has, which still
+ * tree_seal_maps left a tree that is sound without that map.  But a file that was not paged keeps the head that it has, which still
  * holds or means all its content. */
 int file_commit(struct engine *e, struct node *n, struct file *f)
 {
+	struct in_place to = {e, n};
+	const struct map_sink sink = {put_map_in_place, &to, false};
 	struct nonce nonce;
 	int r = nonce_start(&nonce);
 
 	if (r < 0)
 		return r;
-	r = tree_write_maps(e, f, n->fd, &nonce);
+	r = tree_seal_maps(e, f, &nonce, &sink);
 	if (r < 0 && !layout_is_paged(f->size_below))
 		return r;
 
-	int h = write_head(e, n, f, f->head.size, &f->body, &nonce);
+	int h = file_write_head(e, n, f, f->head.size, &f->body, &nonce, NULL, 0);
 
 	return r < 0 ? r : h;
-}
-
-/* An inline file gets this content. */
-int file_put_inline(struct engine *e, struct node *n, struct file *f, const uint8_t *content, uint64_t size)
-{
-	struct nonce nonce;
-	int r = file_make_head(e, n, f);
-
-	if (r == 0)
-		r = nonce_start(&nonce);
-	if (r == 0)
-		r = write_head(e, n, f, size, content, &nonce);
-	if (r < 0)
-		return r;
-	memset(&f->body, 0, sizeof f->body);
-	memcpy(f->body.content, content, size);
-	f->head.size = size;
-	return 0;
 }
 
 /* True if neither the tree nor the store can hold a file of this size; asked first, so that a refusal changes nothing. */
@@ -230,7 +285,7 @@ static int make_empty_head(struct engine *e, struct node *n, struct file *f)
 	int r = store_stat(e->store, n->fd, &st);
 
 	if (r == 0)
-		r = file_put_inline(e, n, f, none, 0);
+		r = change_commit_inline(e, n, f, none, 0);
 	if (r == 0) {
 		const struct timespec ts[2] = {{0, UTIME_OMIT}, st.mtime};
 
@@ -254,5 +309,25 @@ int file_id(struct engine *e, struct node *n, bool make, uint8_t id[16])
 	if (r == 0)
 		memcpy(id, f->head.file_id, 16);
 	file_unlock(f);
+	return r;
+}
+
+int file_set_mtime(struct engine *e, struct node *n, const struct timespec *mtime)
+{
+	size_t cost = change_cost(0);
+	struct file *f;
+	int r = change_reserve(e, cost);
+
+	if (r < 0)
+		return r;
+	r = file_lock_for_write(e, n, &f);
+	if (r == 0) {
+		if (f->log.pinned)
+			r = change_commit_time(e, n, f, mtime) < 0 ? -EIO : 1;
+		else
+			overlay_set_mtime(n, mtime);
+		file_unlock(f);
+	}
+	change_release(e, cost);
 	return r;
 }

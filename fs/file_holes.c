@@ -2,80 +2,129 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "fs/change.h"
 #include "fs/damage.h"
-#include "fs/file_parts.h"
 
-/* Zeroes a part of one page, unless it is a hole. */
-static int zero_part(struct engine *e, struct node *n, struct file *f, uint64_t page, size_t from, size_t to)
+/* Adds a page with a part of it zeroed, unless it is a hole. */
+static int zero_part(struct change *c, uint64_t page, size_t from, size_t to)
 {
 	uint8_t content[PAGE_BYTES];
-	int r = file_page_is_hole(e, n, f, page);
+	int r = file_page_is_hole(c->e, c->n, c->f, page);
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = file_read_whole_page(e, n, f, page, content);
+	r = file_read_whole_page(c->e, c->n, c->f, page, content);
 	if (r < 0)
 		return r;
 	memset(content + from, 0, to - from);
-	return file_write_page(e, n, f, page, content, layout_page_bytes(f->head.size, page));
+	return change_page(c, page, content);
 }
 
-static int punch_paged(struct engine *e, struct node *n, struct file *f, uint64_t off, uint64_t end,
-		       struct extents *freed)
+static int punch_paged(struct change *c, uint64_t off, uint64_t end)
 {
-	uint64_t first = layout_pages(off), last = end == f->head.size ? layout_pages(end) : end >> PAGE_SHIFT;
+	uint64_t size = c->size, first = layout_pages(off), last = end == size ? layout_pages(end) : end >> PAGE_SHIFT;
 	size_t from = off & (PAGE_BYTES - 1), to = end & (PAGE_BYTES - 1);
+	uint32_t done;
 	int r = 0;
 
-	if (first > last) /* inside one page */
-		return zero_part(e, n, f, off >> PAGE_SHIFT, from, to);
-	if (from)
-		r = zero_part(e, n, f, off >> PAGE_SHIFT, from, PAGE_BYTES);
-	if (r == 0 && to && end != f->head.size)
-		r = zero_part(e, n, f, end >> PAGE_SHIFT, 0, to);
-	if (r == 0 && first < last)
-		r = file_clear_pages(e, n, f, first, last, freed);
+	if (first > last) { /* inside one page */
+		r = zero_part(c, off >> PAGE_SHIFT, from, to);
+	} else {
+		if (from)
+			r = zero_part(c, off >> PAGE_SHIFT, from, PAGE_BYTES);
+		if (r == 0 && to && end != size)
+			r = zero_part(c, end >> PAGE_SHIFT, 0, to);
+		c->clear = (struct page_range){first, last};
+	}
+	return r < 0 ? r : change_commit(c, &done);
+}
+
+static int punch_locked(struct engine *e, struct node *n, struct file *f, uint64_t off, uint64_t end)
+{
+	uint8_t content[INLINE_MAX];
+	struct change c;
+
+	if (layout_is_paged(f->head.size)) {
+		int r = change_begin(&c, e, n, f, f->head.size);
+
+		return r < 0 ? r : punch_paged(&c, off, end);
+	}
+	memcpy(content, f->body.content, INLINE_MAX);
+	memset(content + off, 0, end - off);
+	return change_commit_inline(e, n, f, content, f->head.size);
+}
+
+static int punch_bytes(struct engine *e, struct node *n, uint64_t begin, uint64_t end)
+{
+	return e->store->ops->fallocate(e->store, n->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin,
+					end - begin);
+}
+
+/* Pages of the range that are still holes, one run below at a time; maps between them stay, and what is beyond `calls` runs. */
+static int punch_pages(struct engine *e, struct node *n, struct file *f, struct page_range pages, unsigned calls)
+{
+	uint64_t at = pages.first;
+	int r = 0;
+
+	while (at < pages.end && r == 0) {
+		uint64_t hole, data;
+
+		r = tree_next(e, f, n->fd, at, pages.end, true, &hole);
+		if (r == 0)
+			r = tree_next(e, f, n->fd, hole, pages.end, false, &data);
+		for (at = hole; r == 0 && at < data && calls; calls--) {
+			uint64_t run = layout_run(at) < data - at ? layout_run(at) : data - at;
+			uint64_t begin = layout_physical_page(at) << PAGE_SHIFT;
+
+			r = punch_bytes(e, n, begin, begin + (run << PAGE_SHIFT));
+			at += run;
+		}
+		if (!calls)
+			return r;
+	}
 	return r;
 }
 
-static int punch_locked(struct engine *e, struct node *n, struct file *f, uint64_t off, uint64_t end,
-			struct extents *freed)
+int file_punch_extents(struct engine *e, struct node *n, struct file *f, const struct extents *freed)
 {
-	if (!layout_is_paged(f->head.size)) {
-		uint8_t content[INLINE_MAX];
+	enum { CALLS_MAX = 4096 };
+	int r = 0;
 
-		memcpy(content, f->body.content, INLINE_MAX);
-		memset(content + off, 0, end - off);
-		return file_put_inline(e, n, f, content, f->head.size);
+	/* Space that no entry names; a store that cannot punch keeps it, and reads are zeros all the same.  Meanwhile it may have been written
+	 * again. */
+	for (size_t i = 0; i < freed->count && r == 0 && e->caps.punch_hole; i++) {
+		struct page_range pages = freed->list[i].pages;
+		uint64_t data = pages.end;
+
+		if (layout_is_paged(f->head.size))
+			r = tree_next(e, f, n->fd, pages.first, pages.end, false, &data);
+		if (r == 0 && data == pages.end)
+			r = punch_bytes(e, n, freed->list[i].begin, freed->list[i].end);
+		else if (r == 0)
+			r = punch_pages(e, n, f, pages, CALLS_MAX);
 	}
-
-	int r = punch_paged(e, n, f, off, end, freed);
-
-	return r < 0 ? r : file_commit(e, n, f);
+	return r;
 }
 
 int file_punch(struct engine *e, struct node *n, uint64_t off, uint64_t size)
 {
-	struct extents freed = {0};
+	size_t cost = change_cost(2 * PAGE_BYTES);
 	struct file *f;
-	int r = file_lock_for_write(e, n, &f);
+	int r = change_reserve(e, cost);
 
 	if (r < 0)
 		return r;
+	r = file_lock_for_write(e, n, &f);
+	if (r == 0) {
+		uint64_t end = size < f->head.size && off < f->head.size - size ? off + size : f->head.size;
 
-	uint64_t end = size < f->head.size && off < f->head.size - size ? off + size : f->head.size;
-
-	if (off < end) {
-		r = punch_locked(e, n, f, off, end, &freed);
+		if (off < end)
+			r = punch_locked(e, n, f, off, end);
 		if (r < 0)
 			file_fall_back(e, n, f);
+		file_unlock(f);
 	}
-	/* Space that no entry names any more; a store that cannot punch keeps it, and reads are zeros all the same. */
-	for (size_t i = 0; i < freed.count && r == 0 && e->caps.punch_hole; i++)
-		r = e->store->ops->fallocate(e->store, n->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-					     freed.list[i].begin, freed.list[i].end - freed.list[i].begin);
-	file_unlock(f);
-	free(freed.list);
+	change_release(e, cost);
 	return r;
 }
 

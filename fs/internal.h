@@ -9,7 +9,9 @@
  *   5. engine->lending  the mode of an object while its owner is lent more rights
  *   6. file->maps.lock  cache of map pages (taken by readers of the file)
  *   7. engine->table.lock, engine->descriptors.lock
- *   8. engine->ids->lock */
+ *   8. engine->ids->lock, engine->dirty.lock, the journal's lock
+ *
+ * No lock of 1 to 6 but those of directories is held during a sync; engine->checkpointing (checkpoint.c) comes before all of them. */
 #ifndef COFFER_FS_INTERNAL_H
 #define COFFER_FS_INTERNAL_H
 
@@ -17,7 +19,9 @@
 #include <stdatomic.h>
 
 #include "fs/engine.h"
+#include "fs/journal.h"
 #include "fs/layout.h"
+#include "fs/rules.h"
 
 struct node;
 struct file;
@@ -61,6 +65,36 @@ struct node {
 	atomic_bool parked;    /* lives under .coffer/open/ */
 	struct dir *dir;       /* directories */
 	struct file *file;     /* regular files, while a descriptor is open */
+
+	/* What the store has and what of it is durable (dirty.c). */
+	atomic_uint_fast64_t written, synced; /* changes in place; how many of them a sync has covered */
+	atomic_bool metadata;                 /* some of them are of mode, owner, times, attributes: fdatasync does not do */
+	atomic_bool name_new;                 /* has a name that no sync of its directory has covered */
+	atomic_int failed;                    /* a sync failed (W6): negative errno until the data is durable another way */
+	bool dirty;                           /* stands in engine->dirty, which holds a reference; under dirty.lock */
+	bool logged;                          /* has records that no checkpoint covers, from `first_record` on; under dirty.lock */
+	struct journal_mark first_record;
+	struct node *dirty_next, **dirty_at; /* what points here */
+
+	/* Size and times of a file whose last changes are in the journal only; under lock. */
+	struct overlay {
+		bool valid;
+		uint64_t size;
+		struct timespec mtime, ctime;
+	} overlay;
+};
+
+/* Of the records that no file holds: the first since the last tick began, and since the one before. */
+struct side_marks {
+	bool some[2];
+	struct journal_mark first[2];
+};
+
+struct dirty_list {
+	pthread_mutex_t lock;
+	struct node *first;
+	uint32_t count;
+	struct side_marks sides;
 };
 
 struct node_table {
@@ -102,12 +136,28 @@ struct engine {
 	atomic_uint_fast64_t undecryptable_names, damaged_pages;
 	struct seen_names *seen; /* undecryptable names that were logged (list.c) */
 
+	struct journal *journal; /* NULL: changes are written through */
+	atomic_uint_fast64_t epoch; /* of newborn heads (journal (C2)) */
+	uint64_t ticks;
+	atomic_uint_fast64_t settled; /* files whose changes have come in place: sizes seen before may be older */
+	struct dirty_list dirty;
+	pthread_mutex_t checkpointing;
+	atomic_bool lost_ranges;    /* the superblock names some: files are looked at before they are believed (look.c) */
+	struct journal_state lost;  /* those */
+	atomic_uint_fast64_t lost_files;
+	atomic_bool nothing_synced; /* after a crash, on a store whose syncfs promises nothing: files count as unsynced (R0) */
+	struct recovered {
+		bool done;
+		uint64_t files, pages, ms;
+	} recovered;
+
 	time_t started;
 	atomic_bool gone_some; /* .coffer/gone/ holds ids to be removed */
 	pthread_t ticker;      /* engine.c: what is done every few seconds */
 	pthread_mutex_t tick_lock;
 	pthread_cond_t tick_now;
-	bool ticking, tick_stop;
+	bool ticking, tick_stop, tick_early;
+	bool running; /* started, and not yet brought to its end */
 };
 
 #endif

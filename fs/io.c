@@ -4,6 +4,7 @@
 #include <linux/falloc.h>
 
 #include "fs/attr.h"
+#include "fs/dirty.h"
 #include "fs/file.h"
 #include "fs/node.h"
 
@@ -198,7 +199,9 @@ int fs_fsync(struct engine *e, uint64_t node, bool data_only)
 
 	if (r < 0)
 		return r;
-	r = data_only ? e->store->ops->fdatasync(e->store, f->fd) : e->store->ops->fsync(e->store, f->fd);
+	r = file_sync(e, f, !data_only);
+	if (r == 0)
+		r = dirty_sync_above(e, f);
 	end(e, f);
 	return r;
 }
@@ -209,7 +212,9 @@ int fs_fsyncdir(struct engine *e, uint64_t node)
 	int r = n ? node_use(e, n) : -ESTALE;
 
 	if (r == 0) {
-		r = e->store->ops->fsync(e->store, n->fd);
+		r = e->journal ? dirty_sync(e, n) : e->store->ops->fsync(e->store, n->fd);
+		if (r == 0 && e->journal)
+			r = dirty_sync_above(e, n);
 		node_unuse(e, n);
 	}
 	node_unref(e, n);

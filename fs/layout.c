@@ -81,6 +81,22 @@ void layout_find(uint64_t page, struct layout_path *out)
 	out->physical = at.physical;
 }
 
+bool layout_map(unsigned height, uint64_t first, struct layout_slot *out)
+{
+	struct layout_path path;
+
+	if (height == 0 || height > HEIGHT_MAX || first >= layout_max_pages)
+		return false;
+	layout_find(first, &path);
+	for (unsigned i = 0; i < path.height; i++) {
+		if (path.map[i].height == height && path.map[i].first == first) {
+			*out = path.map[i];
+			return true;
+		}
+	}
+	return false;
+}
+
 uint64_t layout_physical_page(uint64_t page)
 {
 	struct layout_path path;
@@ -109,8 +125,7 @@ uint64_t layout_physical_size(uint64_t logical, bool has_head)
 	return (layout_physical_page(last >> PAGE_SHIFT) << PAGE_SHIFT) + (last & (PAGE_BYTES - 1)) + 1;
 }
 
-/* The logical page at a physical page; false if a map page or the head lies there. */
-static bool logical_page(uint64_t physical, uint64_t *page)
+bool layout_page_at(uint64_t physical, uint64_t *page)
 {
 	const struct group *g = &groups[GROUPS - 1];
 
@@ -150,7 +165,7 @@ bool layout_logical_size(uint64_t physical, uint64_t *logical)
 		*logical = physical - HEAD_MIN;
 		return true;
 	}
-	if (!logical_page((physical - 1) >> PAGE_SHIFT, &page))
+	if (!layout_page_at((physical - 1) >> PAGE_SHIFT, &page))
 		return false;
 	*logical = (page << PAGE_SHIFT) + ((physical - 1) & (PAGE_BYTES - 1)) + 1;
 	return layout_is_paged(*logical);

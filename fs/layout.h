@@ -21,6 +21,11 @@ enum {
 	HEIGHT_MAX = 5,
 };
 
+/* Pages [first, end). */
+struct page_range {
+	uint64_t first, end;
+};
+
 /* Pages of content that the tree can reach: 129 TiB. */
 extern const uint64_t layout_max_pages;
 
@@ -46,6 +51,15 @@ struct layout_slot {
 };
 struct layout_slot layout_head_slot(unsigned slot);
 
+/* The subtree of this height (at least 1) that begins with logical page `first`; false if there is none. */
+bool layout_map(unsigned height, uint64_t first, struct layout_slot *out);
+static inline bool layout_is_map(unsigned height, uint64_t first)
+{
+	struct layout_slot slot;
+
+	return layout_map(height, first, &slot);
+}
+
 /* Child i of the subtree `parent` (height at least 1). */
 struct layout_slot layout_child(struct layout_slot parent, unsigned i);
 
@@ -60,6 +74,9 @@ struct layout_path {
 /* page < layout_max_pages. */
 void layout_find(uint64_t page, struct layout_path *out);
 uint64_t layout_physical_page(uint64_t page);
+
+/* The logical page that lies at a physical one; false if the head, a map or nothing does. */
+bool layout_page_at(uint64_t physical, uint64_t *page);
 
 /* How many data pages from `page` on lie side by side: up to the end of their parent (at least 1). */
 uint64_t layout_run(uint64_t page);

@@ -76,6 +76,7 @@ struct listing {
 /* True to go on, false if the caller's buffer is full. */
 static bool list_plus(struct listing *l, const struct store_dirent *d, const char *name)
 {
+	uint64_t settled = atomic_load(&l->e->settled);
 	struct store_stat st;
 	struct node_attr attr;
 
@@ -87,6 +88,9 @@ static bool list_plus(struct listing *l, const struct store_dirent *d, const cha
 	if (!n)
 		return l->emit(l->data, name, d->ino, d->type, d->next, NULL);
 	attr_fill(l->e, n, &st, l->dir->fd, d->name, &attr);
+	/* As in a lookup: the size may be older than what came in place meanwhile. */
+	if (atomic_load(&l->e->settled) != settled && fs_getattr(l->e, n->id, &attr) < 0)
+		attr.st = st;
 
 	bool taken = l->emit(l->data, name, d->ino, d->type, d->next, &attr);
 

@@ -213,6 +213,8 @@ static int start_engine(struct mounting *m, struct fault *why)
 		.read_only = is_read_only(m),
 		.act_as_caller = geteuid() == 0 && o->allow_other,
 		.relatime = o->relatime,
+		.journal = !o->no_journal,
+		.commit_seconds = o->commit,
 		.freeze = m->freeze,
 	};
 
@@ -225,8 +227,7 @@ static int settle(void *data)
 {
 	struct mounting *m = data;
 
-	/* Stands in for engine_checkpoint. */
-	return m->opened.store->ops->syncfs(m->opened.store, m->opened.data);
+	return engine_checkpoint(m->engine);
 }
 
 /* Before anything is written: the socket shows whether another mount has this instance id. */

@@ -12,6 +12,9 @@ struct mount_options {
 	bool old_copy; /* an older copy of a volume, beside the live one; implies read_only */
 	bool read_only, allow_other, default_permissions, suid, dev, noexec, relatime, writeback;
 	unsigned idle;       /* seconds; 0: never */
+	unsigned commit;     /* everything is durable after so many seconds; 0: the default */
+	bool no_journal;
+	uint64_t journal_size; /* another size than it has; 0: as it is */
 	bool no_new_session; /* internal tests: stay in the caller's session */
 };
 

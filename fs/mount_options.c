@@ -47,6 +47,7 @@ static bool set_switch(const char *option, struct mount_options *o)
 		{"relatime", &o->relatime, true},
 		{"allow_other", &o->allow_other, true},
 		{"writeback", &o->writeback, true},
+		{"nojournal", &o->no_journal, true},
 		{"remount", &o->remount, true},
 		{"oldcopy", &o->old_copy, true},
 	};
@@ -91,6 +92,14 @@ static int set_value(const char *option, const char *value, struct mount_options
 		if (given)
 			return fault_set(why, EXIT_USAGE, EINVAL, "%s: only one option may name the secret", option);
 		return *value ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "%s= needs a value", option);
+	}
+	if (strcmp(option, "commit") == 0) {
+		unsigned long seconds = strtoul(value, &end, 10);
+
+		if (!*value || *end || seconds < 1 || seconds > 300)
+			return fault_set(why, EXIT_USAGE, EINVAL, "commit=%s: give a number of seconds, 1 to 300", value);
+		o->commit = (unsigned)seconds;
+		return 0;
 	}
 	if (strcmp(option, "idle") == 0) {
 		unsigned long seconds = strtoul(value, &end, 10);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/heal.h"
 #include "fs/ids.h"
 #include "fs/lend.h"
 #include "fs/node.h"
@@ -113,6 +114,14 @@ static int read_record(struct engine *e, struct node *dir)
 	char path[1024];
 	int r = names_read_record(e, dir->fd, &dir->dir->record);
 
+	/* Somebody may be removing it, and have set its id aside: what came of that? */
+	if (r == -ENOENT) {
+		pthread_rwlock_rdlock(&dir->dir->lock);
+		r = names_read_record(e, dir->fd, &dir->dir->record);
+		if (r == -ENOENT && e->recovered.done && node_has_name(e, dir))
+			r = heal_directory(e, dir);
+		pthread_rwlock_unlock(&dir->dir->lock);
+	}
 	/* Those will pass; and what was removed has no id any more. */
 	if (r == -ENOKEY || r == -ENOMEM || r == -EACCES)
 		return r;
@@ -341,6 +350,33 @@ static struct node *first_parent(struct engine *e, struct node *n, char backing[
 	}
 	pthread_mutex_unlock(&e->table.lock);
 	return parent;
+}
+
+size_t names_backing_path(struct engine *e, struct node *n, char *out, size_t room)
+{
+	size_t at = room;
+
+	pthread_mutex_lock(&e->table.lock);
+
+	struct node *child = n;
+
+	while (child != e->root) {
+		struct link *l = child->links;
+		size_t length = l ? strlen(l->name) : 0;
+
+		if (!l || l->parent == e->open_node || length + 1 > at)
+			break;
+		at -= length;
+		memcpy(out + at, l->name, length);
+		if (l->parent != e->root)
+			out[--at] = '/';
+		child = l->parent;
+	}
+	pthread_mutex_unlock(&e->table.lock);
+	if (child != e->root)
+		return 0;
+	memmove(out, out + at, room - at);
+	return room - at;
 }
 
 void names_birth(struct engine *e, struct node *n, uint8_t birth[DIRECTORY_ID_SIZE])

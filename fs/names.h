@@ -56,6 +56,8 @@ int names_add_sidecar(struct engine *e, int dir, const struct backing_name *b) M
 void names_drop_sidecar(struct engine *e, int dir, const struct backing_name *b);
 
 /* The id of the directory that a node lies in, for the head of a new file; zeros if that cannot be told. */
+/* The path below data/, of backing names and not terminated; returns its length, 0 if there is none or it is too long. */
+size_t names_backing_path(struct engine *e, struct node *n, char *out, size_t room);
 void names_birth(struct engine *e, struct node *n, uint8_t birth[DIRECTORY_ID_SIZE]);
 
 /* The path of a node in the mount, for people. */

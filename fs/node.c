@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/descriptor.h"
+#include "fs/dirty.h"
 #include "fs/file.h"
 #include "fs/ids.h"
 
@@ -135,8 +136,9 @@ static void grow(struct node_table *t)
 	t->size = size;
 }
 
-static struct node *new_node(struct node_table *t, const struct store_stat *st)
+static struct node *new_node(struct engine *e, const struct store_stat *st)
 {
+	struct node_table *t = &e->table;
 	struct node *n = calloc(1, sizeof *n);
 
 	if (!n)
@@ -155,6 +157,7 @@ static struct node *new_node(struct node_table *t, const struct store_stat *st)
 	n->btime_ns = st->btime_ns;
 	n->type = st->mode & S_IFMT;
 	n->fd = -1;
+	n->written = atomic_load(&e->nothing_synced);
 	pthread_mutex_init(&n->lock, NULL);
 	if (t->count >= t->size)
 		grow(t);
@@ -283,7 +286,12 @@ void node_forget(struct engine *e, uint64_t id, uint64_t count)
 		return;
 	pthread_mutex_lock(&e->table.lock);
 	n->lookups -= count < n->lookups ? count : n->lookups;
+
+	bool lost = n->lookups == 0 && (!n->links || (n->parked && !n->links->sibling));
+
 	pthread_mutex_unlock(&e->table.lock);
+	if (lost)
+		dirty_forget(e, n);
 	node_unref(e, n);
 }
 
@@ -314,7 +322,7 @@ struct node *node_enter(struct engine *e, struct node *parent, const char *backi
 		if (fresh && shared)
 			n = find_inode(t, st);
 		if (fresh && !n)
-			n = new_node(t, st);
+			n = new_node(e, st);
 		if (n) {
 			add_link(t, n, parent, fresh);
 			if (shared)
@@ -339,7 +347,7 @@ struct node *node_enter_nameless(struct engine *e, const struct store_stat *st)
 {
 	pthread_mutex_lock(&e->table.lock);
 
-	struct node *n = new_node(&e->table, st);
+	struct node *n = new_node(e, st);
 
 	if (n) {
 		n->refs++;
@@ -442,7 +450,7 @@ int node_table_start(struct engine *e, const struct store_stat *root)
 	if (!t->by_id || !t->by_inode || !t->by_name)
 		return -ENOMEM;
 	pthread_mutex_init(&t->lock, NULL);
-	e->root = new_node(t, root);
+	e->root = new_node(e, root);
 	if (!e->root)
 		return -ENOMEM;
 	e->root->refs = 1;

@@ -174,9 +174,35 @@ int head_open(struct engine *e, const uint8_t *in, size_t n, uint64_t physical_s
 	return r == 0 && h->size != logical ? -EBADMSG : r;
 }
 
+void head_version(const uint8_t *sealed, uint8_t out[AEAD_TAG])
+{
+	memcpy(out, sealed + AT_TAG, AEAD_TAG);
+}
+
 uint32_t head_generation(const uint8_t *in)
 {
 	return get_le32(in + AT_GENERATION);
+}
+
+bool head_is_ours(const uint8_t prefix[PREFIX_SIZE], uint8_t id[16])
+{
+	memcpy(id, prefix + AT_FILE_ID, 16);
+	return memcmp(prefix, head_magic, sizeof head_magic) == 0 && prefix[AT_VERSION] == HEAD_VERSION;
+}
+
+bool head_is_young(const uint8_t *in, size_t n, const struct lost_range *lost, uint32_t count)
+{
+	uint64_t epoch;
+
+	if (bytes_all_zero(in, n < PREFIX_SIZE ? n : PREFIX_SIZE))
+		return true;
+	if (n < PREFIX_SIZE || memcmp(in, head_magic, sizeof head_magic) != 0 || !(in[AT_FLAGS] & FLAG_NEWBORN))
+		return false;
+	epoch = get_le64(in + AT_EPOCH);
+	for (uint32_t i = 0; i < count; i++)
+		if (epoch >= lost[i].first && epoch <= lost[i].last)
+			return true;
+	return false;
 }
 
 bool head_is_cut(const uint8_t *in, size_t n)

@@ -59,8 +59,14 @@ int head_open(struct engine *e, const uint8_t *in, size_t n, uint64_t physical_s
 	      void *body) MUST_CHECK;
 /* Opens the head in the first n bytes of a file (PAGE_BYTES at most) whatever the size of that is: for the check. */
 int head_open_claimed(struct engine *e, const uint8_t *in, size_t n, struct head *h, void *body) MUST_CHECK;
+/* The name of the version that a sealed head is: its tag. */
+void head_version(const uint8_t *sealed, uint8_t out[AEAD_TAG]);
 /* What the clear prefix says (HEAD_MIN bytes at least): the generation; that the head was longer than the n bytes that are left. */
 uint32_t head_generation(const uint8_t *in);
+/* True if the first 64 bytes look like a head's; its file id then. */
+bool head_is_ours(const uint8_t prefix[PREFIX_SIZE], uint8_t id[16]);
+/* True if n bytes from the beginning of a file are what a cut may have left of a newborn's: the flag and a lost epoch, or only zeros. */
+bool head_is_young(const uint8_t *in, size_t n, const struct lost_range *lost, uint32_t count);
 bool head_is_cut(const uint8_t *in, size_t n);
 
 #endif

@@ -5,10 +5,12 @@
 
 #include "fs/descriptor.h"
 #include "fs/directory.h"
+#include "fs/dirty.h"
 #include "fs/lend.h"
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/removal.h"
+#include "fs/side.h"
 #include "fs/symlink.h"
 #include "util/base/log.h"
 
@@ -122,13 +124,19 @@ static int unlink_entry(struct engine *e, struct node *dir, const struct backing
 		bool pinned = removal_keep_open(e, n);
 
 		removal_link_text(e, dir, b->name, st, text);
+		if (st->nlink == 1)
+			side_log_gone(e, n);
 		r = e->store->ops->unlink(e->store, dir->fd, b->name);
 		removal_name_went(e, dir, b->name, n, pinned, r == 0);
 		if (r == 0)
 			symlink_drop_body(e, text);
 	}
-	if (r == 0)
-		names_drop_sidecar(e, dir->fd, b);
+	if (r == 0) {
+		dirty_entry(e, dir, NULL);
+		if (n && st->nlink > 1)
+			dirty_metadata(e, n);
+		side_drop_sidecar(e, dir, b);
+	}
 	node_unref(e, n);
 	return r;
 }
@@ -288,8 +296,10 @@ static int rmdir_entry(struct engine *e, struct node *dir, const struct backing_
 	if (r == 0)
 		r = removal_take_down(e, dir, b->name, n->fd);
 	removal_name_went(e, dir, b->name, n, pinned, r == 0);
-	if (r == 0)
-		names_drop_sidecar(e, dir->fd, b);
+	if (r == 0) {
+		dirty_entry(e, dir, NULL);
+		side_drop_sidecar(e, dir, b);
+	}
 	removal_end(e, n);
 	return r;
 }

@@ -4,11 +4,22 @@
 #include <string.h>
 
 #include "fs/directory.h"
+#include "fs/dirty.h"
+#include "fs/file.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/record.h"
 #include "fs/removal.h"
+#include "fs/side.h"
 #include "fs/symlink.h"
 #include "util/base/log.h"
+
+/* What changes its place. */
+struct moved {
+	struct node *node; /* NULL if the table does not know it */
+	size_t size;
+	char path[RECORD_PATH_MAX]; /* before */
+};
 
 struct moving {
 	struct engine *e;
@@ -19,6 +30,7 @@ struct moving {
 	unsigned flags;
 	struct link *spare[2];
 	struct node *busy; /* to be waited for */
+	struct moved moved[2];
 };
 
 /* Links for the table, made before anything changes. */
@@ -59,12 +71,47 @@ static int find_both(struct moving *m, const char *old_name, const char *new_nam
 	return make_spares(m);
 }
 
+static void remember(struct engine *e, struct node *dir, const char *name, struct moved *w)
+{
+	w->node = node_find(e, dir, name);
+	w->size = w->node && e->journal ? names_backing_path(e, w->node, w->path, sizeof w->path) : 0;
+}
+
+/* What moves, and where it was. */
+static void remember_paths(struct moving *m, bool exchange)
+{
+	m->moved[1].node = NULL;
+	remember(m->e, m->from, m->old_name.name, &m->moved[0]);
+	if (exchange)
+		remember(m->e, m->to, m->new_name.name, &m->moved[1]);
+}
+
+static void note_move(struct moving *m, bool done)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct moved *w = &m->moved[i];
+
+		if (done && w->node) {
+			side_log_moved(m->e, w->node, w->path, w->size);
+			dirty_entry(m->e, i ? m->from : m->to, w->node);
+			dirty_metadata(m->e, w->node);
+		}
+		node_unref(m->e, w->node);
+		w->node = NULL;
+	}
+	if (done) {
+		dirty_entry(m->e, m->from, NULL);
+		dirty_entry(m->e, m->to, NULL);
+	}
+}
+
 /* The rename itself, below and in the table, with nobody reading names meanwhile. */
 static int move(struct moving *m, unsigned flags)
 {
 	struct engine *e = m->e;
 
 	pthread_rwlock_wrlock(&e->tree);
+	remember_paths(m, flags & RENAME_EXCHANGE);
 
 	int r = e->store->ops->rename(e->store, m->from->fd, m->old_name.name, m->to->fd, m->new_name.name, flags);
 
@@ -73,6 +120,7 @@ static int move(struct moving *m, unsigned flags)
 		m->spare[0] = m->spare[1] = NULL;
 	}
 	pthread_rwlock_unlock(&e->tree);
+	note_move(m, r == 0);
 	return r;
 }
 
@@ -120,9 +168,30 @@ static int move_over_directory(struct moving *m)
 	return r;
 }
 
+/* (B4) A file that replaces another is durable before it does, unless the store itself orders the two (engine rule 22). */
+static int make_durable(struct moving *m)
+{
+	struct engine *e = m->e;
+	struct node *n = node_find(e, m->from, m->old_name.name);
+	int r = n && RULE(B4) ? node_use(e, n) : -ESTALE;
+
+	if (r == 0) {
+		if (!(dirty_store_orders_renames(e) && file_is_ordered(n)))
+			r = file_sync(e, n, false);
+		node_unuse(e, n);
+	}
+	node_unref(e, n);
+	return r == -ESTALE ? 0 : r; /* not known, so there is nothing that is not durable */
+}
+
 static int move_over_file(struct moving *m)
 {
 	struct engine *e = m->e;
+	int synced = m->replaces && S_ISREG(m->old_st.mode) && e->journal ? make_durable(m) : 0;
+
+	if (synced < 0)
+		return synced;
+
 	struct node *old = m->replaces ? node_find(e, m->to, m->new_name.name) : NULL;
 	char text[LINK_TEXT_MAX] = "", parked_name[OWN_NAME_MAX];
 	bool parked = removal_should_park(e, old, &m->new_st) && removal_park_beside(e, old, parked_name) == 0;
@@ -130,6 +199,8 @@ static int move_over_file(struct moving *m)
 
 	if (m->replaces)
 		removal_link_text(e, m->to, m->new_name.name, &m->new_st, text);
+	if (m->replaces && m->new_st.nlink == 1)
+		side_log_gone(e, old);
 
 	int r = move(m, m->flags & RENAME_NOREPLACE && e->caps.rename_noreplace ? RENAME_NOREPLACE : 0);
 
@@ -154,7 +225,13 @@ static int move_entry(struct moving *m)
 		return 0;
 	if (m->flags & RENAME_EXCHANGE)
 		return move(m, RENAME_EXCHANGE);
-	r = names_add_sidecar(e, m->to->fd, &m->new_name);
+	r = side_log_sidecar(e, m->to, &m->new_name);
+	if (r == 0)
+		r = names_add_sidecar(e, m->to->fd, &m->new_name);
+	if (r == 0 && m->new_name.is_long)
+		dirty_entry(e, m->to, NULL);
+	if (r == 0)
+		r = side_settle_target(e, m->to, &m->new_name);
 	if (r < 0)
 		return r;
 	if (m->replaces && S_ISDIR(m->new_st.mode))
@@ -162,9 +239,9 @@ static int move_entry(struct moving *m)
 	else
 		r = move_over_file(m);
 	if (r == 0)
-		names_drop_sidecar(e, m->from->fd, &m->old_name);
+		side_drop_sidecar(e, m->from, &m->old_name);
 	else if (!m->replaces)
-		names_drop_sidecar(e, m->to->fd, &m->new_name);
+		side_drop_sidecar(e, m->to, &m->new_name);
 	return r;
 }
 

@@ -9,7 +9,10 @@
  *  (3) only clean maps are evicted, so a pointer to a dirty map holds until tree_write_maps; a pointer to a clean one until the
  *      next map is entered. */
 
-enum { MAPS_KEPT = 16 }; /* a file keeps so many even when memory is short */
+enum {
+	MAPS_KEPT = 16, /* a file keeps so many even when memory is short */
+	MAP_COST = PAGE_BYTES + 64, /* of a map in the records of a checkpoint */
+};
 
 static uint32_t bucket_of(const struct map_cache *c, unsigned height, uint64_t first)
 {
@@ -28,50 +31,64 @@ static struct map *cached(const struct map_cache *c, unsigned height, uint64_t f
 	return m;
 }
 
-static void mark_dirty(struct map_cache *c, struct map *m)
+/* Accounts for what the next checkpoint will log of this file. */
+static void expect(struct engine *e, struct file *f, int64_t bytes)
 {
+	if (!e->journal)
+		return;
+	f->log.expected += bytes;
+	journal_expect(e->journal, bytes);
+}
+
+static void mark_dirty(struct engine *e, struct file *f, struct map *m)
+{
+	struct map_cache *c = &f->maps;
+
 	if (m->dirty)
 		return;
+	expect(e, f, MAP_COST);
 	m->dirty = true;
 	m->next_dirty = c->dirty[m->height];
 	c->dirty[m->height] = m;
 }
 
-static void mark_clean(struct map_cache *c, struct map *m)
+static void mark_clean(struct engine *e, struct file *f, struct map *m)
 {
-	struct map **at = &c->dirty[m->height];
+	struct map **at = &f->maps.dirty[m->height];
 
 	if (!m->dirty)
 		return;
+	expect(e, f, -MAP_COST);
 	while (*at != m)
 		at = &(*at)->next_dirty;
 	*at = m->next_dirty;
 	m->dirty = false;
 }
 
-static void forget_map(struct engine *e, struct map_cache *c, struct map **at)
+static void forget_map(struct engine *e, struct file *f, struct map **at)
 {
 	struct map *m = *at;
 
-	mark_clean(c, m);
+	mark_clean(e, f, m);
 	*at = m->chain;
-	c->count--;
+	f->maps.count--;
 	atomic_fetch_sub(&e->map_bytes, sizeof *m);
 	free(m);
 }
 
-static void evict_some(struct engine *e, struct map_cache *c)
+static void evict_some(struct engine *e, struct file *f)
 {
+	struct map_cache *c = &f->maps;
 	uint32_t wanted = 8;
 
 	for (uint32_t i = 0; i < c->size && wanted && c->count > MAPS_KEPT; i++) {
 		struct map **at = &c->buckets[c->hand++ & (c->size - 1)];
 
 		while (*at && wanted) {
-			if ((*at)->dirty) {
+			if ((*at)->dirty || (*at)->busy) {
 				at = &(*at)->chain;
 			} else {
-				forget_map(e, c, at);
+				forget_map(e, f, at);
 				wanted--;
 			}
 		}
@@ -101,10 +118,12 @@ static int grow(struct map_cache *c)
 	return 0;
 }
 
-static int enter(struct engine *e, struct map_cache *c, struct map *m)
+static int enter(struct engine *e, struct file *f, struct map *m)
 {
+	struct map_cache *c = &f->maps;
+
 	if (atomic_load(&e->map_bytes) > e->map_bytes_max)
-		evict_some(e, c);
+		evict_some(e, f);
 	if (c->count >= c->size && grow(c) < 0)
 		return -ENOMEM;
 
@@ -136,7 +155,7 @@ static int load_map(struct engine *e, struct file *f, int fd, struct layout_slot
 				      : (got < 0 ? (int)got : -EBADMSG);
 	}
 	if (r == 0)
-		r = enter(e, &f->maps, m);
+		r = enter(e, f, m);
 	if (r < 0) {
 		free(m);
 		return r;
@@ -165,7 +184,7 @@ static int walk(struct engine *e, struct file *f, int fd, const struct layout_pa
 				return r;
 		}
 		if (make)
-			mark_dirty(&f->maps, m);
+			mark_dirty(e, f, m);
 		entry = &m->entries[path->index[i]];
 	}
 	*leaf = m;
@@ -219,6 +238,20 @@ int tree_get(struct engine *e, struct file *f, int fd, uint64_t page, size_t cou
 	return r;
 }
 
+int tree_prepare(struct engine *e, struct file *f, int fd, uint64_t page, size_t count)
+{
+	uint64_t end = page + count;
+	struct entry *at;
+	size_t run;
+	int r = 0;
+
+	pthread_mutex_lock(&f->maps.lock);
+	for (; page < end && r == 0; page += run)
+		r = locate(e, f, fd, page, true, &at, &run);
+	pthread_mutex_unlock(&f->maps.lock);
+	return r;
+}
+
 int tree_set(struct engine *e, struct file *f, int fd, uint64_t page, size_t count, const struct entry *in)
 {
 	int r = 0;
@@ -243,37 +276,50 @@ int tree_set(struct engine *e, struct file *f, int fd, uint64_t page, size_t cou
 	return r;
 }
 
-static int note_free(struct extents *x, uint64_t begin, uint64_t end)
+void extents_free(struct extents *x)
 {
+	free(x->list);
+	*x = (struct extents){0};
+}
+
+static void note_free(struct extents *x, struct layout_slot at)
+{
+	uint64_t first = at.first, end = at.first + layout_span(at.height);
+	uint64_t begin_byte = at.physical << PAGE_SHIFT;
+	uint64_t end_byte = (at.physical + layout_extent(at.height)) << PAGE_SHIFT;
+
 	if (!x)
-		return 0;
-	if (x->count && x->list[x->count - 1].end == begin) {
-		x->list[x->count - 1].end = end;
-		return 0;
+		return;
+	if (x->count && x->list[x->count - 1].end == begin_byte && x->list[x->count - 1].pages.end == first) {
+		x->list[x->count - 1].pages.end = end;
+		x->list[x->count - 1].end = end_byte;
+		return;
 	}
 	if (x->count == x->room) {
 		size_t room = x->room ? x->room * 2 : 16;
 		void *list = realloc(x->list, room * sizeof *x->list);
 
 		if (!list)
-			return -ENOMEM;
+			return;
 		x->list = list;
 		x->room = room;
 	}
-	x->list[x->count].begin = begin;
-	x->list[x->count++].end = end;
-	return 0;
+	x->list[x->count].pages = (struct page_range){first, end};
+	x->list[x->count].begin = begin_byte;
+	x->list[x->count++].end = end_byte;
 }
 
 /* Forgets the cached maps whose pages all lie in [first, end). */
-static void forget_inside(struct engine *e, struct map_cache *c, uint64_t first, uint64_t end)
+static void forget_inside(struct engine *e, struct file *f, uint64_t first, uint64_t end)
 {
+	struct map_cache *c = &f->maps;
+
 	for (uint32_t i = 0; i < c->size; i++) {
 		struct map **at = &c->buckets[i];
 
 		while (*at) {
 			if ((*at)->first >= first && (*at)->first + layout_span((*at)->height) <= end)
-				forget_map(e, c, at);
+				forget_map(e, f, at);
 			else
 				at = &(*at)->chain;
 		}
@@ -286,6 +332,38 @@ static bool made_in_memory(const struct file *f, struct layout_slot at)
 	return at.height > 0 && cached(&f->maps, at.height, at.first);
 }
 
+/* Loads what clear_subtree will change, and keeps it from being evicted until then. */
+static int prepare_subtree(struct engine *e, struct file *f, int fd, struct layout_slot at, const struct entry *entry,
+			   uint64_t first, uint64_t end)
+{
+	uint64_t at_end = at.first + layout_span(at.height);
+
+	if (at.first >= end || at_end <= first || (first <= at.first && at_end <= end) ||
+	    (entry_is_hole(entry) && !made_in_memory(f, at)))
+		return 0;
+
+	struct map *m = cached(&f->maps, at.height, at.first);
+	int r = m ? 0 : load_map(e, f, fd, at, entry, &m);
+
+	if (r < 0)
+		return r;
+	mark_dirty(e, f, m);
+	for (unsigned i = 0; i < MAP_ENTRIES && r == 0; i++)
+		r = prepare_subtree(e, f, fd, layout_child(at, i), &m->entries[i], first, end);
+	return r;
+}
+
+int tree_prepare_clear(struct engine *e, struct file *f, int fd, uint64_t first, uint64_t end)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&f->maps.lock);
+	for (unsigned slot = 0; slot < HEAD_ENTRIES && r == 0; slot++)
+		r = prepare_subtree(e, f, fd, layout_head_slot(slot), &f->body.entries[slot], first, end);
+	pthread_mutex_unlock(&f->maps.lock);
+	return r;
+}
+
 /* Clears what [first, end) touches of the subtree `at`, whose entry is *entry. */
 static int clear_subtree(struct engine *e, struct file *f, int fd, struct layout_slot at, struct entry *entry,
 			 uint64_t first, uint64_t end, struct extents *freed)
@@ -296,8 +374,8 @@ static int clear_subtree(struct engine *e, struct file *f, int fd, struct layout
 		return 0;
 	if (first <= at.first && at_end <= end) {
 		memset(entry, 0, sizeof *entry);
-		return note_free(freed, at.physical << PAGE_SHIFT,
-				 (at.physical + layout_extent(at.height)) << PAGE_SHIFT);
+		note_free(freed, at);
+		return 0;
 	}
 
 	struct map *m = cached(&f->maps, at.height, at.first);
@@ -305,7 +383,7 @@ static int clear_subtree(struct engine *e, struct file *f, int fd, struct layout
 
 	if (r < 0)
 		return r;
-	mark_dirty(&f->maps, m);
+	mark_dirty(e, f, m);
 	for (unsigned i = 0; i < MAP_ENTRIES && r == 0; i++)
 		r = clear_subtree(e, f, fd, layout_child(at, i), &m->entries[i], first, end, freed);
 	return r;
@@ -319,7 +397,7 @@ int tree_clear(struct engine *e, struct file *f, int fd, uint64_t first, uint64_
 	for (unsigned slot = 0; slot < HEAD_ENTRIES && r == 0; slot++)
 		r = clear_subtree(e, f, fd, layout_head_slot(slot), &f->body.entries[slot], first, end, freed);
 	if (r == 0)
-		forget_inside(e, &f->maps, first, end);
+		forget_inside(e, f, first, end);
 	pthread_mutex_unlock(&f->maps.lock);
 	return r;
 }
@@ -368,79 +446,139 @@ int tree_next(struct engine *e, struct file *f, int fd, uint64_t page, uint64_t 
 	return r;
 }
 
-/* The entry that names a map: in the map above, or in the head. */
-static struct entry *parent_entry(struct file *f, const struct map *m)
+/* The entry that names the map at a place; NULL if the map above is not known. */
+static struct entry *entry_above(struct file *f, unsigned height, uint64_t first)
 {
 	struct layout_path path;
 	unsigned i = 0;
 
-	layout_find(m->first, &path);
-	while (path.map[i].height != m->height)
+	layout_find(first, &path);
+	while (path.map[i].height != height)
 		i++;
 	if (i == 0)
 		return &f->body.entries[path.slot];
-	return &cached(&f->maps, path.map[i - 1].height, path.map[i - 1].first)->entries[path.index[i - 1]];
+
+	struct map *above = cached(&f->maps, path.map[i - 1].height, path.map[i - 1].first);
+
+	return above ? &above->entries[path.index[i - 1]] : NULL;
 }
 
-static uint64_t map_physical(const struct map *m)
-{
-	struct layout_path path;
-	unsigned i = 0;
-
-	layout_find(m->first, &path);
-	while (path.map[i].height != m->height)
-		i++;
-	return path.map[i].physical;
-}
-
-static int write_map(struct engine *e, struct file *f, int fd, struct map *m, struct nonce *nonce)
+static int seal_map(struct engine *e, struct file *f, struct map *m, struct nonce *nonce, const struct map_sink *to)
 {
 	struct page_place where = {f->head.file_id, PAGE_MAP, m->height, m->first};
-	struct entry *entry = parent_entry(f, m);
+	struct entry *entry = entry_above(f, m->height, m->first); /* (2) */
 	uint8_t sealed[PAGE_BYTES];
+	struct layout_slot at;
 	struct entry fresh = {0};
 
 	/* A map of holes only needs no page. */
 	if (!bytes_all_zero(m->entries, sizeof m->entries)) {
 		int r = page_seal(e, &where, nonce, m->entries, PAGE_BYTES, sealed, &fresh);
 
+		if (r == 0)
+			r = layout_map(m->height, m->first, &at) ? to->put(to->data, at, sealed) : -EINVAL;
 		if (r < 0)
 			return r;
-
-		ssize_t put = store_pwrite(e->store, fd, sealed, PAGE_BYTES, map_physical(m) << PAGE_SHIFT);
-
-		if (put < 0)
-			return (int)put;
 	}
 	*entry = fresh;
 	return 0;
 }
 
-int tree_write_maps(struct engine *e, struct file *f, int fd, struct nonce *nonce)
+/* What was sealed in vain is dirty again. */
+static void unseal(struct engine *e, struct file *f)
+{
+	for (uint32_t i = 0; i < f->maps.size; i++) {
+		for (struct map *m = f->maps.buckets[i]; m; m = m->chain) {
+			if (m->busy)
+				mark_dirty(e, f, m);
+			m->busy = false;
+		}
+	}
+}
+
+void tree_unseal(struct engine *e, struct file *f)
+{
+	pthread_mutex_lock(&f->maps.lock);
+	unseal(e, f);
+	pthread_mutex_unlock(&f->maps.lock);
+}
+
+/* One map: clean afterwards, or, if it could not be put, forgotten (unless what was put is kept). */
+static int put_map(struct engine *e, struct file *f, struct map *m, struct nonce *nonce, const struct map_sink *to)
+{
+	struct map_cache *c = &f->maps;
+	int r = seal_map(e, f, m, nonce, to);
+
+	if (r < 0 && to->keep)
+		return r;
+	mark_clean(e, f, m);
+	if (r == 0) {
+		m->busy = to->keep;
+		return 0;
+	}
+
+	struct map **at = &c->buckets[bucket_of(c, m->height, m->first)];
+
+	while (*at != m)
+		at = &(*at)->chain;
+	forget_map(e, f, at);
+	return r;
+}
+
+int tree_seal_maps(struct engine *e, struct file *f, struct nonce *nonce, const struct map_sink *to)
 {
 	struct map_cache *c = &f->maps;
 	int result = 0;
 
 	pthread_mutex_lock(&c->lock);
-	for (unsigned height = 1; height <= HEIGHT_MAX; height++) {
-		while (c->dirty[height]) {
-			struct map *m = c->dirty[height];
-			int r = write_map(e, f, fd, m, nonce);
+	for (unsigned height = 1; height <= HEIGHT_MAX && (result == 0 || !to->keep); height++) {
+		while (c->dirty[height] && (result == 0 || !to->keep)) {
+			int r = put_map(e, f, c->dirty[height], nonce, to);
 
-			mark_clean(c, m);
-			if (r == 0)
-				continue;
-			result = r;
-
-			struct map **at = &c->buckets[bucket_of(c, m->height, m->first)];
-
-			while (*at != m)
-				at = &(*at)->chain;
-			forget_map(e, c, at);
+			if (r < 0)
+				result = r;
 		}
 	}
+	if (result < 0 && to->keep)
+		unseal(e, f);
 	pthread_mutex_unlock(&c->lock);
 	return result;
+}
+
+void tree_settle(struct file *f)
+{
+	struct map_cache *c = &f->maps;
+
+	pthread_mutex_lock(&c->lock);
+	for (uint32_t i = 0; i < c->size; i++)
+		for (struct map *m = c->buckets[i]; m; m = m->chain)
+			m->busy = false;
+	pthread_mutex_unlock(&c->lock);
+}
+
+int tree_enter_map(struct engine *e, struct file *f, unsigned height, uint64_t first, const uint8_t sealed[PAGE_BYTES])
+{
+	struct page_place where = {f->head.file_id, PAGE_MAP, height, first};
+	struct map *m = calloc(1, sizeof *m);
+	int r = m ? 0 : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	m->first = first;
+	m->height = height;
+	pthread_mutex_lock(&f->maps.lock);
+
+	const struct entry *entry = entry_above(f, height, first);
+
+	r = entry ? page_open(e, &where, entry, sealed, PAGE_BYTES, m->entries) : -EBADMSG;
+	if (r == 0)
+		r = enter(e, f, m);
+	if (r == 0)
+		mark_dirty(e, f, m);
+	pthread_mutex_unlock(&f->maps.lock);
+	if (r < 0)
+		free(m);
+	return r;
 }
 
 /* The maps that are missing on the way to one page. */
@@ -492,7 +630,7 @@ void tree_drop(struct engine *e, struct file *f)
 
 	for (uint32_t i = 0; i < c->size; i++)
 		while (c->buckets[i])
-			forget_map(e, c, &c->buckets[i]);
+			forget_map(e, f, &c->buckets[i]);
 	free(c->buckets);
 	c->buckets = NULL;
 	c->size = c->count = 0;

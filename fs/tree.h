@@ -6,21 +6,23 @@
 
 #include "fs/file.h"
 
-/* Physical bytes that hold nothing any more. */
-struct extents {
-	struct {
-		uint64_t begin, end;
-	} * list;
-	size_t count, room;
-};
+void extents_free(struct extents *x);
 
 /* The entries of `count` pages from `page` on. */
 int tree_get(struct engine *e, struct file *f, int fd, uint64_t page, size_t count, struct entry *out) MUST_CHECK;
 
+/* Makes ready for tree_set: loads the maps on the way, or makes them, and marks them dirty.  Afterwards tree_set of these pages cannot fail
+ * until the maps are written or sealed. */
+int tree_prepare(struct engine *e, struct file *f, int fd, uint64_t page, size_t count) MUST_CHECK;
+
 /* Sets them in memory, making maps where there are none; every map on the way becomes dirty. */
 int tree_set(struct engine *e, struct file *f, int fd, uint64_t page, size_t count, const struct entry *in) MUST_CHECK;
 
-/* Makes pages [first, end) holes, whole subtrees at once, and notes what becomes free below (freed may be NULL). */
+/* Makes ready for tree_clear, which then cannot fail. */
+int tree_prepare_clear(struct engine *e, struct file *f, int fd, uint64_t first, uint64_t end) MUST_CHECK;
+
+/* Makes pages [first, end) holes, whole subtrees at once, and notes what becomes free below (freed may be NULL; without
+ * memory some of it is not noted). */
 int tree_clear(struct engine *e, struct file *f, int fd, uint64_t first, uint64_t end,
 	       struct extents *freed) MUST_CHECK;
 
@@ -32,9 +34,22 @@ int tree_next(struct engine *e, struct file *f, int fd, uint64_t page, uint64_t 
  * space.  Stores that cannot reserve: nothing happens. */
 int tree_reserve(struct engine *e, struct file *f, int fd, uint64_t page, size_t count) MUST_CHECK;
 
-/* Seals the dirty maps, children first, and writes them in place; the head's entries then name them.  The head itself is the
- * caller's.  After an error the tree is still sound: a map that could not be written is forgotten, with what was new in it. */
-int tree_write_maps(struct engine *e, struct file *f, int fd, struct nonce *nonce) MUST_CHECK;
+/* Seals the dirty maps, children first, and hands each to `put`; the head's entries then name them.  The head itself is the caller's.  After
+ * an error the tree is still sound: a map that could not be put is forgotten, with what was new in it.  `keep`: the maps stay in memory
+ * until tree_settle, as what was put is not in place yet; and after an error all are dirty as before. */
+struct map_sink {
+	int (*put)(void *data, struct layout_slot at, const uint8_t sealed[PAGE_BYTES]);
+	void *data;
+	bool keep;
+};
+int tree_seal_maps(struct engine *e, struct file *f, struct nonce *nonce, const struct map_sink *to) MUST_CHECK;
+/* What was sealed before is in place; or will not be, and has to be sealed again. */
+void tree_settle(struct file *f);
+void tree_unseal(struct engine *e, struct file *f);
+/* Enters a map that is not in place, sealed as its parent's entry says (recovery; parents first).  It is dirty, as it has yet to come in
+ * place. */
+int tree_enter_map(struct engine *e, struct file *f, unsigned height, uint64_t first,
+		   const uint8_t sealed[PAGE_BYTES]) MUST_CHECK;
 
 /* Forgets all maps, the dirty ones too. */
 void tree_drop(struct engine *e, struct file *f);

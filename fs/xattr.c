@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 
 #include "fs/attr.h"
+#include "fs/dirty.h"
 #include "fs/file.h"
 #include "fs/lend.h"
 #include "fs/names.h"
@@ -15,6 +16,7 @@
 #include "fs/worker.h"
 #include "util/base/bytes.h"
 #include "util/base/encode.h"
+#include "util/base/log.h"
 
 enum {
 	ATTR_NAME_MAX = 255, /* XATTR_NAME_MAX, namespace included */
@@ -476,6 +478,17 @@ int xattr_check(struct engine *e, struct node *n, int (*bad)(void *data, const c
 	return r;
 }
 
+void xattr_drop_all(struct engine *e, struct node *n)
+{
+	_cleanup_free_ char *below = malloc(ATTR_VALUE_MAX);
+	ssize_t size = below ? e->store->ops->listxattr(e->store, n->fd, below, ATTR_VALUE_MAX) : 0;
+	struct attribute a;
+
+	for (ssize_t i = 0; i < size; i += (ssize_t)strlen(below + i) + 1)
+		if (is_encrypted(below + i, &a) && e->store->ops->removexattr(e->store, n->fd, below + i) < 0)
+			log_warning("an attribute of a file that a crash emptied cannot be removed");
+}
+
 /* ------------------------------------------------------------------ operations */
 
 static int begin(struct engine *e, uint64_t id, struct node **out)
@@ -529,6 +542,7 @@ int fs_setxattr(struct engine *e, uint64_t node, const char *name, const void *v
 		r = store_stat(e->store, n->fd, &st);
 	if (r == 0 && kill_sgid && (st.mode & S_ISGID))
 		r = e->store->ops->chmod(e->store, n->fd, st.mode & 07777 & ~(mode_t)S_ISGID);
+	dirty_metadata(e, n);
 	end(e, n);
 	return r;
 }
@@ -557,6 +571,7 @@ int fs_removexattr(struct engine *e, uint64_t node, const char *name)
 		r = remove_encrypted(e, n, &a);
 	else
 		r = e->store->ops->removexattr(e->store, n->fd, name);
+	dirty_metadata(e, n);
 	end(e, n);
 	return r;
 }

@@ -8,4 +8,7 @@
 int xattr_check(struct engine *e, struct node *n, int (*bad)(void *data, const char *backing, int error),
 		void *data) MUST_CHECK;
 
+/* Removes all attributes in the encrypted namespaces: of a file whose id is gone, and with it what they were bound to. */
+void xattr_drop_all(struct engine *e, struct node *n);
+
 #endif

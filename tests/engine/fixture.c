@@ -24,7 +24,12 @@ static int no_syncfs(struct store *s, int fd)
 void vol_new(struct vol *v, const char *dir, enum cipher cipher, bool portable)
 {
 	struct unlock_secret secret = passphrase(PASSPHRASE);
-	struct new_volume how = {.secrets = &secret, .secret_count = 1, .cipher = cipher, .portable = portable};
+	struct new_volume how = {.secrets = &secret,
+				 .secret_count = 1,
+				 .cipher = cipher,
+				 .portable = portable,
+				 .journal_size = JOURNAL_MIN,
+				 .furnish = getenv("COFFER_TEST_JOURNAL") ? journal_make : NULL};
 	struct fault why = {0};
 
 	*v = (struct vol){.plain = store_posix_new()};
@@ -32,6 +37,7 @@ void vol_new(struct vol *v, const char *dir, enum cipher cipher, bool portable)
 	v->quick_ops.syncfs = no_syncfs;
 	v->quick.ops = &v->quick_ops;
 	v->store = &v->quick;
+	v->options.journal = how.furnish != NULL;
 	ck_assert_msg(volume_init(dir, &how, &v->keyring, &why) == 0, "%s", why.text);
 	unlock_secret_wipe(&secret);
 	ck_assert_int_eq(volume_open_dir(v->plain, dir, &v->dot, &v->data, &why), 0);

@@ -472,6 +472,7 @@ END_TEST
 
 static uint64_t blocks(const char *name)
 {
+	ck_assert_int_eq(engine_checkpoint(v.e), 0);
 	return attr(&v, walk(&v, name)).blocks * 512;
 }
 

@@ -240,6 +240,7 @@ static void flip_pages(const char *name, const uint8_t *content, size_t n)
 	struct stat st;
 
 	root_path(&v, name, path);
+	ck_assert_int_eq(engine_checkpoint(v.e), 0);
 	ck_assert_int_eq(stat(path, &st), 0);
 	for (off_t page = 0; page * PAGE_BYTES < st.st_size; page++) {
 		int fd = open(path, O_RDWR);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/journal.h"
 #include "keymgr/volume_place.h"
 #include "util/cli/options.h"
 #include "util/cli/terminal.h"
@@ -89,6 +90,7 @@ static int make(struct init *i, const char *dir, struct fault *why)
 	char fingerprint[2 * FINGERPRINT_SIZE + 8];
 
 	i->how.secrets = i->secrets;
+	i->how.furnish = journal_make;
 	int r = volume_init(dir, &i->how, &keyring, why);
 	if (r < 0) {
 		/* A recovery key of nothing would only mislead. */

@@ -1,0 +1,315 @@
+#include "fs/dirty.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/node.h"
+#include "util/base/log.h"
+
+void dirty_start(struct engine *e)
+{
+	pthread_mutex_init(&e->dirty.lock, NULL);
+}
+
+void dirty_stop(struct engine *e)
+{
+	pthread_mutex_destroy(&e->dirty.lock);
+}
+
+void dirty_add(struct engine *e, struct node *n)
+{
+	struct dirty_list *d = &e->dirty;
+
+	if (e->options.read_only)
+		return;
+	pthread_mutex_lock(&d->lock);
+
+	bool known = n->dirty;
+
+	if (!known) {
+		n->dirty = true;
+		n->dirty_next = d->first;
+		n->dirty_at = &d->first;
+		if (d->first)
+			d->first->dirty_at = &n->dirty_next;
+		d->first = n;
+		d->count++;
+	}
+	pthread_mutex_unlock(&d->lock);
+	/* The caller holds a reference, so the list's may come after. */
+	if (!known)
+		node_ref(e, n);
+}
+
+/* Earlier of the two. */
+static void keep_side_from(struct side_marks *s, const struct journal_mark *from)
+{
+	if (!s->some[0] || from->number < s->first[0].number)
+		s->first[0] = *from;
+	s->some[0] = true;
+}
+
+void dirty_forget(struct engine *e, struct node *n)
+{
+	pthread_mutex_lock(&e->dirty.lock);
+
+	bool listed = n->dirty;
+
+	if (listed) {
+		*n->dirty_at = n->dirty_next;
+		if (n->dirty_next)
+			n->dirty_next->dirty_at = n->dirty_at;
+		n->dirty = false;
+		e->dirty.count--;
+	}
+	if (n->logged)
+		keep_side_from(&e->dirty.sides, &n->first_record);
+	n->logged = false;
+	pthread_mutex_unlock(&e->dirty.lock);
+	if (listed)
+		node_unref(e, n);
+}
+
+int dirty_take(struct engine *e, struct node ***nodes, uint32_t *count)
+{
+	struct dirty_list *d = &e->dirty;
+	struct node **list = NULL;
+	uint32_t i = 0;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->count)
+		list = calloc(d->count, sizeof(struct node *));
+	if (d->count && !list) {
+		pthread_mutex_unlock(&d->lock);
+		return -ENOMEM;
+	}
+	for (struct node *n = d->first; n; n = n->dirty_next) {
+		n->dirty = false;
+		list[i++] = n;
+	}
+	*nodes = list;
+	*count = d->count;
+	d->first = NULL;
+	d->count = 0;
+	d->sides.some[1] = d->sides.some[0];
+	d->sides.first[1] = d->sides.first[0];
+	d->sides.some[0] = false;
+	pthread_mutex_unlock(&d->lock);
+	return 0;
+}
+
+void dirty_in_place(struct engine *e, struct node *n)
+{
+	/* Of others nothing can be synced but their names. */
+	if (!S_ISREG(n->type) && !n->dir)
+		return;
+	atomic_fetch_add(&n->written, 1);
+	dirty_add(e, n);
+}
+
+void dirty_metadata(struct engine *e, struct node *n)
+{
+	atomic_store(&n->metadata, true);
+	dirty_in_place(e, n);
+}
+
+void dirty_entry(struct engine *e, struct node *dir, struct node *n)
+{
+	if (n)
+		atomic_store(&n->name_new, true);
+	dirty_in_place(e, dir);
+}
+
+/* ------------------------------------------------------------------ records that are needed */
+
+/* Marks are taken under the list's lock, and before the record is appended: whoever looks for the first one sees it, or looks at an end of
+ * the ring that lies before it. */
+bool dirty_keep_records(struct engine *e, struct node *n)
+{
+	pthread_mutex_lock(&e->dirty.lock);
+
+	bool kept = n->logged;
+
+	if (!kept)
+		n->first_record = journal_end(e->journal);
+	n->logged = true;
+	pthread_mutex_unlock(&e->dirty.lock);
+	dirty_add(e, n);
+	return kept;
+}
+
+void dirty_drop_records(struct engine *e, struct node *n, struct journal_mark *first)
+{
+	pthread_mutex_lock(&e->dirty.lock);
+	if (first)
+		*first = n->first_record;
+	n->logged = false;
+	pthread_mutex_unlock(&e->dirty.lock);
+}
+
+void dirty_restore_records(struct engine *e, struct node *n, const struct journal_mark *first)
+{
+	pthread_mutex_lock(&e->dirty.lock);
+	n->first_record = *first;
+	n->logged = true;
+	pthread_mutex_unlock(&e->dirty.lock);
+	dirty_add(e, n);
+}
+
+void dirty_keep_side(struct engine *e)
+{
+	pthread_mutex_lock(&e->dirty.lock);
+
+	struct journal_mark end = journal_end(e->journal);
+
+	keep_side_from(&e->dirty.sides, &end);
+	pthread_mutex_unlock(&e->dirty.lock);
+}
+
+struct journal_mark dirty_first_record(struct engine *e)
+{
+	const struct side_marks *s = &e->dirty.sides;
+
+	pthread_mutex_lock(&e->dirty.lock);
+
+	struct journal_mark first = journal_end(e->journal);
+
+	for (unsigned i = 0; i < 2; i++)
+		if (s->some[i] && s->first[i].number < first.number)
+			first = s->first[i];
+	for (struct node *n = e->dirty.first; n; n = n->dirty_next)
+		if (n->logged && n->first_record.number < first.number)
+			first = n->first_record;
+	pthread_mutex_unlock(&e->dirty.lock);
+	return first;
+}
+
+/* ------------------------------------------------------------------ syncs */
+
+void dirty_covered(struct node *n, uint64_t written)
+{
+	uint64_t before = atomic_load(&n->synced);
+
+	while (before < written && !atomic_compare_exchange_weak(&n->synced, &before, written))
+		;
+}
+
+int dirty_sync(struct engine *e, struct node *n)
+{
+	uint64_t covers = atomic_load(&n->written);
+	bool metadata = atomic_exchange(&n->metadata, false);
+	int r;
+
+	if (atomic_load(&n->synced) >= covers)
+		return 0;
+	r = metadata || n->dir ? e->store->ops->fsync(e->store, n->fd) : e->store->ops->fdatasync(e->store, n->fd);
+	if (r < 0) {
+		if (metadata)
+			atomic_store(&n->metadata, true);
+		return r;
+	}
+
+	dirty_covered(n, covers);
+	return 0;
+}
+
+/* The first name's directory, with a reference; NULL for the root and the nameless. */
+static struct node *directory_of(struct engine *e, struct node *n)
+{
+	struct node *parent = NULL;
+
+	pthread_mutex_lock(&e->table.lock);
+	if (n->links) {
+		parent = n->links->parent;
+		parent->refs++;
+	}
+	pthread_mutex_unlock(&e->table.lock);
+	return parent;
+}
+
+static bool type_is(const struct engine *e, const char *const *types)
+{
+	for (; *types; types++)
+		if (strcmp(e->caps.type, *types) == 0)
+			return true;
+	return false;
+}
+
+bool dirty_store_orders_names(const struct engine *e)
+{
+	static const char *const types[] = {"ext4", "xfs", "btrfs", NULL};
+
+	return type_is(e, types);
+}
+
+/* auto_da_alloc of ext4, flushoncommit-like handling of btrfs. */
+bool dirty_store_orders_renames(const struct engine *e)
+{
+	static const char *const types[] = {"ext4", "btrfs", NULL};
+
+	return type_is(e, types);
+}
+
+bool dirty_syncfs_counts(const struct engine *e)
+{
+	static const char *const types[] = {"ext4", "xfs", "btrfs", "tmpfs", NULL};
+
+	return type_is(e, types);
+}
+
+int dirty_sync_above(struct engine *e, struct node *n)
+{
+	struct node *at = node_ref(e, n);
+	int r = 0;
+
+	if (dirty_store_orders_names(e)) {
+		atomic_store(&n->name_new, false);
+		node_unref(e, at);
+		return 0;
+	}
+	while (r == 0 && atomic_exchange(&at->name_new, false)) {
+		struct node *dir = directory_of(e, at);
+
+		if (!dir)
+			break;
+		r = node_use(e, dir);
+		if (r == 0) {
+			r = dirty_sync(e, dir);
+			node_unuse(e, dir);
+		}
+		if (r < 0)
+			atomic_store(&at->name_new, true);
+		node_unref(e, at);
+		at = dir;
+	}
+	node_unref(e, at);
+	return r;
+}
+
+/* ------------------------------------------------------------------ overlay */
+
+void overlay_set(struct node *n, uint64_t size, const struct timespec *mtime)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	pthread_mutex_lock(&n->lock);
+	n->overlay = (struct overlay){true, size, mtime ? *mtime : now, now};
+	pthread_mutex_unlock(&n->lock);
+}
+
+void overlay_set_mtime(struct node *n, const struct timespec *mtime)
+{
+	pthread_mutex_lock(&n->lock);
+	n->overlay.mtime = *mtime;
+	pthread_mutex_unlock(&n->lock);
+}
+
+bool overlay_get(struct node *n, struct overlay *out)
+{
+	pthread_mutex_lock(&n->lock);
+	*out = n->overlay;
+	pthread_mutex_unlock(&n->lock);
+	return out->valid;
+}

@@ -1,0 +1,64 @@
+#include "fs/heal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fs/directory.h"
+#include "fs/dirty.h"
+#include "fs/names.h"
+#include "util/base/log.h"
+
+struct healing {
+	struct engine *e;
+	struct node *dir;
+	char name[NAME_MAX + 1]; /* a backing name in it */
+};
+
+static int first_name(void *data, const struct store_dirent *d)
+{
+	struct healing *h = data;
+
+	if (names_is_ours(d->name))
+		return 0;
+	strcpy(h->name, d->name);
+	return 1;
+}
+
+/* True if a set-aside id is the directory's. */
+static int try_id(void *data, const struct store_dirent *d)
+{
+	struct healing *h = data;
+	struct directory_record *record = &h->dir->dir->record;
+	char text[DIRECTORY_RECORD_TEXT + 2], plain[NAME_MAX + 1];
+	ssize_t n = names_read_text(h->e, h->e->gone_dir, d->name, text, sizeof text);
+
+	return n > 0 && directory_record_open(h->e->keys->directory_key, text, (size_t)n, record) == 0 &&
+	       names_decrypt(h->e, h->dir, h->name, plain) == 0;
+}
+
+static int new_id(struct healing *h)
+{
+	struct directory_record *record = &h->dir->dir->record;
+
+	*record = (struct directory_record){.generation = keys_active(h->e->keys, SCOPE_DEFAULT)->number};
+	return crypto_random(record->id, sizeof record->id);
+}
+
+int heal_directory(struct engine *e, struct node *dir)
+{
+	struct healing h = {.e = e, .dir = dir};
+	int r = directory_scan(e, dir->fd, first_name, &h);
+
+	if (r == 0)
+		r = new_id(&h);
+	else if (r > 0 && e->gone_dir >= 0)
+		r = directory_scan(e, e->gone_dir, try_id, &h) == 1 ? 0 : -ENOENT;
+	if (r < 0 || e->options.read_only)
+		return r < 0 ? r : 0;
+	r = names_write_record(e, dir->fd, &dir->dir->record);
+	if (r == 0)
+		dirty_in_place(e, dir);
+	if (r == 0)
+		log_info("gave a directory its id again, which a crash had parted from it");
+	return r;
+}

@@ -1,0 +1,289 @@
+#include "fs/look.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/change.h"
+#include "fs/damage.h"
+#include "fs/dirty.h"
+#include "fs/logged.h"
+#include "fs/names.h"
+#include "fs/xattr.h"
+#include "util/base/encode.h"
+#include "util/base/log.h"
+
+enum { KEPT_MAX = 64 << 20 };
+
+void look_expect(struct engine *e, const struct journal_state *state)
+{
+	e->lost = *state;
+	atomic_store(&e->lost_ranges, state->range_count > 0);
+}
+
+bool look_is_due(struct engine *e, const struct store_stat *st)
+{
+	if (!atomic_load(&e->lost_ranges))
+		return false;
+	for (uint32_t i = 0; i < e->lost.range_count; i++)
+		if (st->ctime.tv_sec >= e->lost.ranges[i].from && st->ctime.tv_sec <= e->lost.ranges[i].to)
+			return true;
+	return false;
+}
+
+static bool is_lost_epoch(const struct engine *e, uint64_t epoch)
+{
+	for (uint32_t i = 0; i < e->lost.range_count; i++)
+		if (epoch >= e->lost.ranges[i].first && epoch <= e->lost.ranges[i].last)
+			return true;
+	return false;
+}
+
+/* ------------------------------------------------------------------ lost/ (F4) */
+
+static int open_lost(struct engine *e)
+{
+	int fd = store_open(e->store, e->dot, "lost", O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd == -ENOENT) {
+		int r = e->store->ops->mkdir(e->store, e->dot, "lost", 0700);
+
+		fd = r < 0 ? r : store_open(e->store, e->dot, "lost", O_RDONLY | O_DIRECTORY, 0);
+	}
+	return fd;
+}
+
+static int copy_bytes(struct engine *e, int from, int to, uint64_t begin, uint64_t end)
+{
+	uint8_t *room = worker_buffer();
+
+	if (!room)
+		return -ENOMEM;
+	for (uint64_t at = begin; at < end;) {
+		size_t n = end - at < IO_MAX ? (size_t)(end - at) : IO_MAX;
+		ssize_t got = store_pread(e->store, from, room, n, at);
+
+		if (got <= 0)
+			return (int)got;
+		got = store_pwrite(e->store, to, room, (size_t)got, at);
+		if (got < 0)
+			return (int)got;
+		at += n;
+	}
+	return 0;
+}
+
+/* Keeps the head and what lies behind `begin`, at the same places of a file in lost/. */
+static int keep_bytes(struct engine *e, struct node *n, const uint8_t *id, uint64_t begin, uint64_t end)
+{
+	char name[80], hex[33];
+	uint32_t draw;
+	int dir = open_lost(e), fd, r = crypto_random(&draw, sizeof draw);
+
+	if (dir < 0 || r < 0)
+		return dir < 0 ? dir : r;
+	for (unsigned i = 0; i < 16; i++)
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	snprintf(name, sizeof name, "%s-%lld-%08" PRIx32, hex, (long long)time(NULL), draw);
+	fd = store_open(e->store, dir, name, O_CREAT | O_EXCL | O_RDWR, 0600);
+	r = fd < 0 ? fd : copy_bytes(e, n->fd, fd, 0, end < PAGE_BYTES ? end : PAGE_BYTES);
+	if (end > begin + KEPT_MAX)
+		end = begin + KEPT_MAX;
+	if (r == 0)
+		r = copy_bytes(e, n->fd, fd, begin < PAGE_BYTES ? PAGE_BYTES : begin, end);
+	if (r == 0)
+		r = e->store->ops->fsync(e->store, fd);
+	if (r == 0)
+		r = e->store->ops->fsync(e->store, dir);
+	store_close(e->store, fd);
+	store_close(e->store, dir);
+	atomic_fetch_add(&e->lost_files, r == 0);
+	return r;
+}
+
+static void say(struct engine *e, struct node *n, uint64_t size, const char *what)
+{
+	char path[1024], escaped[2048];
+
+	names_path(e, n, path, sizeof path);
+	log_warning("%s was being written when the machine stopped: %s %" PRIu64 " bytes; the rest is kept in .coffer/lost/, where what has no "
+		    "entry any more cannot be decrypted",
+		    log_escape(path, escaped, sizeof escaped), what, size);
+}
+
+/* ------------------------------------------------------------------ what verifies */
+
+/* Pages from the first that can be read. */
+static uint64_t readable_pages(struct engine *e, struct node *n, struct file *f)
+{
+	uint64_t pages = layout_pages(f->head.size), page = 0;
+	uint8_t content[PAGE_BYTES];
+	struct store_stat st;
+
+	if (!layout_is_paged(f->head.size) || store_stat(e->store, n->fd, &st) < 0)
+		return pages;
+	for (; page < pages; page++) {
+		struct entry entry;
+		struct page_place where = {f->head.file_id, PAGE_DATA, 0, page};
+		size_t bytes = layout_page_bytes(f->head.size, page);
+
+		if (tree_get(e, f, n->fd, page, 1, &entry) < 0)
+			break;
+		if (logged_find(&f->log.pages, page))
+			continue;
+		/* A hole behind the physical end is missing, too: its size was never durable. */
+		if (entry_is_hole(&entry)) {
+			if (!f->log.pinned && (layout_physical_page(page) << PAGE_SHIFT) >= st.size)
+				break;
+			continue;
+		}
+
+		ssize_t got = store_pread(e->store, n->fd, content, bytes, layout_physical_page(page) << PAGE_SHIFT);
+
+		if (got < 0 || (size_t)got != bytes || page_open(e, &where, &entry, content, bytes, content) < 0)
+			break;
+	}
+	wipe(content, sizeof content);
+	return page;
+}
+
+/* In memory: the file ends after so many pages. */
+static int cut_in_memory(struct engine *e, struct node *n, struct file *f, uint64_t pages)
+{
+	struct change_record r = {.size = pages << PAGE_SHIFT, .clear = {pages, layout_max_pages}};
+
+	return change_replay(e, n, f, &r, 0, r.size, NULL, 0);
+}
+
+int look_at_replayed(struct engine *e, struct node *n, struct file *f)
+{
+	uint64_t pages;
+
+	if (!f->head.newborn || !is_lost_epoch(e, f->head.epoch) || !RULE(R3young))
+		return 0;
+	pages = readable_pages(e, n, f);
+	if (pages == layout_pages(f->head.size))
+		return 0;
+	say(e, n, pages << PAGE_SHIFT, "cut to");
+	if (!e->options.read_only) {
+		int r = keep_bytes(e, n, f->head.file_id, pages << PAGE_SHIFT,
+				   layout_physical_size(f->head.size, true));
+
+		if (r < 0)
+			return r;
+	}
+	return cut_in_memory(e, n, f, pages);
+}
+
+/* ------------------------------------------------------------------ at load */
+
+static int cut_below(struct engine *e, struct node *n, uint64_t physical)
+{
+	int r = e->options.read_only ? 0 : e->store->ops->truncate(e->store, n->fd, physical);
+
+	if (r == 0)
+		dirty_in_place(e, n);
+	return r;
+}
+
+static void load_nothing(struct file *f)
+{
+	memset(&f->head, 0, sizeof f->head);
+	memset(&f->body, 0, sizeof f->body);
+	f->has_head = f->newborn = false;
+	f->size_below = f->log.highest = 0;
+	f->loaded = true;
+}
+
+/* (F2) Nothing of it can be read: the file is empty, as it was when it was made.  What hung on its id hangs on nothing now. */
+static int cut_to_nothing(struct engine *e, struct node *n, struct file *f, const uint8_t *head, uint64_t physical)
+{
+	int r = e->options.read_only ? 0 : keep_bytes(e, n, head + 8, 0, physical);
+
+	if (r == 0)
+		r = cut_below(e, n, 0);
+	if (r < 0)
+		return r;
+	say(e, n, 0, "cut to");
+	load_nothing(f);
+	if (e->options.read_only)
+		overlay_set(n, 0, NULL);
+	else
+		xattr_drop_all(e, n);
+	return 0;
+}
+
+/* (F2) The longest first part that verifies; as a record, so that the head in place stays whole until the new one is. */
+static int cut_to_pages(struct engine *e, struct node *n, struct file *f, uint64_t pages, uint64_t physical)
+{
+	int r = e->options.read_only ? 0 : keep_bytes(e, n, f->head.file_id, pages << PAGE_SHIFT, physical);
+
+	if (r < 0)
+		return r;
+	say(e, n, pages << PAGE_SHIFT, "cut to");
+	if (!e->options.read_only)
+		return file_set_size(e, n, f, pages << PAGE_SHIFT);
+	r = cut_in_memory(e, n, f, pages);
+	overlay_set(n, f->head.size, NULL);
+	return r;
+}
+
+/* (F3) Pages whose records were lost with the cut. */
+static int cut_growth(struct engine *e, struct node *n, struct file *f, uint64_t physical)
+{
+	uint64_t sealed = layout_physical_size(f->head.size, true);
+	int r = e->options.read_only ? 0 : keep_bytes(e, n, f->head.file_id, sealed, physical);
+
+	if (r == 0)
+		r = cut_below(e, n, sealed);
+	if (r == 0)
+		say(e, n, f->head.size, "kept its");
+	if (r == 0 && e->options.read_only)
+		overlay_set(n, f->head.size, NULL);
+	return r;
+}
+
+static int judge(struct engine *e, struct node *n, struct file *f, bool young, uint64_t physical)
+{
+	uint64_t sealed = layout_physical_size(f->head.size, true), pages = layout_pages(f->head.size), good = pages;
+
+	if (young)
+		good = readable_pages(e, n, f);
+	if (good < pages && RULE(F2))
+		return cut_to_pages(e, n, f, good, physical);
+	if (physical > sealed && RULE(F3))
+		return cut_growth(e, n, f, physical);
+	return physical == sealed ? 0 : damage_report(e, n, -EBADMSG, "head", 0);
+}
+
+int look_load(struct engine *e, struct node *n, struct file *f)
+{
+	uint8_t head[PAGE_BYTES] = {0};
+	struct store_stat st;
+	int r = store_stat(e->store, n->fd, &st);
+	ssize_t got = r < 0 ? r : store_pread(e->store, n->fd, head, sizeof head, 0);
+
+	if (got < 0)
+		return (int)got;
+	/* A head that was lost altogether leaves what was bound to its id. */
+	if (got == 0) {
+		load_nothing(f);
+		if (!e->options.read_only && look_is_due(e, &st))
+			xattr_drop_all(e, n);
+		return 0;
+	}
+	r = head_open_claimed(e, head, (size_t)got, &f->head, &f->body);
+	if (r == 0) {
+		head_version(head, f->log.base);
+		f->has_head = f->loaded = true;
+		f->newborn = false;
+		f->size_below = f->log.highest = f->head.size;
+		return judge(e, n, f, f->head.newborn && is_lost_epoch(e, f->head.epoch), st.size);
+	}
+	if (r == -EBADMSG && head_is_young(head, (size_t)got, e->lost.ranges, e->lost.range_count) && RULE(F2))
+		return cut_to_nothing(e, n, f, head, st.size);
+	return damage_report(e, n, r, "head", 0);
+}
