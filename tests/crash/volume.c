@@ -7,9 +7,7 @@
 #include "fs/check_internal.h"
 #include "keymgr/internal.h"
 #include "keymgr/testing.h"
-#ifdef CRASH_JOURNAL
 #include "fs/journal.h"
-#endif
 
 #define PASSPHRASE "correct horse battery staple"
 #define VOLUME     "crash-volume" /* must not exist where the program runs; nothing is made there */
@@ -24,11 +22,7 @@ static void must(int r, const char *what, const struct fault *why)
 
 bool base_can_journal(void)
 {
-#ifdef CRASH_JOURNAL
 	return true;
-#else
-	return false;
-#endif
 }
 
 void base_prepare(void)
@@ -42,16 +36,10 @@ void base_prepare(void)
 
 static void make_journal(struct base *b, struct store *s, int dot)
 {
-#ifdef CRASH_JOURNAL
 	struct fault why = {0};
 
 	if (b->journal)
 		must(journal_make(s, dot, &b->settings, b->keys, CRASH_JOURNAL_SIZE, &why), "journal", &why);
-#else
-	(void)b;
-	(void)s;
-	(void)dot;
-#endif
 }
 
 void base_make(struct base *b, bool journal)
@@ -95,10 +83,8 @@ int mounted_start(struct mounted *m, const struct base *b, struct crash_store *c
 	struct engine_options o = {.memory = 0};
 	int r;
 
-#ifdef CRASH_JOURNAL
 	o.journal = b->journal;
 	o.commit_seconds = UINT32_MAX;
-#endif
 	*m = (struct mounted){.cs = cs, .s = crash_store_ops(cs)};
 	r = volume_open_dir(m->s, VOLUME, &m->dot, &m->data, why);
 	if (r < 0)
@@ -123,12 +109,7 @@ int mounted_stop(struct mounted *m)
 
 int mounted_tick(struct mounted *m)
 {
-#ifdef CRASH_JOURNAL
 	return engine_checkpoint(m->e);
-#else
-	(void)m;
-	return 0;
-#endif
 }
 
 /* ------------------------------------------------------------------ check */
