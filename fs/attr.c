@@ -8,6 +8,7 @@
 #include "fs/file.h"
 #include "fs/look.h"
 #include "fs/node.h"
+#include "fs/side.h"
 #include "fs/symlink.h"
 
 /* Of an empty file the kernel reads nothing, so nothing would ever look at its head: one that was cut to the length of an empty
@@ -149,7 +150,9 @@ static int change(struct engine *e, struct node *n, const struct setattr_request
 		error = s->ops->chown(s, n->fd, r->uid_set ? r->uid : (uid_t)-1, r->gid_set ? r->gid : (gid_t)-1);
 	if (error == 0 && r->mode_set) {
 		pthread_mutex_lock(&e->lending); /* nobody puts an older mode back afterwards */
-		error = s->ops->chmod(s, n->fd, r->mode & 07777);
+		error = side_log_chmod(e, n, r->mode & 07777);
+		if (error == 0)
+			error = s->ops->chmod(s, n->fd, r->mode & 07777);
 		pthread_mutex_unlock(&e->lending);
 	}
 	if (error == 0 && r->size_set)

@@ -100,8 +100,8 @@ int change_old_end(struct change *c, uint64_t first)
 	uint8_t content[PAGE_BYTES];
 	int r;
 
-	if (size == 0 || last >= first || (layout_is_paged(size) && layout_page_bytes(c->size, last) <=
-									     layout_page_bytes(size, last)))
+	if (size == 0 || last >= first ||
+	    (layout_is_paged(size) && layout_page_bytes(c->size, last) <= layout_page_bytes(size, last)))
 		return 0;
 	r = file_page_is_hole(c->e, c->n, f, last);
 	if (r != 0)
@@ -170,8 +170,8 @@ static int append_change(struct change *c, struct change_record *r, const struct
 	add_hint(c->e, c->n, f, path, &r->hint);
 	dirty_keep_records(c->e, c->n);
 
-	int result = journal_append(c->e->journal, RECORD_CHANGE, body, change_record_encode(r, body), payload,
-				    parts, &begin, payload_at);
+	int result = journal_append(c->e->journal, RECORD_CHANGE, body, change_record_encode(r, body), payload, parts,
+				    &begin, payload_at);
 
 	if (result < 0) {
 		f->log.hinted = 0;
@@ -208,8 +208,8 @@ static void clear_in_memory(struct engine *e, struct node *n, struct file *f, co
 	join_range(&f->log.cut, clear->first, end);
 	logged_remove_range(&f->log.pages, clear->first, clear->end);
 	/* What is cut off the end gives its space back with the size. */
-	if (layout_is_paged(f->head.size) && tree_clear(e, f, n->fd, clear->first, clear->end,
-							clear->end < layout_max_pages ? &f->log.freed : NULL) < 0)
+	if (layout_is_paged(f->head.size) &&
+	    tree_clear(e, f, n->fd, clear->first, clear->end, clear->end < layout_max_pages ? &f->log.freed : NULL) < 0)
 		assert(!"a prepared tree_clear cannot fail");
 }
 
@@ -287,8 +287,8 @@ static int log_newborn(struct change *c)
 
 static bool is_first_content(const struct change *c)
 {
-	return !c->f->has_head && c->count && c->pieces[0].page == 0 &&
-	       c->count == layout_pages(c->size) && c->count <= NEWBORN_PAGES;
+	return !c->f->has_head && c->count && c->pieces[0].page == 0 && c->count == layout_pages(c->size) &&
+	       c->count <= NEWBORN_PAGES;
 }
 
 /* The first content of a file, if it needs no map: head and pages in one write, the head first. */
@@ -767,8 +767,11 @@ static int replay_inline(struct engine *e, struct file *f, const struct change_r
 int change_replay(struct engine *e, struct node *n, struct file *f, const struct change_record *r, uint32_t pieces,
 		  uint64_t size, const uint8_t *payload, uint64_t payload_at)
 {
-	int result = logged_make_room(&f->log.pages, pieces);
+	bool only_time = r->count == 0 && size == f->head.size && r->clear.first == r->clear.end;
+	int result = only_time ? 0 : logged_make_room(&f->log.pages, pieces);
 
+	if (only_time)
+		return 0;
 	if (result < 0 || !layout_is_paged(size))
 		return result < 0 ? result : replay_inline(e, f, r, payload);
 	if (!layout_is_paged(f->head.size))

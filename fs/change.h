@@ -21,7 +21,7 @@ struct change {
 	uint64_t size;           /* of the file afterwards */
 	struct page_range clear; /* becomes a hole first */
 	uint32_t count;
-	uint32_t old; /* so many of the pieces only make room for the others: they are not committed alone */
+	uint32_t old;    /* so many of the pieces only make room for the others: they are not committed alone */
 	uint8_t *sealed; /* of the pieces, one behind the other; a page is free before it */
 	size_t bytes;
 	struct piece pieces[CHANGE_ROOM];

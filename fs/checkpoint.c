@@ -112,7 +112,8 @@ static void sync_all_at_once(struct tick *t)
 		written[i] = atomic_load(&t->nodes[i]->written);
 		count += needs_sync(t->nodes[i]);
 	}
-	if (!written || count <= SYNC_ALL_ABOVE || !dirty_syncfs_counts(e) || e->store->ops->syncfs(e->store, e->data) < 0)
+	if (!written || count <= SYNC_ALL_ABOVE || !dirty_syncfs_counts(e) ||
+	    e->store->ops->syncfs(e->store, e->data) < 0)
 		return;
 	for (uint32_t i = 0; i < t->count; i++)
 		if (atomic_load(&t->nodes[i]->failed) == 0)

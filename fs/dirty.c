@@ -260,23 +260,17 @@ bool dirty_syncfs_counts(const struct engine *e)
 
 int dirty_sync_above(struct engine *e, struct node *n)
 {
-	struct node *at = node_ref(e, n);
+	struct node *at = node_ref(e, n), *dir;
 	int r = 0;
 
-	if (dirty_store_orders_names(e)) {
-		atomic_store(&n->name_new, false);
-		node_unref(e, at);
-		return 0;
-	}
-	while (r == 0 && atomic_exchange(&at->name_new, false)) {
-		struct node *dir = directory_of(e, at);
-
-		if (!dir)
-			break;
-		r = node_use(e, dir);
-		if (r == 0) {
-			r = dirty_sync(e, dir);
-			node_unuse(e, dir);
+	/* All the way up: a directory may have been moved above what lies in it for long. */
+	while (r == 0 && !dirty_store_orders_names(e) && (dir = directory_of(e, at))) {
+		if (atomic_exchange(&at->name_new, false)) {
+			r = node_use(e, dir);
+			if (r == 0) {
+				r = dirty_sync(e, dir);
+				node_unuse(e, dir);
+			}
 		}
 		if (r < 0)
 			atomic_store(&at->name_new, true);

@@ -21,13 +21,14 @@ struct freeze;
 
 struct engine_options {
 	bool read_only;
-	bool act_as_caller;      /* root serving others: objects are created as the caller */
-	bool relatime;           /* let the store keep access times of reads */
-	bool inspect;            /* for the check: no probing, no sweeping, data/ may be wrong, copies may change */
-	bool journal;            /* use .coffer/journal; without, changes are written through */
-	uint32_t commit_seconds; /* everything is durable after so long; 0: 5 seconds; UINT32_MAX: when it is asked for */
-	uint64_t memory;         /* bound of the caches in bytes; 0: default */
-	struct freeze *freeze;   /* the gate that what the engine changes of its own accord passes; NULL: none */
+	bool act_as_caller; /* root serving others: objects are created as the caller */
+	bool relatime;      /* let the store keep access times of reads */
+	bool inspect;       /* for the check: no probing, no sweeping, data/ may be wrong, copies may change */
+	bool journal;       /* use .coffer/journal; without, changes are written through */
+	uint32_t
+		commit_seconds; /* everything is durable after so long; 0: 5 seconds; UINT32_MAX: when it is asked for */
+	uint64_t memory;        /* bound of the caches in bytes; 0: default */
+	struct freeze *freeze;  /* the gate that what the engine changes of its own accord passes; NULL: none */
 };
 
 /* Takes over nothing: store, handles and keys stay the caller's until engine_stop.  `data` is a handle of data/, `dot` of .coffer. */

@@ -46,27 +46,28 @@ struct extents {
 
 /* What the journal knows of a file.  Under the file's lock. */
 struct file_log {
-	uint8_t base[AEAD_TAG];    /* the version that the next record continues: the tag of a head */
-	bool records;              /* there are some that no checkpoint has sealed */
-	bool pinned;               /* the node's descriptor is pinned for them, until all is in place */
-	uint64_t end;              /* number behind the last one */
-	uint64_t hinted;           /* the tick in which one carried the path */
+	uint8_t base[AEAD_TAG]; /* the version that the next record continues: the tag of a head */
+	bool records;           /* there are some that no checkpoint has sealed */
+	bool pinned;            /* the node's descriptor is pinned for them, until all is in place */
+	uint64_t end;           /* number behind the last one */
+	uint64_t hinted;        /* the tick in which one carried the path */
 	struct logged pages;
 	struct extents freed; /* holes whose space the next checkpoint gives back */
-	struct page_range cut; /* pages that a version in place or a live record may refer to although the tree does not (W1) */
+	struct page_range
+		cut; /* pages that a version in place or a live record may refer to although the tree does not (W1) */
 	struct page_range cut_before; /* the same, of what a checkpoint under way covers */
-	uint64_t highest;     /* size that pages in place may need (C5) */
-	uint64_t unsynced;    /* bytes written since the last sync (W3) */
-	int64_t expected;     /* what it adds to the next checkpoint's records */
-	struct job *job;      /* checkpoint under way (C1) */
-	struct page_range in_place; /* pages written in place since the last sync */
+	uint64_t highest;             /* size that pages in place may need (C5) */
+	uint64_t unsynced;            /* bytes written since the last sync (W3) */
+	int64_t expected;             /* what it adds to the next checkpoint's records */
+	struct job *job;              /* checkpoint under way (C1) */
+	struct page_range in_place;   /* pages written in place since the last sync */
 };
 
 struct file {
 	pthread_rwlock_t lock;
 	bool loaded;
-	bool has_head;       /* false: physical size 0, and no file id yet */
-	bool newborn;        /* its head was written first in this mount, and nothing of it has been synced (B1 to B5) */
+	bool has_head; /* false: physical size 0, and no file id yet */
+	bool newborn;  /* its head was written first in this mount, and nothing of it has been synced (B1 to B5) */
 	uint64_t size_below; /* of the head in place; head.size runs ahead of it within an operation */
 	struct head head;
 	union {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/directory.h"
+#include "fs/heal.h"
 #include "fs/names.h"
 #include "fs/node.h"
 #include "util/base/log.h"
@@ -240,10 +241,7 @@ static void restore_id(struct engine *e, const char *path, struct record_path te
 	if (walk_path(e, path, &dir, NULL) < 0)
 		return;
 	if (dir->dir && node_use(e, dir) == 0) {
-		if (is_missing(e, dir->fd, DIRECTORY_RECORD_NAME)) {
-			put_text(e, dir->fd, DIRECTORY_RECORD_NAME, text);
-			log_info("gave a directory its id again, from the journal");
-		}
+		heal_from_journal(e, dir, text.text, text.size);
 		node_unuse(e, dir);
 	}
 	node_unref(e, dir);
@@ -271,4 +269,24 @@ void find_restore_side(struct engine *e, const char *path, struct record_path na
 		restore_id(e, path, text);
 	else
 		restore_sidecar(e, path, name, text);
+}
+
+void find_restore_mode(struct engine *e, const char *path, mode_t mode, mode_t lent)
+{
+	char name[NAME_MAX + 1];
+	struct store_stat st;
+	struct node *dir;
+
+	if (walk_path(e, path, &dir, name) < 0)
+		return;
+	if (node_use(e, dir) == 0) {
+		int fd = store_open(e->store, dir->fd, name, O_PATH, 0);
+
+		if (fd >= 0 && store_stat(e->store, fd, &st) == 0 && !S_ISLNK(st.mode) &&
+		    (st.mode & 07777) == (mode | lent) && e->store->ops->chmod(e->store, fd, mode) < 0)
+			log_warning("cannot take back rights that were lent to the owner of a file");
+		store_close(e->store, fd);
+		node_unuse(e, dir);
+	}
+	node_unref(e, dir);
 }

@@ -24,16 +24,22 @@ static int first_name(void *data, const struct store_dirent *d)
 	return 1;
 }
 
-/* True if a set-aside id is the directory's. */
+/* True if a name in the directory authenticates under this id, which the directory then has in memory. */
+static bool suits(struct healing *h, const char *text, size_t n)
+{
+	char plain[NAME_MAX + 1];
+
+	return directory_record_open(h->e->keys->directory_key, text, n, &h->dir->dir->record) == 0 &&
+	       names_decrypt(h->e, h->dir, h->name, plain) == 0;
+}
+
 static int try_id(void *data, const struct store_dirent *d)
 {
 	struct healing *h = data;
-	struct directory_record *record = &h->dir->dir->record;
-	char text[DIRECTORY_RECORD_TEXT + 2], plain[NAME_MAX + 1];
+	char text[DIRECTORY_RECORD_TEXT + 2];
 	ssize_t n = names_read_text(h->e, h->e->gone_dir, d->name, text, sizeof text);
 
-	return n > 0 && directory_record_open(h->e->keys->directory_key, text, (size_t)n, record) == 0 &&
-	       names_decrypt(h->e, h->dir, h->name, plain) == 0;
+	return n > 0 && suits(h, text, (size_t)n);
 }
 
 static int new_id(struct healing *h)
@@ -61,4 +67,20 @@ int heal_directory(struct engine *e, struct node *dir)
 	if (r == 0)
 		log_info("gave a directory its id again, which a crash had parted from it");
 	return r;
+}
+
+void heal_from_journal(struct engine *e, struct node *dir, const char *text, size_t n)
+{
+	struct healing h = {.e = e, .dir = dir};
+	struct store_stat st;
+
+	if (store_stat_at(e->store, dir->fd, DIRECTORY_RECORD_NAME, &st) != -ENOENT ||
+	    directory_scan(e, dir->fd, first_name, &h) != 1 || !suits(&h, text, n))
+		return;
+	if (names_write_record(e, dir->fd, &dir->dir->record) < 0) {
+		log_warning("cannot give a directory its id again");
+		return;
+	}
+	dirty_in_place(e, dir);
+	log_info("gave a directory its id again, from the journal");
 }

@@ -9,4 +9,8 @@
  * check.  The directory's descriptor is in use; fills its record. */
 int heal_directory(struct engine *e, struct node *dir) MUST_CHECK;
 
+/* Gives a directory without an id this one, if a name in it authenticates under it; an empty one gets a new id when somebody looks, as what the
+ * journal knew of this place may have moved on. */
+void heal_from_journal(struct engine *e, struct node *dir, const char *text, size_t n);
+
 #endif

@@ -68,11 +68,12 @@ struct node {
 
 	/* What the store has and what of it is durable (dirty.c). */
 	atomic_uint_fast64_t written, synced; /* changes in place; how many of them a sync has covered */
-	atomic_bool metadata;                 /* some of them are of mode, owner, times, attributes: fdatasync does not do */
-	atomic_bool name_new;                 /* has a name that no sync of its directory has covered */
-	atomic_int failed;                    /* a sync failed (W6): negative errno until the data is durable another way */
-	bool dirty;                           /* stands in engine->dirty, which holds a reference; under dirty.lock */
-	bool logged;                          /* has records that no checkpoint covers, from `first_record` on; under dirty.lock */
+	atomic_bool metadata; /* some of them are of mode, owner, times, attributes: fdatasync does not do */
+	atomic_bool lent;     /* a record says what its mode was before rights were lent (N4) */
+	atomic_bool name_new; /* has a name that no sync of its directory has covered */
+	atomic_int failed;    /* a sync failed (W6): negative errno until the data is durable another way */
+	bool dirty;           /* stands in engine->dirty, which holds a reference; under dirty.lock */
+	bool logged;          /* has records that no checkpoint covers, from `first_record` on; under dirty.lock */
 	struct journal_mark first_record;
 	struct node *dirty_next, **dirty_at; /* what points here */
 
@@ -136,16 +137,17 @@ struct engine {
 	atomic_uint_fast64_t undecryptable_names, damaged_pages;
 	struct seen_names *seen; /* undecryptable names that were logged (list.c) */
 
-	struct journal *journal; /* NULL: changes are written through */
+	struct journal *journal;    /* NULL: changes are written through */
 	atomic_uint_fast64_t epoch; /* of newborn heads (journal (C2)) */
 	uint64_t ticks;
 	atomic_uint_fast64_t settled; /* files whose changes have come in place: sizes seen before may be older */
 	struct dirty_list dirty;
 	pthread_mutex_t checkpointing;
-	atomic_bool lost_ranges;    /* the superblock names some: files are looked at before they are believed (look.c) */
-	struct journal_state lost;  /* those */
+	atomic_bool lost_ranges; /* the superblock names some: files are looked at before they are believed (look.c) */
+	struct journal_state lost; /* those */
 	atomic_uint_fast64_t lost_files;
-	atomic_bool nothing_synced; /* after a crash, on a store whose syncfs promises nothing: files count as unsynced (R0) */
+	atomic_bool
+		nothing_synced; /* after a crash, on a store whose syncfs promises nothing: files count as unsynced (R0) */
 	struct recovered {
 		bool done;
 		uint64_t files, pages, ms;

@@ -588,8 +588,8 @@ static int put_record(struct journal *j, unsigned type, const void *body, size_t
 	r = crypto_random(frame + AT_NONCE, AEAD_NONCE);
 	record_ad(&j->next, frame, ad);
 	if (r == 0)
-		r = aead_seal_with(j->records, frame + AT_NONCE, ad, sizeof ad, frame + FRAME + body_size,
-				   payload_size, body, body_size, frame + FRAME, frame + AT_TAG);
+		r = aead_seal_with(j->records, frame + AT_NONCE, ad, sizeof ad, frame + FRAME + body_size, payload_size,
+				   body, body_size, frame + FRAME, frame + AT_TAG);
 	if (r < 0)
 		return r;
 

@@ -2,9 +2,10 @@
 
 #include <string.h>
 
+#include "fs/side.h"
 #include "util/base/log.h"
 
-bool lend(struct engine *e, int fd, mode_t rights, mode_t *before)
+bool lend(struct engine *e, struct node *n, int fd, mode_t rights, mode_t *before)
 {
 	struct store_stat st;
 	int r;
@@ -14,6 +15,9 @@ bool lend(struct engine *e, int fd, mode_t rights, mode_t *before)
 	pthread_mutex_lock(&e->lending);
 	r = store_stat(e->store, fd, &st);
 	*before = st.mode & 07777;
+	/* (N4) A kill in between must not leave the rights with the owner. */
+	if (r == 0 && (*before & rights) != rights && n)
+		r = side_log_mode(e, n, *before, rights);
 	if (r == 0 && (*before & rights) != rights)
 		r = e->store->ops->chmod(e->store, fd, *before | rights);
 	if (r < 0)

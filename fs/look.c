@@ -109,7 +109,8 @@ static void say(struct engine *e, struct node *n, uint64_t size, const char *wha
 	char path[1024], escaped[2048];
 
 	names_path(e, n, path, sizeof path);
-	log_warning("%s was being written when the machine stopped: %s %" PRIu64 " bytes; the rest is kept in .coffer/lost/, where what has no "
+	log_warning("%s was being written when the machine stopped: %s %" PRIu64
+		    " bytes; the rest is kept in .coffer/lost/, where what has no "
 		    "entry any more cannot be decrypted",
 		    log_escape(path, escaped, sizeof escaped), what, size);
 }

@@ -11,11 +11,11 @@ struct mount_options {
 	bool remount;  /* change the flags of a mount that is there */
 	bool old_copy; /* an older copy of a volume, beside the live one; implies read_only */
 	bool read_only, allow_other, default_permissions, suid, dev, noexec, relatime, writeback;
-	unsigned idle;       /* seconds; 0: never */
-	unsigned commit;     /* everything is durable after so many seconds; 0: the default */
+	unsigned idle;   /* seconds; 0: never */
+	unsigned commit; /* everything is durable after so many seconds; 0: the default */
 	bool no_journal;
 	uint64_t journal_size; /* another size than it has; 0: as it is */
-	bool no_new_session; /* internal tests: stay in the caller's session */
+	bool no_new_session;   /* internal tests: stay in the caller's session */
 };
 
 /* Mounts and serves.  By default the caller's process returns once the mount answers (or why it does not, in *why) and a child serves;

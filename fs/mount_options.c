@@ -97,7 +97,8 @@ static int set_value(const char *option, const char *value, struct mount_options
 		unsigned long seconds = strtoul(value, &end, 10);
 
 		if (!*value || *end || seconds < 1 || seconds > 300)
-			return fault_set(why, EXIT_USAGE, EINVAL, "commit=%s: give a number of seconds, 1 to 300", value);
+			return fault_set(why, EXIT_USAGE, EINVAL, "commit=%s: give a number of seconds, 1 to 300",
+					 value);
 		o->commit = (unsigned)seconds;
 		return 0;
 	}

@@ -115,8 +115,8 @@ int change_record_decode(const uint8_t *in, size_t n, size_t payload_size, struc
 	out->old = get_le32(in + 76);
 	out->pieces = NULL;
 	out->encoded = in + CHANGE_FIXED;
-	if (get_time(in + 40, &out->mtime) < 0 || out->count > CHANGE_PIECES_MAX || out->old > out->count || out->size > layout_max_size() ||
-	    out->clear.first > out->clear.end || out->clear.end > layout_max_pages ||
+	if (get_time(in + 40, &out->mtime) < 0 || out->count > CHANGE_PIECES_MAX || out->old > out->count ||
+	    out->size > layout_max_size() || out->clear.first > out->clear.end || out->clear.end > layout_max_pages ||
 	    n < change_record_size(out->count, 0))
 		return -EBADMSG;
 

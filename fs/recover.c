@@ -369,6 +369,31 @@ static void restore_sides(struct recovery *rec)
 	}
 }
 
+/* (N4) Of the modes noted for one object the last counts; one that was lent from nothing is the user's own. */
+static void restore_modes(struct recovery *rec)
+{
+	for (size_t i = 0; i < rec->log.count; i++) {
+		const struct logged_record *l = &rec->log.list[i];
+		struct mode_record m;
+		bool last = true;
+
+		if (l->type != RECORD_MODE || mode_record_decode(l->body, l->body_size, &m) < 0)
+			continue;
+		for (size_t k = i + 1; k < rec->log.count && last; k++) {
+			struct mode_record other;
+
+			last = rec->log.list[k].type != RECORD_MODE ||
+			       mode_record_decode(rec->log.list[k].body, rec->log.list[k].body_size, &other) < 0 ||
+			       other.path.size != m.path.size || memcmp(other.path.text, m.path.text, m.path.size) != 0;
+		}
+
+		_cleanup_free_ char *path = last && m.lent ? record_path_now(&rec->log, i, m.path) : NULL;
+
+		if (path)
+			find_restore_mode(rec->e, path, m.mode & 07777, m.lent & 07777);
+	}
+}
+
 /* ------------------------------------------------------------------ the whole */
 
 /* (R0) */
@@ -446,11 +471,14 @@ static int replay_journal(struct engine *e, struct fault *why)
 		restore_sides(&rec);
 	if (r == 0)
 		r = recover_files(&rec);
+	if (r == 0 && !e->options.read_only)
+		restore_modes(&rec);
 	record_log_free(&rec.log);
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot replay the journal");
 	if (rec.no_key && !e->options.read_only) {
-		log_error("the journal holds changes under a key that cannot be used now: the mount is read-only, and the "
+		log_error("the journal holds changes under a key that cannot be used now: the mount is read-only, and "
+			  "the "
 			  "journal stays as it is");
 		e->options.read_only = true;
 	}

@@ -226,7 +226,7 @@ int removal_take_down(struct engine *e, struct node *parent, const char *backing
 	mode_t before;
 	int r = take_down(e, parent, backing, fd);
 
-	if (r == -EACCES && lend(e, fd, 0700, &before)) {
+	if (r == -EACCES && lend(e, NULL, fd, 0700, &before)) {
 		r = take_down(e, parent, backing, fd);
 		lend_back(e, fd, 0700, before);
 	}

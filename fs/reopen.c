@@ -38,7 +38,7 @@ static int open_by_lending(struct engine *e, struct node *n, int dir, const char
 
 	if (r == 0) {
 		r = -EACCES;
-		if (lend(e, path, rights, &before)) {
+		if (lend(e, n, path, rights, &before)) {
 			r = store_open(e->store, dir, name, open_flags(e, n), 0);
 			lend_back(e, path, rights, before);
 		}
@@ -55,26 +55,26 @@ static int open_once(struct engine *e, struct node *n, int dir, const char *name
 }
 
 /* The same in a directory in which its owner may not look anything up. */
-static int open_in_denied(struct engine *e, struct node *n, int dir, const char *name)
+static int open_in_denied(struct engine *e, struct node *n, struct node *parent, const char *name)
 {
 	mode_t before;
-	int fd = -EACCES;
+	int fd = -EACCES, dir = parent->fd;
 
-	if (lend(e, dir, 0100, &before)) {
+	if (lend(e, parent, dir, 0100, &before)) {
 		fd = open_once(e, n, dir, name);
 		lend_back(e, dir, 0100, before);
 	}
 	return fd;
 }
 
-static int open_at(struct engine *e, struct node *n, int dir, const char *name)
+static int open_at(struct engine *e, struct node *n, struct node *parent, const char *name)
 {
-	int fd = open_once(e, n, dir, name);
+	int dir = parent->fd, fd = open_once(e, n, dir, name);
 
 	while ((fd == -EMFILE || fd == -ENFILE) && descriptor_evict(e))
 		fd = open_once(e, n, dir, name);
 	if (fd == -EACCES)
-		fd = open_in_denied(e, n, dir, name);
+		fd = open_in_denied(e, n, parent, name);
 	/* What stands there now is something else. */
 	if (fd == -ELOOP || fd == -ENOTDIR || fd == -ENOENT || fd == -EISDIR || fd == -ENXIO)
 		return -ESTALE;
@@ -116,7 +116,7 @@ static int use_in(struct engine *e, struct node *n, struct node *parent, const c
 	descriptor_make_room(e);
 	pthread_mutex_lock(&n->lock);
 	if (n->fd < 0) {
-		r = open_at(e, n, parent->fd, name);
+		r = open_at(e, n, parent, name);
 		if (r >= 0 && !descriptor_enter(e, n, r)) {
 			store_close(e->store, r);
 			r = -ENFILE;

@@ -28,6 +28,7 @@ enum rule {
 	RULE_C6gone,
 	RULE_N1,
 	RULE_N3,
+	RULE_N4,
 	RULE_R0,
 	RULE_R2,
 	RULE_R2skip,

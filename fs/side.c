@@ -120,8 +120,8 @@ void side_log_moved(struct engine *e, struct node *n, const char *from, size_t s
 		node_unuse(e, n);
 	}
 	r.to.size = some ? names_backing_path(e, n, path, sizeof path) : 0;
-	if (r.to.size && journal_append(e->journal, RECORD_MOVED, body, moved_record_encode(&r, body), NULL, 0, NULL,
-					NULL) < 0)
+	if (r.to.size &&
+	    journal_append(e->journal, RECORD_MOVED, body, moved_record_encode(&r, body), NULL, 0, NULL, NULL) < 0)
 		return;
 }
 
@@ -135,4 +135,30 @@ void side_log_gone(struct engine *e, struct node *n)
 		/* Recovery then looks for the file in vain. */
 	}
 	node_unuse(e, n);
+}
+
+static int log_mode(struct engine *e, struct node *n, mode_t mode, mode_t lent)
+{
+	char path[RECORD_PATH_MAX];
+	uint8_t body[RECORD_PATH_MAX + 16];
+	struct mode_record r = {mode, lent, {path, names_backing_path(e, n, path, sizeof path)}};
+	int result;
+
+	if (r.path.size == 0)
+		return 0;
+	result = append(e, RECORD_MODE, body, mode_record_encode(&r, body));
+	return result < 0 ? result : journal_sync(e->journal, journal_end(e->journal).number);
+}
+
+int side_log_mode(struct engine *e, struct node *n, mode_t mode, mode_t lent)
+{
+	if (!e->journal || !RULE(N4))
+		return 0;
+	atomic_store(&n->lent, true);
+	return log_mode(e, n, mode, lent);
+}
+
+int side_log_chmod(struct engine *e, struct node *n, mode_t mode)
+{
+	return e->journal && atomic_load(&n->lent) ? log_mode(e, n, mode, 0) : 0;
 }

@@ -19,4 +19,9 @@ void side_drop_sidecar(struct engine *e, struct node *dir, const struct backing_
 void side_log_moved(struct engine *e, struct node *n, const char *from, size_t size);
 void side_log_gone(struct engine *e, struct node *n);
 
+/* (N4) Rights are about to be lent to the owner of n, whose mode is `mode`; durable when this returns. */
+int side_log_mode(struct engine *e, struct node *n, mode_t mode, mode_t lent) MUST_CHECK;
+/* The user has given n another mode: what was noted before counts no more. */
+int side_log_chmod(struct engine *e, struct node *n, mode_t mode) MUST_CHECK;
+
 #endif

@@ -10,7 +10,7 @@
  *      next map is entered. */
 
 enum {
-	MAPS_KEPT = 16, /* a file keeps so many even when memory is short */
+	MAPS_KEPT = 16,             /* a file keeps so many even when memory is short */
 	MAP_COST = PAGE_BYTES + 64, /* of a map in the records of a checkpoint */
 };
 

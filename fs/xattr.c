@@ -189,12 +189,12 @@ static int open_value(struct engine *e, const struct attribute *a, const char *b
 
 /* Reads an attribute below for what is not reading to the caller (does it exist, what is its name): that may be asked of an object
  * which its owner may only write. */
-static ssize_t peek(struct engine *e, const struct node *n, const char *name, void *buf, size_t room)
+static ssize_t peek(struct engine *e, struct node *n, const char *name, void *buf, size_t room)
 {
 	ssize_t got = e->store->ops->getxattr(e->store, n->fd, name, buf, room);
 	mode_t before;
 
-	if (got == -EACCES && lend(e, n->fd, 0400, &before)) {
+	if (got == -EACCES && lend(e, n, n->fd, 0400, &before)) {
 		got = e->store->ops->getxattr(e->store, n->fd, name, buf, room);
 		lend_back(e, n->fd, 0400, before);
 	}
@@ -484,9 +484,17 @@ void xattr_drop_all(struct engine *e, struct node *n)
 	ssize_t size = below ? e->store->ops->listxattr(e->store, n->fd, below, ATTR_VALUE_MAX) : 0;
 	struct attribute a;
 
-	for (ssize_t i = 0; i < size; i += (ssize_t)strlen(below + i) + 1)
-		if (is_encrypted(below + i, &a) && e->store->ops->removexattr(e->store, n->fd, below + i) < 0)
-			log_warning("an attribute of a file that a crash emptied cannot be removed");
+	for (ssize_t i = 0; i < size; i += (ssize_t)strlen(below + i) + 1) {
+		int r = is_encrypted(below + i, &a) ? e->store->ops->removexattr(e->store, n->fd, below + i) : 0;
+		mode_t before;
+
+		if (r == -EACCES && lend(e, n, n->fd, 0200, &before)) {
+			r = e->store->ops->removexattr(e->store, n->fd, below + i);
+			lend_back(e, n->fd, 0200, before);
+		}
+		if (r < 0)
+			log_warning("an attribute of a file that a crash emptied cannot be removed: %s", strerror(-r));
+	}
 }
 
 /* ------------------------------------------------------------------ operations */

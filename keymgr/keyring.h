@@ -97,8 +97,8 @@ struct new_volume {
 	const struct unlock_secret *secrets; /* the first protectors, at least one */
 	uint32_t secret_count;
 	/* What else belongs into .coffer (`dot`), before the volume is one; NULL: nothing. */
-	int (*furnish)(struct store *s, int dot, const struct settings *set, const struct keys *keys, uint64_t journal_size,
-		       struct fault *why);
+	int (*furnish)(struct store *s, int dot, const struct settings *set, const struct keys *keys,
+		       uint64_t journal_size, struct fault *why);
 };
 /* Makes DIR a volume: DIR must not exist or be an empty directory (or hold only an interrupted init's .coffer-init and an empty data/), and
  * neither be inside a volume nor on one's mount.  Builds in .coffer-init/ and renames it to .coffer last; data/ with its id record is

@@ -8,7 +8,8 @@
  *   (1) A file has its content as it was promised, or as it was later.  So have its mode and attributes, by fsync but not fdatasync.
  *   (2) Nothing ever answers with an error.  (F4 allows one request to fail: a second try has to work.)
  *   (3) A file's content is one that it had since what was promised; or, of one write, a first part that ends where a page of the file
- *       ends; of one punched hole any of its pages.  If nothing was promised of the file, a first part of any of these will do.
+ *       ends; of one punched hole any of its pages.  If nothing was promised of the file, or only that it is empty, a first part
+ *       of any of these will do.
  *   (4) After a kill that is what was answered last, or what the operation under way makes of it.
  *   (8) Where one file has replaced another by rename, the new one is whole as it was when renamed, or later.
  *   names  A name is promised, there or not there, by fsyncdir of its directory or unmounting.  The store that orders metadata (ORDERED)

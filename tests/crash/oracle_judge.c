@@ -170,14 +170,17 @@ static void judge_content(struct judging *j, const struct seen *s, const struct 
 		first = name->version; /* (8) */
 		any = true;
 	}
-	if (is_explained(s, b, first, end, is_version) || (!any && is_explained(s, b, first, end, is_first_part)))
+	/* Where nothing but emptiness was promised, a first part of what came later will do. */
+	bool parts = !any || b->versions[first].size == 0;
+
+	if (is_explained(s, b, first, end, is_version) || (parts && is_explained(s, b, first, end, is_first_part)))
 		return;
 	describe(s, b, first, end, how, sizeof(how));
 	judge_complain(
 		j, "%s content: %llu bytes are no state of it; versions %zu to %zu may be (%llu to %llu bytes)%s; %s",
 		j->v->exact ? "(4)" : (name->replaces && name->version == first ? "(8)" : (any ? "(1)" : "(3)")),
 		(unsigned long long)s->size, first, end - 1, (unsigned long long)b->versions[first].size,
-		(unsigned long long)b->versions[end - 1].size, any ? "" : ", or a first part", how);
+		(unsigned long long)b->versions[end - 1].size, parts ? ", or a first part" : "", how);
 }
 
 /* ------------------------------------------------------------------ attributes */

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "fs/check_internal.h"
+#include "fs/journal.h"
 #include "keymgr/internal.h"
 #include "keymgr/testing.h"
-#include "fs/journal.h"
 
 #define PASSPHRASE "correct horse battery staple"
 #define VOLUME     "crash-volume" /* must not exist where the program runs; nothing is made there */
