@@ -45,6 +45,7 @@ KEEP = bool(os.environ.get("COFFER_TEST_KEEP"))
 ROOT = os.geteuid() == 0
 HERE = os.path.dirname(os.path.abspath(__file__))
 NOBODY = 65534
+SMALL_JOURNAL = ("--journal-size", "4M")  # the smallest: quick to make, and it fills, so that checkpoints happen
 
 MOUNT_TIMEOUT = 60 * (3 if SCALE > 1 else 1)
 SANITIZER_REPORT = re.compile(
@@ -500,6 +501,8 @@ class Volume:
         if owner is not None:
             for path in (self.base, self.mnt, self.secret):
                 os.chown(path, owner, owner)
+        if "--journal-size" not in init:
+            init = (*SMALL_JOURNAL, *init)
         self.coffer("init", self.dir, *self.unlock(), "--no-recovery-key", *init, user=owner)
 
     def unlock(self):

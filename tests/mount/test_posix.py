@@ -1089,5 +1089,65 @@ def test_content_survives_a_remount(volume):
     volume.umount()
 
 
+# What checkpoints, forgetting and remounts must not change
+
+
+def test_hard_link_not_looked_up(volume):
+    """Of a file with two names the one that was used goes; the other one, looked up only afterwards, is the same file."""
+    volume.mount()
+    a, b = f"{volume.mnt}/a", f"{volume.mnt}/b"
+    write_file(a, b"x" * 200000)
+    os.link(a, b)
+    volume.remount()
+    fd = os.open(a, os.O_RDWR)
+    os.unlink(a)
+    other = os.open(b, os.O_RDWR)
+    os.pwrite(fd, b"new" * 3000, 10)
+    os.pwrite(other, b"NEW" * 3000, 100000)
+    os.ftruncate(fd, 150000)
+    os.close(fd)
+    os.close(other)
+    wanted = bytearray(b"x" * 150000)
+    wanted[10:9010] = b"new" * 3000
+    wanted[100000:109000] = b"NEW" * 3000
+    for _ in range(2):
+        equal(os.stat(b).st_size, 150000)
+        equal(read_file(b) == wanted, True, "content")
+        volume.remount()
+
+
+def test_changed_before_a_hard_link_went(volume):
+    """A file that is changed, then loses the only name that is known, and is forgotten, keeps its changes under the other one."""
+    volume.mount()
+    a, b = f"{volume.mnt}/a", f"{volume.mnt}/b"
+    write_file(a, b"x" * 200000)
+    os.link(a, b)
+    volume.remount()
+    fd = os.open(a, os.O_RDWR)
+    os.ftruncate(fd, 30000)
+    os.pwrite(fd, b"new", 10)
+    os.fsync(fd)
+    os.close(fd)
+    os.unlink(a)
+    volume.remount()
+    equal(os.stat(b).st_size, 30000)
+    equal(read_file(b)[:14], b"x" * 10 + b"new" + b"x")
+
+
+def test_times_after_a_hole(volume):
+    """Giving back the space of a hole, which may come later, leaves the times that were set."""
+    volume.mount()
+    path = f"{volume.mnt}/f"
+    write_file(path, b"x" * 400000)
+    volume.remount()
+    fd = os.open(path, os.O_RDWR)
+    harness.fallocate(fd, harness.PUNCH_HOLE | harness.KEEP_SIZE, 4096, 40960)
+    os.close(fd)
+    os.utime(path, ns=(10**18, 10**18))
+    for _ in range(2):
+        equal(os.stat(path).st_mtime_ns, 10**18)
+        volume.remount()
+
+
 if __name__ == "__main__":
     sys.exit(harness.main())
