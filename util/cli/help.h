@@ -33,9 +33,9 @@
 	"Mounts the volume DIR at the directory MNT.  Returns when the mount answers; a daemon serves it.\n\n"         \
 	"  -f, --foreground        stay; end when it is unmounted\n"                                                   \
 	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
-	"writeback,\n"                                                                                                 \
-	"                          oldcopy, passphrase_file=F, key_file=F, passphrase_command=C, "                     \
-	"credential=NAME\n\n" HELP_UNLOCK "\nexample:\n"                                                               \
+	"commit=SECONDS,\n"                                                                                            \
+	"                          writeback, nojournal, oldcopy, passphrase_file=F, key_file=F,\n"                    \
+	"                          passphrase_command=C, credential=NAME\n\n" HELP_UNLOCK "\nexample:\n"               \
 	"  coffer mount ~/vault ~/plain\n"                                                                             \
 	"  coffer mount /srv/vault /mnt/plain --key-file /root/vault.key -o allow_other,noexec\n"
 
