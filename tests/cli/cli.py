@@ -99,8 +99,10 @@ class Case(unittest.TestCase):
         return path
 
     def volume(self, name="vault", *options):
-        """Opened by self.key: no derivation, so it costs nothing."""
+        """Opened by self.key: no derivation, so it costs nothing; the smallest journal is made at once."""
         path = self.path(name)
+        if "--journal-size" not in options:
+            options = ("--journal-size", "4M", *options)
         self.good("init", path, "--key-file", self.key, "--no-recovery-key", *options)
         return path
 

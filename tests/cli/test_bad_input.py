@@ -164,9 +164,9 @@ class BadInput(cli.Case):
     def test_full_store(self):
         """A keyring that cannot be written stays what it was; a volume that cannot be made leaves nothing."""
         script = '''
-            mount -t tmpfs -o size=1M x "$2"
+            mount -t tmpfs -o size=5M x "$2"
             cp -a "$3" "$2/vault"
-            head -c 2000000 /dev/zero >"$2/filler" 2>/dev/null || :
+            head -c 6000000 /dev/zero >"$2/filler" 2>/dev/null || :
             before=$(cat "$2/vault/.coffer/keyring.json")
             status=0
             "$1" key add "$2/vault" --key-file "$4" --new-key-file "$5" || status=$?
