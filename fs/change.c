@@ -173,12 +173,12 @@ static int append_change(struct change *c, struct change_record *r, const struct
 	int result = journal_append(c->e->journal, RECORD_CHANGE, body, change_record_encode(r, body), payload, parts,
 				    &begin, payload_at);
 
-	if (result < 0) {
+	r->hint = (struct record_path){NULL, 0};
+	if (result < 0)
 		f->log.hinted = 0;
-		return result;
-	}
-	note_record(c->e, f, &begin);
-	return 0;
+	else
+		note_record(c->e, f, &begin);
+	return result;
 }
 
 /* ------------------------------------------------------------------ memory */
@@ -381,7 +381,9 @@ static int commit_pages_in_place(struct change *c, bool newborn, uint32_t *done)
 		r = file_commit(c->e, c->n, f);
 	if (r == 0 && newborn && shrinks)
 		r = cut_below(c, f->head.size);
-	return r < 0 ? r : file_punch_extents(c->e, c->n, f, &freed);
+	if (r == 0)
+		r = file_keep_holes(c->e, c->n, f, &freed);
+	return r < 0 ? r : file_punch_extents(c->e, c->n, &freed);
 }
 
 /* ------------------------------------------------------------------ through the journal */

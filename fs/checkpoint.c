@@ -82,7 +82,7 @@ static bool is_lost_to_all(struct engine *e, struct node *n)
 	bool lost = !n->links && n->lookups == 0;
 
 	pthread_mutex_unlock(&e->table.lock);
-	return lost;
+	return lost && node_is_gone(e, n);
 }
 
 static bool needs_sync(struct node *n)
@@ -142,7 +142,7 @@ static void sync_nodes(struct tick *t, bool directories)
 static void sync_before_apply(struct tick *t)
 {
 	sync_all_at_once(t);
-	if (t->jobs ? RULE(C4files) : RULE(C2))
+	if ((t->jobs && RULE(C4files)) || (!t->jobs && RULE(C2)))
 		sync_nodes(t, false);
 	if (RULE(C6gone))
 		sync_nodes(t, true);
@@ -236,9 +236,12 @@ static int move_on(struct tick *t, uint64_t durable)
 	struct journal_state state = *journal_state(e->journal);
 	struct journal_mark start;
 
-	for (struct job *j = t->jobs; j; j = j->next)
+	for (struct job *j = t->jobs; j; j = j->next) {
 		if (j->error < 0)
 			dirty_restore_records(e, j->node, &j->first);
+		else
+			job_settle(j);
+	}
 	start = dirty_first_record(e);
 	state.clean = false;
 	if (!t->newborns_failed && state.durable < durable) {
@@ -281,8 +284,10 @@ static void tick(struct tick *t)
 	int r = dirty_take(e, &t->nodes, &t->count);
 
 	note(t, r);
-	if (r < 0 || (t->count == 0 && !atomic_load(&e->gone_some)))
+	if (t->count == 0 && !atomic_load(&e->gone_some) && !dirty_holds_the_ring(e)) {
+		free(t->nodes);
 		return;
+	}
 	if (e->journal)
 		note(t, tick_journal(t));
 	else

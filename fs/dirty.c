@@ -74,22 +74,18 @@ void dirty_forget(struct engine *e, struct node *n)
 int dirty_take(struct engine *e, struct node ***nodes, uint32_t *count)
 {
 	struct dirty_list *d = &e->dirty;
-	struct node **list = NULL;
-	uint32_t i = 0;
 
+	*count = 0;
 	pthread_mutex_lock(&d->lock);
-	if (d->count)
-		list = calloc(d->count, sizeof(struct node *));
-	if (d->count && !list) {
+	*nodes = calloc((size_t)d->count + 1, sizeof(struct node *));
+	if (!*nodes) {
 		pthread_mutex_unlock(&d->lock);
 		return -ENOMEM;
 	}
 	for (struct node *n = d->first; n; n = n->dirty_next) {
 		n->dirty = false;
-		list[i++] = n;
+		(*nodes)[(*count)++] = n;
 	}
-	*nodes = list;
-	*count = d->count;
 	d->first = NULL;
 	d->count = 0;
 	d->sides.some[1] = d->sides.some[0];
@@ -165,6 +161,12 @@ void dirty_keep_side(struct engine *e)
 
 	keep_side_from(&e->dirty.sides, &end);
 	pthread_mutex_unlock(&e->dirty.lock);
+}
+
+/* Records are in the ring that no dirty file needs: the next ticks free them. */
+bool dirty_holds_the_ring(struct engine *e)
+{
+	return e->journal && journal_start(e->journal).number != journal_end(e->journal).number;
 }
 
 struct journal_mark dirty_first_record(struct engine *e)

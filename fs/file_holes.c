@@ -54,55 +54,62 @@ static int punch_locked(struct engine *e, struct node *n, struct file *f, uint64
 	return change_commit_inline(e, n, f, content, f->head.size);
 }
 
-static int punch_bytes(struct engine *e, struct node *n, uint64_t begin, uint64_t end)
-{
-	return e->store->ops->fallocate(e->store, n->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin,
-					end - begin);
-}
-
-/* Pages of the range that are still holes, one run below at a time; maps between them stay, and what is beyond `calls` runs. */
-static int punch_pages(struct engine *e, struct node *n, struct file *f, struct page_range pages, unsigned calls)
+/* Adds the pages of a range that are holes, one run below at a time; maps between them stay, and what is beyond `left` runs. */
+static int add_holes(struct engine *e, struct node *n, struct file *f, struct page_range pages, struct extents *out,
+		     unsigned *left)
 {
 	uint64_t at = pages.first;
 	int r = 0;
 
-	while (at < pages.end && r == 0) {
-		uint64_t hole, data;
+	while (at < pages.end && r == 0 && *left) {
+		uint64_t hole, data = pages.end;
 
 		r = tree_next(e, f, n->fd, at, pages.end, true, &hole);
 		if (r == 0)
 			r = tree_next(e, f, n->fd, hole, pages.end, false, &data);
-		for (at = hole; r == 0 && at < data && calls; calls--) {
+		for (at = hole; r == 0 && at < data && *left; (*left)--) {
 			uint64_t run = layout_run(at) < data - at ? layout_run(at) : data - at;
 			uint64_t begin = layout_physical_page(at) << PAGE_SHIFT;
 
-			r = punch_bytes(e, n, begin, begin + (run << PAGE_SHIFT));
+			extents_add(out, (struct page_range){at, at + run}, begin, begin + (run << PAGE_SHIFT));
 			at += run;
 		}
-		if (!calls)
-			return r;
+		at = data;
 	}
 	return r;
 }
 
-int file_punch_extents(struct engine *e, struct node *n, struct file *f, const struct extents *freed)
+int file_keep_holes(struct engine *e, struct node *n, struct file *f, struct extents *freed)
 {
-	enum { CALLS_MAX = 4096 };
+	enum { RUNS_MAX = 4096 };
+	struct extents holes = {0};
+	unsigned left = RUNS_MAX;
 	int r = 0;
 
-	/* Space that no entry names; a store that cannot punch keeps it, and reads are zeros all the same.  Meanwhile it may have been written
-	 * again. */
-	for (size_t i = 0; i < freed->count && r == 0 && e->caps.punch_hole; i++) {
+	for (size_t i = 0; i < freed->count && r == 0; i++) {
 		struct page_range pages = freed->list[i].pages;
 		uint64_t data = pages.end;
 
 		if (layout_is_paged(f->head.size))
 			r = tree_next(e, f, n->fd, pages.first, pages.end, false, &data);
 		if (r == 0 && data == pages.end)
-			r = punch_bytes(e, n, freed->list[i].begin, freed->list[i].end);
+			extents_add(&holes, pages, freed->list[i].begin, freed->list[i].end);
 		else if (r == 0)
-			r = punch_pages(e, n, f, pages, CALLS_MAX);
+			r = add_holes(e, n, f, pages, &holes, &left);
 	}
+	extents_free(freed);
+	*freed = holes;
+	return r;
+}
+
+int file_punch_extents(struct engine *e, struct node *n, const struct extents *holes)
+{
+	int r = 0;
+
+	/* A store that cannot punch keeps the space, and reads are zeros all the same. */
+	for (size_t i = 0; i < holes->count && r == 0 && e->caps.punch_hole; i++)
+		r = e->store->ops->fallocate(e->store, n->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					     holes->list[i].begin, holes->list[i].end - holes->list[i].begin);
 	return r;
 }
 

@@ -43,8 +43,10 @@ int file_load_as_it_is(struct engine *e, struct node *n, struct file *f) MUST_CH
 /* The version in place; -ENODATA if there is no prefix of ours. */
 int file_version(struct engine *e, struct node *n, uint8_t out[AEAD_TAG]) MUST_CHECK;
 
-/* Gives back the space of holes.  (file_holes.c) */
-int file_punch_extents(struct engine *e, struct node *n, struct file *f, const struct extents *freed) MUST_CHECK;
+/* Of what was freed, keeps what the tree says is a hole: some may have been written again.  (file_holes.c) */
+int file_keep_holes(struct engine *e, struct node *n, struct file *f, struct extents *freed) MUST_CHECK;
+/* Gives back the space of holes. */
+int file_punch_extents(struct engine *e, struct node *n, const struct extents *holes) MUST_CHECK;
 
 /* Brings the store to what memory says of a paged file: dirty maps, then the head. */
 int file_commit(struct engine *e, struct node *n, struct file *f) MUST_CHECK;

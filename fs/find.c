@@ -175,7 +175,7 @@ static int meet(void *data, const struct store_dirent *d)
 	if (names_is_ours(d->name) || (d->type != DT_DIR && d->type != DT_REG && d->type != DT_UNKNOWN))
 		return 0;
 	r = step(w->e, w->dir, d->name, &n);
-	if (r < 0)
+	if (r < 0 || !n)
 		return r == -ENOMEM ? r : 0;
 	if (n->dir)
 		return push(w, n);

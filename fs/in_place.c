@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fs/dirty.h"
+#include "fs/file_parts.h"
 #include "util/base/log.h"
 
 /* Rule engine (6): a checkpoint never changes what `ls -l` or getcap shows. */
@@ -93,6 +94,9 @@ int in_place_write(struct engine *e, struct job *j)
 	}
 	if (r == 0)
 		r = set_size(e, j);
+	/* Before the times are given back, as it changes them. */
+	if (r == 0 && file_punch_extents(e, j->node, &j->freed) < 0)
+		log_warning("cannot give back the space of holes");
 	if (r == 0)
 		r = give_back(e, fd, &k, &j->mtime);
 	if (r < 0)

@@ -11,8 +11,10 @@
 
 void job_free(struct job *j)
 {
-	if (j)
-		free(j->moves);
+	if (!j)
+		return;
+	free(j->moves);
+	extents_free(&j->freed);
 	free(j);
 }
 
@@ -152,6 +154,8 @@ static int seal_locked(struct engine *e, struct node *n, struct file *f, struct 
 	if (overlay_get(n, &shown))
 		j->mtime = shown.mtime;
 	if (r == 0)
+		r = file_keep_holes(e, n, f, &f->log.freed);
+	if (r == 0)
 		r = add_pages(j, &f->log.pages);
 	if (r == 0 && layout_is_paged(f->head.size))
 		r = seal_maps(e, f, j, &nonce, &maps);
@@ -178,6 +182,9 @@ static void take_over(struct engine *e, struct node *n, struct file *f, struct j
 	f->log.expected -= HEAD_COST;
 	journal_expect(e->journal, -HEAD_COST);
 	f->log.job = j;
+	/* What is cleared from here on this version may still name. */
+	j->freed = f->log.freed;
+	f->log.freed = (struct extents){0};
 	f->log.cut_before = f->log.cut;
 	f->log.cut = (struct page_range){0, 0};
 	f->log.highest = f->head.size;
@@ -236,6 +243,17 @@ static void settle_pages(struct file *f, const struct job *j)
 		logged_free(l);
 }
 
+void job_settle(struct job *j)
+{
+	struct file *f = j->node->file;
+
+	pthread_rwlock_wrlock(&f->lock);
+	settle_pages(f, j);
+	tree_settle(f);
+	f->size_below = j->size;
+	pthread_rwlock_unlock(&f->lock);
+}
+
 void job_end(struct engine *e, struct job *j, bool done)
 {
 	struct node *n = j->node;
@@ -244,15 +262,8 @@ void job_end(struct engine *e, struct job *j, bool done)
 	if (!done)
 		return;
 	pthread_rwlock_wrlock(&f->lock);
-	settle_pages(f, j);
-	tree_settle(f);
 	f->log.cut_before = (struct page_range){0, 0};
-	f->size_below = j->size;
 	f->log.job = NULL;
-	if (file_punch_extents(e, n, f, &f->log.freed) < 0)
-		log_warning("cannot give back the space of holes");
-	extents_free(&f->log.freed);
-
 	bool clean = !f->log.records;
 
 	if (clean) {

@@ -505,11 +505,17 @@ int journal_reserve(struct journal *j, size_t bytes)
 
 	pthread_mutex_lock(&j->lock);
 
-	uint64_t give_up = j->rounds + 3;
+	uint64_t give_up = j->rounds + 3, start = j->start.number;
 
-	/* What others have reserved comes back by itself; only what lies in the ring needs a checkpoint. */
+	/* What others have reserved comes back by itself; only what lies in the ring needs a checkpoint.  One that frees something is progress,
+	 * even if others were quicker to use it. */
 	while (r == 0 && !has_room(j, bytes)) {
 		bool alone = j->reserved == 0;
+
+		if (j->start.number != start) {
+			start = j->start.number;
+			give_up = j->rounds + 3;
+		}
 
 		if (j->failed)
 			r = -EROFS;

@@ -278,6 +278,19 @@ void node_unref(struct engine *e, struct node *n)
 		destroy(e, n);
 }
 
+/* No name known, and the store knows of none either: a hard link may not have been looked up yet. */
+bool node_is_gone(struct engine *e, struct node *n)
+{
+	struct store_stat st;
+	int r = node_use(e, n);
+
+	if (r < 0)
+		return r == -ESTALE;
+	r = store_stat(e->store, n->fd, &st);
+	node_unuse(e, n);
+	return r == 0 && st.nlink <= (n->parked ? 1 : 0);
+}
+
 void node_forget(struct engine *e, uint64_t id, uint64_t count)
 {
 	struct node *n = node_get(e, id);
@@ -290,7 +303,7 @@ void node_forget(struct engine *e, uint64_t id, uint64_t count)
 	bool lost = n->lookups == 0 && (!n->links || (n->parked && !n->links->sibling));
 
 	pthread_mutex_unlock(&e->table.lock);
-	if (lost)
+	if (lost && node_is_gone(e, n))
 		dirty_forget(e, n);
 	node_unref(e, n);
 }
@@ -316,10 +329,10 @@ struct node *node_enter(struct engine *e, struct node *parent, const char *backi
 	else if (*at)
 		stale = take_link(at);
 	if (!n) {
-		bool shared = st->nlink > 1 && !S_ISDIR(st->mode) && e->caps.stable_inodes;
+		bool may_be_known = !S_ISDIR(st->mode) && e->caps.stable_inodes, shared = may_be_known && st->nlink > 1;
 
 		fresh = node_link_new(backing);
-		if (fresh && shared)
+		if (fresh && may_be_known)
 			n = find_inode(t, st);
 		if (fresh && !n)
 			n = new_node(e, st);

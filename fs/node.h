@@ -52,6 +52,9 @@ void node_unpin(struct engine *e, struct node *n);
 /* Hands a descriptor to a node that has none (right after creating); closes it if there is one. */
 void node_give_fd(struct engine *e, struct node *n, int fd);
 
+/* True if the object has no name any more; the table may not know all of them. */
+bool node_is_gone(struct engine *e, struct node *n);
+
 /* stat(2) of the node, through its descriptor or one of its names.  Sizes are physical. */
 int node_stat(struct engine *e, struct node *n, struct store_stat *out) MUST_CHECK;
 

@@ -72,7 +72,7 @@ static int walk(struct engine *e, const char *path, bool decrypt, char **out, st
 int volume_path(const char *dir, const struct unlock_source *unlock, const char *path, bool decrypt, char **out,
 		struct fault *why)
 {
-	struct engine_options eo = {.read_only = true};
+	struct engine_options eo = {.read_only = true, .inspect = true};
 	struct opened opened;
 	struct engine *e = NULL;
 	int r = opened_start(dir, unlock, OPENED_UNLOCKED, &opened, why);

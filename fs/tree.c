@@ -282,17 +282,11 @@ void extents_free(struct extents *x)
 	*x = (struct extents){0};
 }
 
-static void note_free(struct extents *x, struct layout_slot at)
+void extents_add(struct extents *x, struct page_range pages, uint64_t begin, uint64_t end)
 {
-	uint64_t first = at.first, end = at.first + layout_span(at.height);
-	uint64_t begin_byte = at.physical << PAGE_SHIFT;
-	uint64_t end_byte = (at.physical + layout_extent(at.height)) << PAGE_SHIFT;
-
-	if (!x)
-		return;
-	if (x->count && x->list[x->count - 1].end == begin_byte && x->list[x->count - 1].pages.end == first) {
-		x->list[x->count - 1].pages.end = end;
-		x->list[x->count - 1].end = end_byte;
+	if (x->count && x->list[x->count - 1].end == begin && x->list[x->count - 1].pages.end == pages.first) {
+		x->list[x->count - 1].pages.end = pages.end;
+		x->list[x->count - 1].end = end;
 		return;
 	}
 	if (x->count == x->room) {
@@ -304,9 +298,16 @@ static void note_free(struct extents *x, struct layout_slot at)
 		x->list = list;
 		x->room = room;
 	}
-	x->list[x->count].pages = (struct page_range){first, end};
-	x->list[x->count].begin = begin_byte;
-	x->list[x->count++].end = end_byte;
+	x->list[x->count].pages = pages;
+	x->list[x->count].begin = begin;
+	x->list[x->count++].end = end;
+}
+
+static void note_free(struct extents *x, struct layout_slot at)
+{
+	if (x)
+		extents_add(x, (struct page_range){at.first, at.first + layout_span(at.height)},
+			    at.physical << PAGE_SHIFT, (at.physical + layout_extent(at.height)) << PAGE_SHIFT);
 }
 
 /* Forgets the cached maps whose pages all lie in [first, end). */

@@ -6,6 +6,8 @@
 
 #include "fs/file.h"
 
+/* Notes pages and the bytes that held them; without memory they are forgotten. */
+void extents_add(struct extents *x, struct page_range pages, uint64_t begin, uint64_t end);
 void extents_free(struct extents *x);
 
 /* The entries of `count` pages from `page` on. */

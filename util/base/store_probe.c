@@ -1,13 +1,15 @@
 /* What a store can do, found out by trying (store.h).
  *
  * 1. Everything happens in one directory with a random name, which is removed however the probe ends.
- * 2. "Cannot" and "could not just now" differ: a full store or a failing disk is an error, never a missing ability. */
+ * 2. "Cannot" and "could not just now" differ: a full store or a failing disk is an error, never a missing ability.  But a full
+ *    volume must be mountable, or nobody could make room on it: of the usual kinds of store it is known what they can do. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "util/base/crypto.h"
 #include "util/base/encode.h"
@@ -298,6 +300,35 @@ static int probe_in(struct store *s, int parent, const char *name, struct store_
 	return p.error < 0 ? p.error : r;
 }
 
+/* What cannot be tried on a full store.  False if the kind of store is not known so well. */
+static bool assume(struct store_caps *out)
+{
+	static const struct {
+		const char *type;
+		uint32_t symlink_max;
+		bool user_xattrs;
+	} known[] = {{"ext4", 4095, true}, {"xfs", 1023, true}, {"btrfs", 4095, true}, {"tmpfs", 4095, false}};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (strcmp(out->type, known[i].type) != 0)
+			continue;
+		out->symlinks = out->hard_links = out->special_files = out->modes = true;
+		out->rename_exchange = out->rename_noreplace = true;
+		out->punch_hole = out->fallocate_keep_size = true;
+		out->trusted_xattrs = geteuid() == 0;
+		out->user_xattrs = known[i].user_xattrs;
+		out->symlink_max = known[i].symlink_max;
+		out->time_granularity_ns = 1;
+		return true;
+	}
+	return false;
+}
+
+static bool is_full(int result)
+{
+	return result == -ENOSPC || result == -EDQUOT;
+}
+
 int store_probe(struct store *s, int dir, struct store_caps *out)
 {
 	struct probe p = {.s = s, .dir = dir, .file = -1, .caps = out};
@@ -316,8 +347,10 @@ int store_probe(struct store *s, int dir, struct store_caps *out)
 	if (r == -EROFS || r == -EACCES || r == -EPERM)
 		return 0; /* read-only, for us at least */
 	if (r < 0)
-		return r;
+		return is_full(r) && assume(out) ? 0 : r;
 	r = probe_in(s, dir, name, out);
 	removed = s->ops->rmdir(s, dir, name);
+	if (is_full(r) && assume(out))
+		r = 0;
 	return r < 0 ? r : removed;
 }
