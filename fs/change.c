@@ -1,6 +1,8 @@
 #include "fs/change.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <time.h>
 
 #include "fs/checkpoint.h"
@@ -85,6 +87,7 @@ int change_page(struct change *c, uint64_t page, const uint8_t *content)
 	p->bytes = layout_page_bytes(c->size, page);
 	p->in_payload = false;
 	p->in_place = true;
+	p->to_reserve = false;
 	r = page_seal(c->e, &where, &c->nonce, content, p->bytes, c->sealed + c->bytes, &p->entry);
 	if (r < 0)
 		return r;
@@ -407,6 +410,23 @@ static int choose(struct change *c)
 
 		c->pieces[i].in_place = !RULE(W1) || (entry_is_hole(&now) && !cut);
 		c->pieces[i].in_payload = small || !c->pieces[i].in_place;
+		c->pieces[i].to_reserve = entry_is_hole(&now) && !c->pieces[i].in_place;
+	}
+	return 0;
+}
+
+/* (W4) A page that was cut off, and is written again while a version in place may still name it: a checkpoint may have given its space back. */
+static int reserve_pieces(struct change *c)
+{
+	for (uint32_t i = 0; i < c->count; i++) {
+		int r;
+
+		if (!c->pieces[i].to_reserve)
+			continue;
+		r = c->e->store->ops->fallocate(c->e->store, c->n->fd, FALLOC_FL_KEEP_SIZE,
+						layout_physical_page(c->pieces[i].page) << PAGE_SHIFT, PAGE_BYTES);
+		if (r < 0)
+			return r == -EOPNOTSUPP || r == -ENOSYS ? 0 : r;
 	}
 	return 0;
 }
@@ -549,6 +569,8 @@ static int commit_pages_logged(struct change *c, uint32_t *done)
 
 	if (r == 0)
 		r = logged_make_room(&f->log.pages, c->count);
+	if (r == 0)
+		r = reserve_pieces(c);
 	if (r < 0)
 		return r;
 

@@ -2,6 +2,8 @@
 #include <errno.h>
 
 #include "fs/change.h"
+#include "fs/checkpoint.h"
+#include "util/base/log.h"
 
 static ssize_t write_inline(struct engine *e, struct node *n, struct file *f, const void *buf, size_t size,
 			    uint64_t off)
@@ -84,18 +86,13 @@ static ssize_t write_paged(struct engine *e, struct node *n, struct file *f, con
 	return (ssize_t)done;
 }
 
-ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off)
+static ssize_t write_once(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off)
 {
 	size_t cost = change_cost(size < IO_MAX ? size : IO_MAX);
 	struct file *f;
 	ssize_t done = 0;
-	int r;
+	int r = change_reserve(e, cost);
 
-	if (size == 0)
-		return 0;
-	if (file_is_too_big(e, off, size))
-		return -EFBIG;
-	r = change_reserve(e, cost);
 	if (r < 0)
 		return r;
 	r = file_lock_for_write(e, n, &f);
@@ -108,4 +105,22 @@ ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t siz
 	}
 	change_release(e, cost);
 	return r < 0 ? r : done;
+}
+
+ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off)
+{
+	ssize_t done;
+
+	if (size == 0)
+		return 0;
+	if (file_is_too_big(e, off, size))
+		return -EFBIG;
+	done = write_once(e, n, buf, size, off);
+	/* A tick may still hold open what was removed to make room, or have yet to bring in place what was cut off; whatever else of it fails. */
+	for (int tries = 2; done == -ENOSPC && e->journal && tries > 0; tries--) {
+		if (checkpoint_run(e) < 0)
+			log_info("not everything could be brought in place on a full store");
+		done = write_once(e, n, buf, size, off);
+	}
+	return done;
 }

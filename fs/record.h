@@ -29,6 +29,7 @@ struct piece {
 	uint64_t page;
 	uint32_t bytes; /* its length, at most PAGE_BYTES */
 	bool in_payload, in_place;
+	bool to_reserve; /* in place it may have no space (change.c) */
 	struct entry entry;
 };
 
