@@ -139,7 +139,7 @@ struct engine {
 
 	struct journal *journal;    /* NULL: changes are written through */
 	atomic_uint_fast64_t epoch; /* of newborn heads (journal (C2)) */
-	uint64_t ticks;
+	atomic_uint_fast64_t ticks;
 	atomic_uint_fast64_t settled; /* files whose changes have come in place: sizes seen before may be older */
 	struct dirty_list dirty;
 	pthread_mutex_t checkpointing;
