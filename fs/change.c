@@ -831,5 +831,7 @@ int change_commit_time(struct engine *e, struct node *n, struct file *f, const s
 		result = append_change(&c, &r, NULL, 0, NULL);
 	if (result == 0)
 		overlay_set(n, f->head.size, mtime);
+	else
+		take_back(&c);
 	return result;
 }

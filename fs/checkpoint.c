@@ -158,8 +158,9 @@ static void seal_jobs(struct tick *t)
 		struct job *j = NULL;
 		int r = 0;
 
+		/* The unlink may have come behind the list of directories that this tick syncs. */
 		if (S_ISREG(n->type) && is_lost_to_all(t->e, n))
-			dirty_drop_records(t->e, n, NULL);
+			dirty_forget(t->e, n);
 		else if (S_ISREG(n->type))
 			r = job_start(t->e, n, &j);
 
@@ -212,7 +213,7 @@ static void bring_in_place(struct tick *t)
 	for (struct job *j = t->jobs; j && !all; j = j->next) {
 		if (j->error < 0)
 			continue;
-		j->error = e->store->ops->fdatasync(e->store, j->node->fd);
+		j->error = e->store->ops->fsync(e->store, j->node->fd); /* modes and times as well */
 		note(t, j->error);
 	}
 }

@@ -17,6 +17,18 @@ void dirty_stop(struct engine *e)
 	pthread_mutex_destroy(&e->dirty.lock);
 }
 
+/* Under the list's lock. */
+static void enlist(struct dirty_list *d, struct node *n)
+{
+	n->dirty = true;
+	n->dirty_next = d->first;
+	n->dirty_at = &d->first;
+	if (d->first)
+		d->first->dirty_at = &n->dirty_next;
+	d->first = n;
+	d->count++;
+}
+
 void dirty_add(struct engine *e, struct node *n)
 {
 	struct dirty_list *d = &e->dirty;
@@ -27,19 +39,18 @@ void dirty_add(struct engine *e, struct node *n)
 
 	bool known = n->dirty;
 
-	if (!known) {
-		n->dirty = true;
-		n->dirty_next = d->first;
-		n->dirty_at = &d->first;
-		if (d->first)
-			d->first->dirty_at = &n->dirty_next;
-		d->first = n;
-		d->count++;
-	}
 	pthread_mutex_unlock(&d->lock);
-	/* The caller holds a reference, so the list's may come after. */
+	if (known)
+		return;
+	/* The list's reference comes first: a tick may take the node off, and let go of it, at once. */
+	node_ref(e, n);
+	pthread_mutex_lock(&d->lock);
+	known = n->dirty;
 	if (!known)
-		node_ref(e, n);
+		enlist(d, n);
+	pthread_mutex_unlock(&d->lock);
+	if (known)
+		node_unref(e, n);
 }
 
 /* Earlier of the two. */
@@ -106,8 +117,8 @@ void dirty_in_place(struct engine *e, struct node *n)
 
 void dirty_metadata(struct engine *e, struct node *n)
 {
-	atomic_store(&n->metadata, true);
 	dirty_in_place(e, n);
+	atomic_store(&n->metadata, atomic_load(&n->written));
 }
 
 void dirty_entry(struct engine *e, struct node *dir, struct node *n)
@@ -200,20 +211,16 @@ void dirty_covered(struct node *n, uint64_t written)
 int dirty_sync(struct engine *e, struct node *n)
 {
 	uint64_t covers = atomic_load(&n->written);
-	bool metadata = atomic_exchange(&n->metadata, false);
+	uint64_t synced = atomic_load(&n->synced);
+	bool metadata = atomic_load(&n->metadata) > synced;
 	int r;
 
-	if (atomic_load(&n->synced) >= covers)
+	if (synced >= covers)
 		return 0;
 	r = metadata || n->dir ? e->store->ops->fsync(e->store, n->fd) : e->store->ops->fdatasync(e->store, n->fd);
-	if (r < 0) {
-		if (metadata)
-			atomic_store(&n->metadata, true);
-		return r;
-	}
-
-	dirty_covered(n, covers);
-	return 0;
+	if (r == 0)
+		dirty_covered(n, covers);
+	return r;
 }
 
 /* The first name's directory, with a reference; NULL for the root and the nameless. */

@@ -68,12 +68,12 @@ struct node {
 
 	/* What the store has and what of it is durable (dirty.c). */
 	atomic_uint_fast64_t written, synced; /* changes in place; how many of them a sync has covered */
-	atomic_bool metadata; /* some of them are of mode, owner, times, attributes: fdatasync does not do */
-	atomic_bool lent;     /* a record says what its mode was before rights were lent (N4) */
-	atomic_bool name_new; /* has a name that no sync of its directory has covered */
-	atomic_int failed;    /* a sync failed (W6): negative errno until the data is durable another way */
-	bool dirty;           /* stands in engine->dirty, which holds a reference; under dirty.lock */
-	bool logged;          /* has records that no checkpoint covers, from `first_record` on; under dirty.lock */
+	atomic_uint_fast64_t metadata; /* the last that is of mode, owner, times, attributes: fdatasync does not do */
+	atomic_bool lent;              /* a record says what its mode was before rights were lent (N4) */
+	atomic_bool name_new;          /* has a name that no sync of its directory has covered */
+	atomic_int failed;             /* a sync failed (W6): negative errno until the data is durable another way */
+	bool dirty;                    /* stands in engine->dirty, which holds a reference; under dirty.lock */
+	bool logged; /* has records that no checkpoint covers, from `first_record` on; under dirty.lock */
 	struct journal_mark first_record;
 	struct node *dirty_next, **dirty_at; /* what points here */
 

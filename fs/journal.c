@@ -216,7 +216,7 @@ static int write_superblock(struct store *s, int fd, const struct keys *keys, co
 
 	ssize_t put = store_pwrite(s, fd, block, SUPERBLOCK, (uint64_t)slot * SUPERBLOCK);
 
-	return put < 0 ? (int)put : s->ops->fdatasync(s, fd);
+	return put < 0 ? (int)put : 0;
 }
 
 static int read_superblock(struct journal *j, struct aead *a, unsigned slot, struct superblock *out)
@@ -260,6 +260,17 @@ static int choose_superblock(struct journal *j)
 	return 0;
 }
 
+/* (W6) A sync of the journal that failed: what the store has of it nobody knows, now or later.  Under the lock. */
+static void fail(struct journal *j, int error)
+{
+	if (j->failed == 0)
+		log_error("the journal cannot be made durable (%s): nothing since the last sync counts, and nothing "
+			  "more is accepted; mount again",
+			  strerror(-error));
+	j->failed = error;
+	pthread_cond_broadcast(&j->changed);
+}
+
 int journal_superblock(struct journal *j, const struct journal_mark *start, const struct journal_state *state,
 		       bool new_key)
 {
@@ -275,7 +286,13 @@ int journal_superblock(struct journal *j, const struct journal_mark *start, cons
 		r = write_superblock(j->store, j->fd, j->keys, j->instance, &b);
 	if (r < 0)
 		return r;
+	r = j->store->ops->fdatasync(j->store, j->fd);
 	pthread_mutex_lock(&j->lock);
+	if (r < 0) {
+		fail(j, r);
+		pthread_mutex_unlock(&j->lock);
+		return r;
+	}
 	j->serial = b.serial;
 	j->incarnation = b.incarnation;
 	j->start = *start;
@@ -339,6 +356,8 @@ int journal_make(struct store *s, int dot, const struct settings *set, const str
 		r = write_zeros(s, fd, size);
 	if (r == 0)
 		r = write_superblock(s, fd, keys, set->instance_id, &b);
+	if (r == 0)
+		r = s->ops->fdatasync(s, fd);
 	store_close(s, fd);
 	if (r == 0)
 		r = s->ops->fsync(s, dot);
@@ -679,7 +698,7 @@ int journal_sync(struct journal *j, uint64_t end)
 		pthread_mutex_lock(&j->lock);
 		j->syncing = false;
 		if (r < 0)
-			j->failed = r;
+			fail(j, r);
 		else if (j->synced < covers)
 			j->synced = covers;
 		pthread_cond_broadcast(&j->changed);

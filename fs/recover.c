@@ -29,10 +29,9 @@ enum { EPOCHS_LOST = 9 };
 struct recovery {
 	struct engine *e;
 	struct record_log log;
-	uint64_t files, pages, skipped;
+	uint64_t files, pages;
 	bool walked;
 	bool no_key;
-	struct fault *why;
 };
 
 /* ------------------------------------------------------------------ one file (R2) */
@@ -339,10 +338,8 @@ static int recover_files(struct recovery *rec)
 	int r = find_files(rec, &l);
 
 	for (size_t i = 0; i < l.count && r == 0; i++) {
-		if (!l.list[i].node) {
-			rec->skipped++;
+		if (!l.list[i].node)
 			continue;
-		}
 		r = recover_file(rec, l.list[i].node, l.list[i].id);
 		if (r == -ENOKEY) {
 			rec->no_key = true;
@@ -457,7 +454,7 @@ static int recover_begin(struct engine *e, struct journal_state *state, struct f
 
 static int replay_journal(struct engine *e, struct fault *why)
 {
-	struct recovery rec = {.e = e, .why = why};
+	struct recovery rec = {.e = e};
 	struct journal_state state = *journal_state(e->journal);
 	int64_t started = now_ms();
 	int r = e->options.read_only ? 0 : sync_store(e);

@@ -7,6 +7,7 @@
 #include "fs/file.h"
 #include "fs/node.h"
 #include "fs/record.h"
+#include "util/base/log.h"
 
 /* A path in a directory: its own, a slash, the name. */
 static size_t path_in(struct engine *e, struct node *dir, const char *name, char *out, size_t room)
@@ -122,7 +123,7 @@ void side_log_moved(struct engine *e, struct node *n, const char *from, size_t s
 	r.to.size = some ? names_backing_path(e, n, path, sizeof path) : 0;
 	if (r.to.size &&
 	    journal_append(e->journal, RECORD_MOVED, body, moved_record_encode(&r, body), NULL, 0, NULL, NULL) < 0)
-		return;
+		log_info("a hint for recovery could not be written");
 }
 
 void side_log_gone(struct engine *e, struct node *n)
@@ -131,9 +132,9 @@ void side_log_gone(struct engine *e, struct node *n)
 
 	if (!e->journal || !n || !S_ISREG(n->type) || !node_use_cached(n))
 		return;
-	if (logged_file(n, id) && journal_append(e->journal, RECORD_GONE, id, sizeof id, NULL, 0, NULL, NULL) < 0) {
-		/* Recovery then looks for the file in vain. */
-	}
+	/* What cannot be appended makes recovery look for the file in vain. */
+	if (logged_file(n, id) && journal_append(e->journal, RECORD_GONE, id, sizeof id, NULL, 0, NULL, NULL) < 0)
+		log_info("a hint for recovery could not be written");
 	node_unuse(e, n);
 }
 
