@@ -181,7 +181,7 @@ int look_at_replayed(struct engine *e, struct node *n, struct file *f)
 
 /* ------------------------------------------------------------------ at load */
 
-static int cut_below(struct engine *e, struct node *n, uint64_t physical)
+static int size_below(struct engine *e, struct node *n, uint64_t physical)
 {
 	int r = e->options.read_only ? 0 : e->store->ops->truncate(e->store, n->fd, physical);
 
@@ -205,7 +205,7 @@ static int cut_to_nothing(struct engine *e, struct node *n, struct file *f, cons
 	int r = e->options.read_only ? 0 : keep_bytes(e, n, head + 8, 0, physical);
 
 	if (r == 0)
-		r = cut_below(e, n, 0);
+		r = size_below(e, n, 0);
 	if (r < 0)
 		return r;
 	say(e, n, 0, "cut to");
@@ -239,7 +239,7 @@ static int cut_growth(struct engine *e, struct node *n, struct file *f, uint64_t
 	int r = e->options.read_only ? 0 : keep_bytes(e, n, f->head.file_id, sealed, physical);
 
 	if (r == 0)
-		r = cut_below(e, n, sealed);
+		r = size_below(e, n, sealed);
 	if (r == 0)
 		say(e, n, f->head.size, "kept its");
 	if (r == 0 && e->options.read_only)
@@ -257,6 +257,9 @@ static int judge(struct engine *e, struct node *n, struct file *f, bool young, u
 		return cut_to_pages(e, n, f, good, physical);
 	if (physical > sealed && RULE(F3))
 		return cut_growth(e, n, f, physical);
+	/* (F1) All that it says is there, but for the size of a hole at its end. */
+	if (physical < sealed && young && good == pages)
+		return size_below(e, n, sealed);
 	return physical == sealed ? 0 : damage_report(e, n, -EBADMSG, "head", 0);
 }
 

@@ -366,25 +366,35 @@ static void restore_sides(struct recovery *rec)
 	}
 }
 
-/* (N4) Of the modes noted for one object the last counts; one that was lent from nothing is the user's own. */
+static bool decode_mode(const struct logged_record *l, struct mode_record *m)
+{
+	return l->type == RECORD_MODE && mode_record_decode(l->body, l->body_size, m) == 0;
+}
+
+/* True if a later record about the same object makes this one void: another loan, or the user's own choice of the very mode that the loan
+ * gave.  Any other choice does not: the loan may have outlived what took it back. */
+static bool is_void(const struct recovery *rec, size_t at, const struct mode_record *m)
+{
+	struct mode_record later;
+
+	for (size_t i = at + 1; i < rec->log.count; i++)
+		if (decode_mode(&rec->log.list[i], &later) && later.path.size == m->path.size &&
+		    memcmp(later.path.text, m->path.text, m->path.size) == 0 &&
+		    (later.lent || later.mode == (m->mode | m->lent)))
+			return true;
+	return false;
+}
+
+/* (N4) */
 static void restore_modes(struct recovery *rec)
 {
 	for (size_t i = 0; i < rec->log.count; i++) {
-		const struct logged_record *l = &rec->log.list[i];
 		struct mode_record m;
-		bool last = true;
 
-		if (l->type != RECORD_MODE || mode_record_decode(l->body, l->body_size, &m) < 0)
+		if (!decode_mode(&rec->log.list[i], &m) || !m.lent || is_void(rec, i, &m))
 			continue;
-		for (size_t k = i + 1; k < rec->log.count && last; k++) {
-			struct mode_record other;
 
-			last = rec->log.list[k].type != RECORD_MODE ||
-			       mode_record_decode(rec->log.list[k].body, rec->log.list[k].body_size, &other) < 0 ||
-			       other.path.size != m.path.size || memcmp(other.path.text, m.path.text, m.path.size) != 0;
-		}
-
-		_cleanup_free_ char *path = last && m.lent ? record_path_now(&rec->log, i, m.path) : NULL;
+		_cleanup_free_ char *path = record_path_now(&rec->log, i, m.path);
 
 		if (path)
 			find_restore_mode(rec->e, path, m.mode & 07777, m.lent & 07777);

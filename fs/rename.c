@@ -71,9 +71,10 @@ static int find_both(struct moving *m, const char *old_name, const char *new_nam
 	return make_spares(m);
 }
 
-static void remember(struct engine *e, struct node *dir, const char *name, struct moved *w)
+/* By inode, too: a file with several names may be known under another one only. */
+static void remember(struct engine *e, struct node *dir, const char *name, const struct store_stat *st, struct moved *w)
 {
-	w->node = node_find(e, dir, name);
+	w->node = node_enter(e, dir, name, st, false);
 	w->size = w->node && e->journal ? names_backing_path(e, w->node, w->path, sizeof w->path) : 0;
 }
 
@@ -81,9 +82,9 @@ static void remember(struct engine *e, struct node *dir, const char *name, struc
 static void remember_paths(struct moving *m, bool exchange)
 {
 	m->moved[1].node = NULL;
-	remember(m->e, m->from, m->old_name.name, &m->moved[0]);
+	remember(m->e, m->from, m->old_name.name, &m->old_st, &m->moved[0]);
 	if (exchange)
-		remember(m->e, m->to, m->new_name.name, &m->moved[1]);
+		remember(m->e, m->to, m->new_name.name, &m->new_st, &m->moved[1]);
 }
 
 static void note_move(struct moving *m, bool done)
@@ -172,8 +173,8 @@ static int move_over_directory(struct moving *m)
 static int make_durable(struct moving *m)
 {
 	struct engine *e = m->e;
-	struct node *n = node_find(e, m->from, m->old_name.name);
-	int r = n && RULE(B4) ? node_use(e, n) : -ESTALE;
+	struct node *n = node_enter(e, m->from, m->old_name.name, &m->old_st, false);
+	int r = n ? (RULE(B4) ? node_use(e, n) : -ESTALE) : -ENOMEM;
 
 	if (r == 0) {
 		if (!(dirty_store_orders_renames(e) && file_is_ordered(n)))
@@ -181,7 +182,7 @@ static int make_durable(struct moving *m)
 		node_unuse(e, n);
 	}
 	node_unref(e, n);
-	return r == -ESTALE ? 0 : r; /* not known, so there is nothing that is not durable */
+	return r == -ESTALE ? 0 : r; /* gone: the rename itself says so */
 }
 
 static int move_over_file(struct moving *m)
