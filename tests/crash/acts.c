@@ -190,6 +190,9 @@ void act_rename(struct live *l, unsigned dir, const char *name, unsigned dir2, c
 	size_t from = begin(l);
 
 	worked(l, "rename", fs_rename(l->m.e, parent, name, parent2, name2, flags));
+	/* Two names of one file: POSIX leaves both, and nothing is replaced. */
+	if (moved == there)
+		return;
 	oracle_unbind(&l->o, a, true, from, now(l));
 	if (b)
 		oracle_unbind(&l->o, b, exchange, from, now(l));

@@ -28,19 +28,26 @@ static bool stood_at(const struct binding *b, size_t from)
 	return b->made_end <= from && b->gone_end > from;
 }
 
-/* The binding by which an object may stand under a name. */
+static bool demands_less(const struct binding *a, const struct binding *b)
+{
+	return !b || (b->replaces && (!a->replaces || a->version < b->version));
+}
+
+/* The binding by which an object may stand under a name.  It may have left it and come back, over something: if the coming back may have been
+ * lost, and the leaving as well, it stands there as it first did. */
 const struct binding *judge_binding(const struct judging *j, unsigned dir, const char *name, unsigned object)
 {
 	size_t from = name_promised(j, dir, name);
+	const struct binding *found = NULL;
 
 	for (size_t i = j->o->binding_count; i-- > 0;) {
 		const struct binding *b = &j->o->bindings[i];
 
 		if (b->dir == dir && b->object == object && strcmp(b->name, name) == 0 &&
-		    judge_is_begun(j->v, b->made_begin, b->made_end) && b->gone_end > from)
-			return b;
+		    judge_is_begun(j->v, b->made_begin, b->made_end) && b->gone_end > from && demands_less(b, found))
+			found = b;
 	}
-	return NULL;
+	return found;
 }
 
 static const struct binding *successor(const struct oracle *o, const struct binding *b)
