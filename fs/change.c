@@ -14,7 +14,7 @@
 #include "fs/node.h"
 #include "util/base/log.h"
 
-/* Invariants (journal.md's names):
+/* Invariants (docs/durability.md; there PAGE is a piece in a record's payload, ENTRY one in place):
  *  (W1) a page that the version in place or a live record refers to is never overwritten in place here.  The tree's entries say
  *       what they refer to, but for pages that were cut off: those are in log.cut and log.cut_before until no record needs them.
  *  (W2) the store has pages and records before the caller is answered: memory follows the records, never the other way round.

@@ -510,11 +510,12 @@ int recover(struct engine *e, struct fault *why)
 		return 0;
 	if (r == -ENOENT)
 		return fault_set(why, EXIT_DAMAGED, ENOENT,
-				 "the volume has no journal (.coffer/journal); if a copy left it out, coffer check "
-				 "--repair makes a new one");
+				 "the volume has no journal; put .coffer/journal back from where this copy was made, "
+				 "or mount with -o nojournal: what it held is lost then");
 	if (r == -EBADMSG)
 		return fault_set(why, EXIT_DAMAGED, EBADMSG,
-				 "the journal is damaged; coffer check --repair puts it aside and makes a new one");
+				 "the journal is damaged; put .coffer/journal back from a backup, or move it away and "
+				 "mount with -o nojournal: what it held is lost then");
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot open the journal");
 	if (!journal_state(e->journal)->clean) {
