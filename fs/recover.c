@@ -36,7 +36,8 @@ struct recovery {
 
 /* ------------------------------------------------------------------ one file (R2) */
 
-/* The maps of an IMAGES: the last so many in the MAPS records before it.  (Those of an attempt that came to no IMAGES may lie before.) */
+/* The maps of an IMAGES: the last so many in the MAPS records before it.  (Those of an attempt that came to no IMAGES may lie before.)
+ * -ENODATA: the ring begins behind some of them. */
 static int enter_maps(struct recovery *rec, struct file *f, size_t images, uint32_t count)
 {
 	_cleanup_free_ uint8_t *page = malloc(PAGE_BYTES);
@@ -60,7 +61,7 @@ static int enter_maps(struct recovery *rec, struct file *f, size_t images, uint3
 				r = tree_enter_map(rec->e, f, m.maps[k].height, m.maps[k].first, page);
 		}
 	}
-	return r == 0 && count ? -EBADMSG : r;
+	return r == 0 && count ? -ENODATA : r;
 }
 
 /* Pages of the version whose content is in records before it. */
@@ -245,6 +246,38 @@ static void keep(struct recovery *rec, struct node *n, struct file *f)
 	dirty_in_place(rec->e, n);
 }
 
+/* (R2) The version of an applied IMAGES becomes what is recovered, and `name`. */
+static int load_version(struct recovery *rec, struct node *n, struct file *f, size_t images, uint8_t name[AEAD_TAG])
+{
+	const struct logged_record *l = &rec->log.list[images];
+	struct images_record im;
+	int r = images_record_decode(l->body, l->body_size, &im);
+
+	if (r == 0)
+		r = load_images(rec, n, f, images, im.maps);
+	/* The ring begins behind a part of its records only when all of it is in place and synced (C6). */
+	if (r == -ENODATA && memcmp(im.version, name, AEAD_TAG) == 0) {
+		tree_drop(rec->e, f);
+		logged_free(&f->log.pages);
+		return file_load_as_it_is(rec->e, n, f);
+	}
+	if (r < 0)
+		return r;
+	memcpy(name, im.version, AEAD_TAG);
+	show_version(rec, n, f, images);
+	return 0;
+}
+
+/* Records that cannot be used are said, not passed over. */
+static void say_skipped(struct recovery *rec, struct node *n, int error)
+{
+	char path[1024], escaped[2048];
+
+	names_path(rec->e, n, path, sizeof path);
+	log_error("%s: the journal's changes of it cannot be replayed (%s); it stays as it was before them",
+		  log_escape(path, escaped, sizeof escaped), strerror(-error));
+}
+
 static int recover_locked(struct recovery *rec, struct node *n, struct file *f, const uint8_t id[16])
 {
 	uint8_t in_place[AEAD_TAG], name[AEAD_TAG];
@@ -260,26 +293,20 @@ static int recover_locked(struct recovery *rec, struct node *n, struct file *f, 
 	if (r < 0)
 		return r;
 	f->log.pinned = true;
-	if (images >= 0 && RULE(R2)) {
-		struct images_record im;
-
-		r = images_record_decode(rec->log.list[images].body, rec->log.list[images].body_size, &im);
-		if (r == 0)
-			r = load_images(rec, n, f, (size_t)images, im.maps);
-		if (r == 0)
-			memcpy(name, im.version, AEAD_TAG);
-		if (r == 0)
-			show_version(rec, n, f, (size_t)images);
-	} else {
+	if (images >= 0 && RULE(R2))
+		r = load_version(rec, n, f, (size_t)images, name);
+	else
 		r = file_load_as_it_is(rec->e, n, f);
-	}
 	if (r == 0)
 		r = replay(rec, n, f, id, name);
 	if (r == 0 && f->log.records)
 		r = look_at_replayed(rec->e, n, f);
 	if (r < 0 || !f->log.records) {
 		let_be(rec->e, n, f);
-		return r == -EBADMSG ? 0 : r;
+		if (r != -EBADMSG && r != -ENODATA)
+			return r;
+		say_skipped(rec, n, r);
+		return 0;
 	}
 	/* (R4) What it will be continues the version in place. */
 	memcpy(f->log.base, RULE(R4base) ? in_place : name, AEAD_TAG);
