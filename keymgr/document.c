@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "keymgr/testing.h"
 #include "util/base/encode.h"
 
 enum { DEPTH_MAX = 16, BYTES_MAX = 64 };
@@ -293,13 +294,40 @@ int put_bytes(json_object *o, const char *name, const uint8_t *bytes, size_t n)
 	return put_string(o, name, text);
 }
 
-void time_text(char out[TIME_TEXT + 1])
+static time_t fixed_now;
+
+void document_set_clock_for_tests(time_t now)
 {
-	time_t now = time(NULL);
+	fixed_now = now;
+}
+
+time_t document_now(void)
+{
+	return fixed_now ? fixed_now : time(NULL);
+}
+
+void time_text_of(time_t at, char out[TIME_TEXT + 1])
+{
 	struct tm tm;
 
-	if (!gmtime_r(&now, &tm) || strftime(out, TIME_TEXT + 1, "%Y-%m-%dT%H:%M:%SZ", &tm) != TIME_TEXT)
+	if (!gmtime_r(&at, &tm) || strftime(out, TIME_TEXT + 1, "%Y-%m-%dT%H:%M:%SZ", &tm) != TIME_TEXT)
 		memcpy(out, "1970-01-01T00:00:00Z", TIME_TEXT + 1);
+}
+
+void time_text(char out[TIME_TEXT + 1])
+{
+	time_text_of(document_now(), out);
+}
+
+int time_parse(const char *text, time_t *out)
+{
+	struct tm tm = {0};
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+
+	if (!end || *end || strlen(text) != TIME_TEXT)
+		return -EINVAL;
+	*out = timegm(&tm);
+	return 0;
 }
 
 int put_now(json_object *o, const char *name)

@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "util/base/cleanup.h"
 
@@ -60,7 +61,10 @@ int put_string(json_object *o, const char *name, const char *s) MUST_CHECK;
 int put_number(json_object *o, const char *name, uint64_t n) MUST_CHECK;
 int put_hex(json_object *o, const char *name, const uint8_t *bytes, size_t n) MUST_CHECK;   /* n <= 64 */
 int put_bytes(json_object *o, const char *name, const uint8_t *bytes, size_t n) MUST_CHECK; /* n <= 64 */
-void time_text(char out[TIME_TEXT + 1]);                                                    /* now */
+time_t document_now(void);               /* seconds since 1970; tests set it (testing.h) */
+void time_text(char out[TIME_TEXT + 1]); /* now */
+void time_text_of(time_t at, char out[TIME_TEXT + 1]);
+int time_parse(const char *text, time_t *out) MUST_CHECK; /* -EINVAL if it is not of that form */
 int put_now(json_object *o, const char *name) MUST_CHECK;
 
 #endif

@@ -3,6 +3,7 @@
 #define COFFER_KEYMGR_INTERNAL_H
 
 #include "keymgr/document.h"
+#include "keymgr/generations.h"
 #include "keymgr/keyring.h"
 #include "keymgr/sealed_file.h"
 #include "keymgr/wrap.h"
@@ -34,7 +35,10 @@ struct generation {
 	uint32_t number, scope;
 	enum key_state state;
 	char created[TIME_TEXT + 1];
-	uint8_t wrapped[WRAPPED_SIZE]; /* not when destroyed */
+	char since[TIME_TEXT + 1];      /* of the last transition */
+	char destroy_at[TIME_TEXT + 1]; /* empty: does not wait to be destroyed */
+	uint8_t wrapped[WRAPPED_SIZE];  /* not when destroyed */
+	json_object *json;              /* inside the document */
 };
 
 /* The document is what counts: a change edits `doc` and loads the rest from it again, so that members which this program does
@@ -60,6 +64,8 @@ struct keyring {
 	/* unlocked only */
 	struct secret *root; /* NULL while locked */
 	uint32_t opened_by;
+
+	bool wipe_replaced; /* the next commit wipes the files that it replaces: they hold a key that is to be gone */
 };
 
 /* --- settings.c */
@@ -76,12 +82,21 @@ int settings_file_write(struct store *s, int dot, const struct settings *set) MU
 int keyring_load(struct keyring *k, struct problem *p, struct fault *why) MUST_CHECK;
 int keyring_load_protectors(struct keyring *k, struct problem *p) MUST_CHECK;
 
-/* --- generation.c */
-const char *key_state_name(enum key_state s);
+/* --- generation_load.c */
 int generations_load(struct keyring *k, struct problem *p) MUST_CHECK;
+
+/* --- generation.c */
 /* A new active generation of a scope, for a keyring that is being made. */
 int generation_put_first(json_object *generations, uint32_t number, uint32_t scope,
 			 const struct wrapping *root) MUST_CHECK;
+/* The generation of this number; NULL if there is none. */
+struct generation *generation_find(const struct keyring *k, uint32_t number);
+int generation_get(const struct keyring *k, uint32_t number, struct generation **out, struct fault *why) MUST_CHECK;
+/* Whether the state machine lets it go that way; and going.  The keyring has to be loaded again after a step. */
+int generation_may(const struct generation *g, enum key_event e, struct fault *why) MUST_CHECK;
+int generation_step(struct generation *g, enum key_event e, struct fault *why) MUST_CHECK;
+/* After an edit of the document with this result: loads the keyring from it again. */
+int generation_reload(struct keyring *k, int ret, struct fault *why) MUST_CHECK;
 
 /* --- keyring_read.c */
 /* Only the keyring's own two copies. */
@@ -100,6 +115,10 @@ int keyring_file_write(struct store *s, int dot, struct keyring *k, bool *first)
 /* A keyring for a new volume, unlocked, with its protectors; nothing is written. */
 int keyring_new(const struct settings *set, const struct unlock_secret *secrets, uint32_t count, struct keyring **out,
 		struct fault *why) MUST_CHECK;
+
+/* --- volume.c */
+/* Puts zeros over the content of a regular file, and syncs it. */
+int file_overwrite(struct store *s, int fd) MUST_CHECK;
 
 /* --- volume_init.c */
 int volume_init_on(struct store *s, const char *dir, const struct new_volume *how, struct keyring **out,

@@ -78,6 +78,8 @@ uint32_t keyring_generations(const struct keyring *k, struct generation_info *ou
 
 		out[i] = (struct generation_info){.number = g->number, .scope = g->scope, .state = g->state};
 		strcpy(out[i].created, g->created);
+		strcpy(out[i].since, g->since);
+		strcpy(out[i].destroy_at, g->destroy_at);
 	}
 	return k->generation_count;
 }
@@ -88,7 +90,10 @@ static int generation_key(const struct generation *g, const struct wrapping *roo
 	int ret;
 
 	*out = (struct generation_key){.number = g->number, .scope = g->scope, .state = g->state};
-	if (g->state == KEY_DESTROYED || g->state == KEY_SUSPENDED)
+	/* Who still needs it finds out while it can be brought back. */
+	if (g->destroy_at[0])
+		out->state = KEY_SUSPENDED;
+	if (out->state == KEY_DESTROYED || out->state == KEY_SUSPENDED)
 		return 0;
 	out->prk = secret_new(SHA256_SIZE);
 	if (!out->prk)

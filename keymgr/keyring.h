@@ -43,6 +43,8 @@ struct generation_info {
 	uint32_t number, scope;
 	enum key_state state;
 	char created[24];
+	char since[24];      /* of its last transition */
+	char destroy_at[24]; /* when its key may be wiped; empty: nobody asked for that */
 };
 
 /* Reads .coffer/keyring.json and volume.json through directory handle `dot` (.coffer), the second copy of each only where the first does not

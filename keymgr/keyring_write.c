@@ -3,7 +3,8 @@
  * 1. Whoever changes holds keyring.lock, and has read the keyring again under it.
  * 2. The first copy is replaced before the second: a cut leaves the old or the new keyring in the first, and whichever copies are
  *    whole open with the same root.  Copies that differ become equal with the next change.
- * 3. What is written has been read back from its bytes by the reader's own rules first. */
+ * 3. Where a key is to be gone, the content of both replaced files is overwritten after both new ones are in place.
+ * 4. What is written has been read back from its bytes by the reader's own rules first. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -18,6 +19,9 @@ struct keyring_change {
 	int dot, lock; /* lock: the handle that holds keyring.lock */
 	struct keyring *keyring;
 };
+
+enum { COPIES = 2 };
+static const char *const copies[COPIES] = {KEYRING_FILE, KEYRING_FILE ".bak"};
 
 static int seal(const struct keyring *k, struct sealed_text *out)
 {
@@ -137,10 +141,47 @@ int keyring_change_begin(struct store *s, int dot, struct keyring *k, struct key
 	return 0;
 }
 
+/* Handles of the files that a commit replaces; -1 for those that need no wiping. */
+struct replaced {
+	int fd[COPIES];
+};
+
+static void replaced_open(const struct keyring_change *c, struct replaced *r)
+{
+	for (int i = 0; i < COPIES; i++)
+		r->fd[i] = c->keyring->wipe_replaced ? store_open(c->store, c->dot, copies[i], O_WRONLY | O_NONBLOCK, 0)
+						     : -1;
+}
+
+/* A file that still has a name was not replaced, and stays.  Nobody can ask for more than to try: the change stands. */
+static void replaced_wipe(const struct keyring_change *c, const struct replaced *r)
+{
+	struct store_stat st;
+
+	for (int i = 0; i < COPIES; i++) {
+		int ret = r->fd[i] < 0 ? 0 : store_stat(c->store, r->fd[i], &st);
+
+		if (r->fd[i] >= 0 && ret == 0 && st.nlink == 0)
+			ret = file_overwrite(c->store, r->fd[i]);
+		else if (r->fd[i] >= 0 && ret == 0)
+			ret = -EBUSY;
+		if (ret < 0)
+			log_warning("the destroyed key may still be on the disk, in what was .coffer/%s (%s)",
+				    copies[i], strerror(-ret));
+	}
+}
+
+static void replaced_close(const struct keyring_change *c, const struct replaced *r)
+{
+	for (int i = 0; i < COPIES; i++)
+		store_close(c->store, r->fd[i]);
+}
+
 int keyring_change_commit(struct keyring_change **change, struct fault *why)
 {
 	_cleanup_(change_free) struct keyring_change *c = *change;
 	struct keyring *k = c->keyring;
+	struct replaced replaced;
 	bool first = false;
 	int ret;
 
@@ -150,8 +191,13 @@ int keyring_change_commit(struct keyring_change **change, struct fault *why)
 	ret = put_number(k->doc, "sequence", k->sequence + 1);
 	if (ret == 0)
 		ret = put_now(k->doc, "written");
+	replaced_open(c, &replaced);
 	if (ret == 0)
 		ret = keyring_file_write(c->store, c->dot, k, &first);
+	if (first)
+		replaced_wipe(c, &replaced);
+	replaced_close(c, &replaced);
+	k->wipe_replaced = false;
 	if (ret < 0 && !first)
 		return fault_errno(why, EXIT_STORE, ret, "cannot write .coffer/%s; the change was not made",
 				   KEYRING_FILE);

@@ -20,6 +20,9 @@ enum key_state {
 	KEY_DESTROYED,
 };
 
+/* The words that files and people use. */
+const char *key_state_name(enum key_state s);
+
 enum { SCOPE_DEFAULT = 0, SCOPE_FIELDS = 1 };
 enum { GENERATION_NONE = 0 };
 
@@ -27,7 +30,8 @@ struct generation_key {
 	uint32_t number;
 	uint32_t scope;
 	enum key_state state;
-	struct secret *prk; /* HKDF-Extract of K_g, 32 bytes; NULL when suspended or destroyed */
+	struct secret *
+		prk; /* HKDF-Extract of K_g, 32 bytes; NULL when suspended (so is one that waits to be destroyed) or destroyed */
 };
 
 struct keys {

@@ -87,7 +87,7 @@ int volume_lock(struct store *s, int dot, struct fault *why)
 
 /* --- erasing */
 
-static int overwrite(struct store *s, int fd)
+int file_overwrite(struct store *s, int fd)
 {
 	static const char zeros[4096];
 	struct store_stat st;
@@ -115,7 +115,7 @@ static int erase_file(struct store *s, int dot, const char *name)
 		return s->ops->unlink(s, dot, name);
 	if (fd < 0)
 		return fd;
-	ret = overwrite(s, fd);
+	ret = file_overwrite(s, fd);
 	store_close(s, fd);
 	return ret < 0 ? ret : s->ops->unlink(s, dot, name);
 }

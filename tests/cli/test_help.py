@@ -7,7 +7,11 @@ from pathlib import Path
 import cli
 
 VERBS = ["init", "mount", "umount", "status", "check", "freeze", "thaw", "path", "erase",
-         "key list", "key add", "key remove", "key passwd", "key test", "help", "version"]
+         "key list", "key add", "key remove", "key passwd", "key test",
+         "key rotate", "key suspend", "key resume", "key deactivate", "key compromise", "key floor", "key destroy",
+         "key undelete", "help", "version"]
+OVERVIEW, DOCUMENTED = VERBS[:14], VERBS[:-2]
+KEYS = [verb for verb in VERBS if verb.startswith("key ")]
 SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -23,7 +27,7 @@ class Help(cli.Case):
             lines = text.splitlines()
             self.assertLessEqual(len(lines), 23)  # and the next prompt
             self.assertLessEqual(max(map(len, lines)), 80)
-            for verb in VERBS[:14]:
+            for verb in OVERVIEW:
                 self.assertRegex(text, rf"(?m)^  {verb} ")
 
     def test_every_verb_has_help_with_an_example(self):
@@ -38,7 +42,7 @@ class Help(cli.Case):
 
     def test_groups(self):
         for arguments in (["help", "key"], ["key", "--help"]):
-            self.assertEqual(len(self.good(*arguments).out.splitlines()), 5)
+            self.assertEqual(len(self.good(*arguments).out.splitlines()), len(KEYS))
         self.bad(cli.USAGE, "key", says="coffer help key")
         self.bad(cli.USAGE, "key", "melt", says="key melt")
 
@@ -50,7 +54,7 @@ class Help(cli.Case):
         page = (SOURCE / "docs/man/coffer.1").read_text()
         listed = {int(n) for n in re.findall(r"^\.It (\d+)$", page, re.M)}
         self.assertEqual(listed, statuses_of_header())
-        for verb in VERBS[:14]:
+        for verb in DOCUMENTED:
             self.assertRegex(page, rf"(?m)^\.It Cm {verb} ")
 
     def test_options_of_help_stand_in_the_manual_page(self):
@@ -74,7 +78,9 @@ class Usage(cli.Case):
 
     def test_number_of_words(self):
         for verb, least in [("init", 1), ("mount", 2), ("umount", 1), ("check", 1), ("freeze", 1), ("thaw", 1), ("erase", 1), ("path", 2),
-                            ("key list", 1), ("key add", 1), ("key remove", 2), ("key passwd", 1), ("key test", 1)]:
+                            ("key list", 1), ("key add", 1), ("key remove", 2), ("key passwd", 1), ("key test", 1),
+                            ("key rotate", 1), ("key suspend", 2), ("key resume", 2), ("key deactivate", 2),
+                            ("key compromise", 2), ("key floor", 2), ("key destroy", 2), ("key undelete", 2)]:
             self.bad(cli.USAGE, *verb.split(), *["x"] * (least - 1), says="missing")
             self.bad(cli.USAGE, *verb.split(), *["x"] * (least + 1), says="too much")
         self.bad(cli.USAGE, "status", "x", "y", says="too much")
@@ -95,7 +101,9 @@ class Usage(cli.Case):
         ways = [("--passphrase-file", "f"), ("--passphrase-fd", "0"), ("--passphrase-command", "c"), ("--key-file", "f"),
                 ("--credential", "n")]
         for verb in (["init", "d"], ["mount", "d", "m"], ["check", "d"], ["path", "d", "p"], ["key", "add", "d"],
-                     ["key", "remove", "d", "1"], ["key", "passwd", "d"], ["key", "test", "d"]):
+                     ["key", "remove", "d", "1"], ["key", "passwd", "d"], ["key", "test", "d"], ["key", "rotate", "d"],
+                     ["key", "suspend", "d", "1"], ["key", "floor", "d", "1"], ["key", "destroy", "d", "1"],
+                     ["key", "undelete", "d", "1"]):
             for i, first in enumerate(ways):
                 second = ways[(i + 1) % len(ways)]
                 self.bad(cli.USAGE, *verb, *first, *second, says="not both")
@@ -130,7 +138,7 @@ class Names(cli.Case):
     def test_completion_knows_the_options(self):
         """Each option that help shows is offered for its verb."""
         script = SOURCE / "util/completion/coffer.bash"
-        for verb in VERBS[:14]:
+        for verb in DOCUMENTED:
             if verb == "umount":
                 continue
             words = ["coffer", *verb.split(), "--"]

@@ -8,7 +8,7 @@ import cli
 
 class Keys(cli.Case):
     def ids(self, vault):
-        return {p["id"]: p["type"] for p in json.loads(self.good("key", "list", vault, "--json").out)}
+        return {p["id"]: p["type"] for p in json.loads(self.good("key", "list", vault, "--json").out)["protectors"]}
 
     def test_list(self):
         vault = self.volume()

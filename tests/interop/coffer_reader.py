@@ -283,6 +283,9 @@ def check_keyring(document: dict[str, Any]) -> None:
             need(string(event, "state") in STATES, "a state that is not known in a history")
             time(event, "at")
         need(generation["history"][-1]["state"] == state, "a history that does not end in the state")
+        if "destroy_at" in generation:
+            time(generation, "destroy_at")
+            need(state in ("pre-active", "deactivated", "compromised"), "a destroy_at that does not go with the state")
         need(("wrapped" in generation) == (state != "destroyed"), "a key that is missing, or there though destroyed")
         if "wrapped" in generation:
             binary(generation, "wrapped", 40)
@@ -513,7 +516,8 @@ def unlock(directory: bytes, secret: Secret) -> Keys:
     for item in keyring.value["generations"]:
         if "wrapped" in item:
             key = unwrap(wrap, binary(item, "wrapped", 40))
-            if item["scope"] == 0 and item["state"] in OPENING_STATES and item["generation"] >= floor:
+            if item["scope"] == 0 and item["state"] in OPENING_STATES and "destroy_at" not in item and \
+                    item["generation"] >= floor:
                 generations[item["generation"]] = key
     result = Keys(volume_id, settings["cipher"], settings["name_max"], keys["directory"], generations)
     result.root_directory = binary(keyring.value, "root_directory", 16)

@@ -31,6 +31,14 @@ int cmd_key_list(const struct verb *v, int argc, char **argv, struct fault *why)
 int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_remove(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_passwd(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_rotate(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_suspend(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_resume(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_deactivate(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_compromise(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_floor(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_destroy(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_undelete(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_test(const struct verb *v, int argc, char **argv, struct fault *why);
 
 /* The programs that mount(8) and fsck(8) call; they return an exit status of those manual pages. */

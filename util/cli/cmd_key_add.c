@@ -38,19 +38,23 @@ static int obtain_new(const struct addition *a, const char *dir, struct unlock_s
 	return unlock_obtain(&a->source, prompt, true, out, why);
 }
 
+struct new_protector {
+	const struct unlock_secret *secret;
+	uint32_t *id;
+};
+
+static int edit(struct keyring *k, void *context, struct fault *why)
+{
+	const struct new_protector *n = context;
+
+	return keyring_add_protector(k, n->secret, n->id, why);
+}
+
 int key_add(struct cli_volume *v, const struct unlock_secret *secret, uint32_t *id, struct fault *why)
 {
-	struct keyring_change *change;
+	struct new_protector n = {secret, id};
 
-	int r = keyring_change_begin(v->store, v->dot, v->keyring, &change, why);
-	if (r < 0)
-		return r;
-	r = keyring_add_protector(v->keyring, secret, id, why);
-	if (r < 0) {
-		keyring_change_abort(&change);
-		return r;
-	}
-	return keyring_change_commit(&change, why);
+	return key_change(v, edit, &n, why);
 }
 
 static int add(const struct addition *a, struct cli_volume *volume, struct fault *why)
@@ -94,7 +98,7 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 		return r;
 	r = check_options(&a, &unlock, why);
 	if (r == 0)
-		r = cli_volume_open(&volume, words.at[0], why);
+		r = key_look(&volume, words.at[0], why);
 	if (r == 0)
 		r = secrets_start(why);
 	if (r == 0)

@@ -87,7 +87,7 @@ int cmd_key_passwd(const struct verb *v, int argc, char **argv, struct fault *wh
 	    strcmp(p.replacement.passphrase_file, "-") == 0)
 		return fault_set(why, EXIT_USAGE, EINVAL,
 				 "key passwd: standard input cannot be both passphrases; give one by --passphrase-fd");
-	r = cli_volume_open(&volume, words.at[0], why);
+	r = key_look(&volume, words.at[0], why);
 	if (r == 0)
 		r = secrets_start(why);
 	if (r == 0)

@@ -5,19 +5,14 @@
 #include "util/cli/key.h"
 #include "util/cli/options.h"
 
+static int edit(struct keyring *k, void *context, struct fault *why)
+{
+	return keyring_remove_protector(k, *(uint32_t *)context, why);
+}
+
 int key_remove(struct cli_volume *v, uint32_t id, struct fault *why)
 {
-	struct keyring_change *change;
-
-	int r = keyring_change_begin(v->store, v->dot, v->keyring, &change, why);
-	if (r < 0)
-		return r;
-	r = keyring_remove_protector(v->keyring, id, why);
-	if (r < 0) {
-		keyring_change_abort(&change);
-		return r;
-	}
-	return keyring_change_commit(&change, why);
+	return key_change(v, edit, &id, why);
 }
 
 int cmd_key_remove(const struct verb *v, int argc, char **argv, struct fault *why)
@@ -34,7 +29,7 @@ int cmd_key_remove(const struct verb *v, int argc, char **argv, struct fault *wh
 	if (number_parse(words.at[1], UINT32_MAX, &id) < 0)
 		return fault_set(why, EXIT_USAGE, EINVAL,
 				 "key remove: %s is not the id of a protector; see: coffer key list", words.at[1]);
-	r = cli_volume_open(&volume, words.at[0], why);
+	r = key_look(&volume, words.at[0], why);
 	if (r == 0)
 		r = secrets_start(why);
 	if (r == 0)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "util/cli/key.h"
 #include "util/cli/options.h"
 #include "util/cli/output.h"
 
@@ -42,7 +43,7 @@ int cmd_key_test(const struct verb *v, int argc, char **argv, struct fault *why)
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
 	if (r)
 		return r;
-	r = cli_volume_open(&volume, words.at[0], why);
+	r = key_look(&volume, words.at[0], why);
 	if (r == 0)
 		r = secrets_start(why);
 	if (r == 0)

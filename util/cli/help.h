@@ -95,7 +95,7 @@
 
 #define ARGUMENTS_KEY_LIST "DIR [--json]"
 #define HELP_KEY_LIST                                                                                                  \
-	"Lists the protectors of the volume: id, type, when made.  Needs no secret.\n\n"                               \
+	"Lists the protectors of the volume and its generations of keys.  Needs no secret.\n\n"                        \
 	"example:\n"                                                                                                   \
 	"  coffer key list ~/vault\n"
 
@@ -126,6 +126,63 @@
 	"Says which protector the secret opens, and how long that takes.  Changes nothing.\n\n" HELP_UNLOCK            \
 	"\nexample:\n"                                                                                                 \
 	"  coffer key test ~/vault --key-file ~/vault.key\n"
+
+#define ARGUMENTS_KEY_ROTATE "DIR [--scope NAME] [--json]"
+#define HELP_KEY_ROTATE                                                                                                \
+	"Makes a new generation of keys, under which everything is sealed that is written from now on.  Older ones\n"  \
+	"go on decrypting.  DIR may also be the mount, here and at every verb of key.\n\n"                             \
+	"  --scope NAME            default (files), or fields\n"                                                       \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key rotate ~/vault\n"
+
+#define ARGUMENTS_KEY_SUSPEND "DIR GENERATION [--json]"
+#define HELP_KEY_SUSPEND                                                                                               \
+	"Suspends a generation: what is under it can neither be read nor written, until it is resumed.  Of the\n"      \
+	"active one a successor is made first.\n\n"                                                                    \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key suspend ~/vault 3\n"
+
+#define ARGUMENTS_KEY_RESUME "DIR GENERATION [--json]"
+#define HELP_KEY_RESUME                                                                                                \
+	"Lets a suspended generation decrypt again.\n\n"                                                               \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key resume ~/vault 3\n"
+
+#define ARGUMENTS_KEY_DEACTIVATE "DIR GENERATION [--json]"
+#define HELP_KEY_DEACTIVATE                                                                                            \
+	"Lets a generation decrypt only.  Of the active one a successor is made first.\n\n"                            \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key deactivate ~/vault 3\n"
+
+#define ARGUMENTS_KEY_COMPROMISE "DIR GENERATION [--json]"
+#define HELP_KEY_COMPROMISE                                                                                            \
+	"Notes that somebody else may know a generation: it decrypts only, and is to be re-encrypted soon.  Of the\n"  \
+	"active one a successor is made first.  There is no way back.\n\n"                                             \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key compromise ~/vault 3\n"
+
+#define ARGUMENTS_KEY_FLOOR "DIR GENERATION [--json]"
+#define HELP_KEY_FLOOR                                                                                                 \
+	"From now on nothing below GENERATION is accepted in its scope.  Refused in the scope of files while one of\n" \
+	"them needs an older generation; in the scope of fields it is your word that no token is older.\n\n"           \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key floor ~/vault 4\n"
+
+#define ARGUMENTS_KEY_DESTROY "DIR GENERATION [--now] [--yes] [--scope NAME] [--json]"
+#define HELP_KEY_DESTROY                                                                                               \
+	"Destroys the key of a generation that nothing needs any more.  For 30 days it only waits, and opens "         \
+	"nothing;\nkey undelete brings it back.  After that the same command wipes it.\n\n"                            \
+	"  --now                   wipes it at once, after its number was typed\n"                                     \
+	"  --yes                   does not ask\n"                                                                     \
+	"  --scope NAME            refuses if it is of another scope\n"                                                \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key destroy ~/vault 3\n"
+
+#define ARGUMENTS_KEY_UNDELETE "DIR GENERATION [--json]"
+#define HELP_KEY_UNDELETE                                                                                              \
+	"Takes back a destruction that still waits.\n\n"                                                               \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key undelete ~/vault 3\n"
 
 #define HELP_HELP                                                                                                      \
 	"Lists the verbs, or says more about one.\n\n"                                                                 \

@@ -26,6 +26,14 @@ static const struct verb verbs[] = {
 	{"key remove", ARGUMENTS_KEY_REMOVE, "take a protector away", HELP_KEY_REMOVE, cmd_key_remove},
 	{"key passwd", ARGUMENTS_KEY_PASSWD, "change the passphrase", HELP_KEY_PASSWD, cmd_key_passwd},
 	{"key test", ARGUMENTS_KEY_TEST, "which protector a secret opens", HELP_KEY_TEST, cmd_key_test},
+	{"key rotate", ARGUMENTS_KEY_ROTATE, NULL, HELP_KEY_ROTATE, cmd_key_rotate},
+	{"key suspend", ARGUMENTS_KEY_SUSPEND, NULL, HELP_KEY_SUSPEND, cmd_key_suspend},
+	{"key resume", ARGUMENTS_KEY_RESUME, NULL, HELP_KEY_RESUME, cmd_key_resume},
+	{"key deactivate", ARGUMENTS_KEY_DEACTIVATE, NULL, HELP_KEY_DEACTIVATE, cmd_key_deactivate},
+	{"key compromise", ARGUMENTS_KEY_COMPROMISE, NULL, HELP_KEY_COMPROMISE, cmd_key_compromise},
+	{"key floor", ARGUMENTS_KEY_FLOOR, NULL, HELP_KEY_FLOOR, cmd_key_floor},
+	{"key destroy", ARGUMENTS_KEY_DESTROY, NULL, HELP_KEY_DESTROY, cmd_key_destroy},
+	{"key undelete", ARGUMENTS_KEY_UNDELETE, NULL, HELP_KEY_UNDELETE, cmd_key_undelete},
 	{"help", "[VERB]", NULL, HELP_HELP, cmd_help},
 	{"version", "", NULL, HELP_VERSION, cmd_version},
 };
@@ -49,6 +57,7 @@ static void print_overview(FILE *to)
 	for (int i = 0; i < VERBS; i++)
 		if (verbs[i].summary)
 			fprintf(to, "  %-11s %s\n", verbs[i].name, verbs[i].summary);
+	fputs("  key ...     rotate, suspend, destroy, undelete ...: coffer help key\n", to);
 	fputs("\nTo begin:  coffer init ~/vault; mkdir -p ~/plain; coffer mount ~/vault ~/plain\n"
 	      "To unlock: --passphrase-file F | --passphrase-fd N | --passphrase-command C |\n"
 	      "           --key-file F | --credential NAME; else the passphrase is asked for\n"

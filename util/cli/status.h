@@ -38,7 +38,9 @@ int tree_size(struct store *s, int dir, struct tree_size *out) MUST_CHECK;
 
 /* The protectors, also for `key list --json`. */
 json_object *protectors_json(const struct keyring *k);
-/* The words that files and people use. */
-const char *key_state_text(enum key_state state);
+/* The generations, also for `key list --json`. */
+json_object *generations_json(const struct keyring *k);
+/* A new list of the keyring's generations, *count of them; NULL without memory, and *count is 0 then. */
+struct generation_info *generations_list(const struct keyring *k, uint32_t *count);
 
 #endif

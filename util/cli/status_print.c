@@ -31,22 +31,12 @@ static bool has(const struct store_caps *c, int i)
 	return *(const bool *)((const char *)c + capabilities[i].offset);
 }
 
-const char *key_state_text(enum key_state state)
+struct generation_info *generations_list(const struct keyring *k, uint32_t *count)
 {
-	static const char *const names[] = {
-		[KEY_PRE_ACTIVE] = "pre-active",   [KEY_ACTIVE] = "active",           [KEY_SUSPENDED] = "suspended",
-		[KEY_DEACTIVATED] = "deactivated", [KEY_COMPROMISED] = "compromised", [KEY_DESTROYED] = "destroyed",
-	};
-
-	return names[state];
-}
-
-static struct generation_info *generations(const struct volume_status *s, uint32_t *count)
-{
-	*count = keyring_generations(s->volume.keyring, NULL, 0);
+	*count = keyring_generations(k, NULL, 0);
 	struct generation_info *list = calloc(*count ? *count : 1, sizeof *list);
 	if (list)
-		keyring_generations(s->volume.keyring, list, *count);
+		keyring_generations(k, list, *count);
 	else
 		*count = 0;
 	return list;
@@ -94,10 +84,10 @@ static void print_keys(const struct volume_status *s)
 	for (uint32_t i = 0; i < n; i++)
 		printf("%s%" PRIu32 "  %-12s  made %s\n", i ? "             " : "protectors   ", protectors[i].id,
 		       protectors[i].type, protectors[i].created);
-	_cleanup_free_ struct generation_info *list = generations(s, &n);
+	_cleanup_free_ struct generation_info *list = generations_list(s->volume.keyring, &n);
 	for (uint32_t i = 0; i < n; i++)
 		printf("%s%" PRIu32 "  %-12s  made %s%s\n", i ? "             " : "generations  ", list[i].number,
-		       key_state_text(list[i].state), list[i].created,
+		       key_state_name(list[i].state), list[i].created,
 		       list[i].scope == SCOPE_FIELDS ? "  (fields)" : "");
 	printf("keyring      change %" PRIu64 "\n", keyring_sequence(s->volume.keyring));
 }
@@ -147,19 +137,22 @@ void status_print(const struct volume_status *s)
 	print_store(s);
 }
 
-static json_object *keys_json(const struct volume_status *s)
+json_object *generations_json(const struct keyring *k)
 {
 	json_object *list = json_object_new_array();
 	uint32_t n;
 
-	_cleanup_free_ struct generation_info *all = generations(s, &n);
+	_cleanup_free_ struct generation_info *all = generations_list(k, &n);
 	for (uint32_t i = 0; i < n; i++) {
 		json_object *o = json_object_new_object();
 
 		json_add_number(o, "generation", all[i].number);
 		json_add_number(o, "scope", all[i].scope);
-		json_add_text(o, "state", key_state_text(all[i].state));
+		json_add_text(o, "state", key_state_name(all[i].state));
 		json_add_text(o, "created", all[i].created);
+		json_add_text(o, "since", all[i].since);
+		json_object_object_add(o, "destroy_at",
+				       *all[i].destroy_at ? json_object_new_string(all[i].destroy_at) : NULL);
 		json_object_array_add(list, o);
 	}
 	return list;
@@ -266,7 +259,7 @@ void status_print_json(const struct volume_status *s)
 	json_object_object_add(o, "mounts", mounts_json(s));
 	add_settings(o, s->volume.keyring);
 	json_object_object_add(o, "protectors", protectors_json(s->volume.keyring));
-	json_object_object_add(o, "generations", keys_json(s));
+	json_object_object_add(o, "generations", generations_json(s->volume.keyring));
 	json_object_object_add(o, "store", store_json(s));
 	if (s->size_known) {
 		json_object *size = json_object_new_object();

@@ -27,7 +27,7 @@ _coffer()
 	i=2
 	if [[ $verb == key ]]; then
 		if ((COMP_CWORD == 2)); then
-			mapfile -t COMPREPLY < <(compgen -W "list add remove passwd test" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete" -- "$cur")
 			return
 		fi
 		verb="key ${COMP_WORDS[2]}"
@@ -45,6 +45,10 @@ _coffer()
 		return
 		;;
 	--passphrase-fd | --passphrase-command | --credential | --journal-size | --timeout)
+		return
+		;;
+	--scope)
+		mapfile -t COMPREPLY < <(compgen -W "default fields" -- "$cur")
 		return
 		;;
 	-o | --options)
@@ -71,6 +75,9 @@ _coffer()
 	"key remove") options="$unlock" ;;
 	"key passwd") options="$unlock --new-passphrase-file" ;;
 	"key test") options="$unlock --json" ;;
+	"key rotate") options="$unlock --scope --json" ;;
+	"key suspend" | "key resume" | "key deactivate" | "key compromise" | "key floor" | "key undelete") options="$unlock --json" ;;
+	"key destroy") options="$unlock --now --yes --scope --json" ;;
 	help)
 		((COMP_CWORD == 2)) &&
 			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase key version" -- "$cur")

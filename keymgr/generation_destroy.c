@@ -1,0 +1,132 @@
+/* The end of generations: floors, destruction, its pending period (docs/format-keyring.md section 7).
+ *
+ * 1. No key is wiped while anything is known to need it, or while that cannot be told.
+ * 2. In the scope of files, below the floor nothing is accepted, so nothing there is needed: no counting.
+ * 3. In the scope of fields nobody can count the tokens; whoever asks answers for them. */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "keymgr/generations.h"
+#include "keymgr/internal.h"
+
+enum { DAY = 24 * 60 * 60 };
+
+static int check_unused(const struct keyring *k, const struct generation *g, const struct generation_users *users,
+			struct fault *why)
+{
+	uint64_t files = 0;
+	int ret;
+
+	if (g->scope == SCOPE_FIELDS || g->number < k->floor[g->scope] || g->state == KEY_PRE_ACTIVE)
+		return 0;
+	if (!users || !users->count)
+		return fault_set(why, EXIT_REFUSED, EPERM,
+				 "cannot tell whether files still need generation %" PRIu32 "; nothing was changed",
+				 g->number);
+	ret = users->count(users->context, g->number, &files, why);
+	if (ret < 0)
+		return fault_errno(why, EXIT_REFUSED, ret, "cannot count the files that need generation %" PRIu32,
+				   g->number);
+	if (files > 0)
+		return fault_set(why, EXIT_REFUSED, EPERM,
+				 "%" PRIu64 " %s still need%s generation %" PRIu32
+				 "; re-encrypt them first with \"coffer key reencrypt start\"",
+				 files, files == 1 ? "file" : "files", files == 1 ? "s" : "", g->number);
+	return 0;
+}
+
+static int put_floor(struct keyring *k, uint32_t scope, uint32_t floor)
+{
+	struct problem p = {0};
+	json_object *array, *o = NULL;
+	int ret = member_array(k->doc, "scopes", SCOPES, SCOPES, &array, &p);
+
+	if (ret == 0)
+		ret = element_object(array, scope, &o, &p);
+	return ret < 0 ? ret : put_number(o, "floor", floor);
+}
+
+int keyring_raise_floor(struct keyring *k, uint32_t generation, const struct generation_users *users, struct fault *why)
+{
+	struct generation *g;
+	int ret = generation_get(k, generation, &g, why);
+
+	if (ret < 0)
+		return ret;
+	if (generation <= k->floor[g->scope])
+		return fault_set(why, EXIT_REFUSED, EPERM,
+				 "the floor is %" PRIu32 " already, and it only rises; nothing was changed",
+				 k->floor[g->scope]);
+	if (generation > k->active[g->scope])
+		return fault_set(why, EXIT_REFUSED, EPERM,
+				 "the floor cannot be above the active generation, which is %" PRIu32,
+				 k->active[g->scope]);
+	for (uint32_t i = 0; i < k->generation_count; i++) {
+		const struct generation *older = &k->generations[i];
+
+		if (older->scope != g->scope || older->number >= generation || older->state == KEY_DESTROYED)
+			continue;
+		ret = check_unused(k, older, users, why);
+		if (ret < 0)
+			return ret;
+	}
+	return generation_reload(k, put_floor(k, g->scope, generation), why);
+}
+
+static bool is_due(const struct generation *g)
+{
+	time_t at;
+
+	return g->destroy_at[0] && time_parse(g->destroy_at, &at) == 0 && at <= document_now();
+}
+
+static int put_pending(struct generation *g)
+{
+	char at[TIME_TEXT + 1];
+
+	time_text_of(document_now() + (time_t)DESTROY_DAYS * DAY, at);
+	return put_string(g->json, "destroy_at", at);
+}
+
+int keyring_destroy(struct keyring *k, uint32_t generation, bool now, const struct generation_users *users,
+		    bool *destroyed, struct fault *why)
+{
+	struct generation *g;
+	int ret = generation_get(k, generation, &g, why);
+
+	*destroyed = false;
+	if (ret == 0)
+		ret = generation_may(g, KEY_EVENT_DESTROY, why);
+	if (ret == 0)
+		ret = check_unused(k, g, users, why);
+	if (ret < 0)
+		return ret;
+	*destroyed = now || is_due(g);
+	if (!*destroyed && g->destroy_at[0])
+		return fault_set(why, EXIT_REFUSED, EALREADY,
+				 "generation %" PRIu32
+				 " waits to be destroyed until %s; give --now, or run this again then",
+				 generation, g->destroy_at);
+	ret = *destroyed ? generation_step(g, KEY_EVENT_DESTROY, why) : put_pending(g);
+	k->wipe_replaced |= *destroyed;
+	return generation_reload(k, ret, why);
+}
+
+int keyring_undelete(struct keyring *k, uint32_t generation, struct fault *why)
+{
+	struct generation *g;
+	int ret = generation_get(k, generation, &g, why);
+
+	if (ret < 0)
+		return ret;
+	if (g->state == KEY_DESTROYED)
+		return fault_set(why, EXIT_REFUSED, EPERM,
+				 "generation %" PRIu32 " is destroyed; a backup of the keyring may still hold it",
+				 generation);
+	if (!g->destroy_at[0])
+		return fault_set(why, EXIT_REFUSED, EPERM,
+				 "generation %" PRIu32 " does not wait to be destroyed; nothing was changed",
+				 generation);
+	json_object_object_del(g->json, "destroy_at");
+	return generation_reload(k, 0, why);
+}

@@ -1,0 +1,81 @@
+"""Generations of keys, as far as no mount is needed."""
+
+import json
+import os
+
+import cli
+
+
+class Generations(cli.Case):
+    def setUp(self):
+        super().setUp()
+        self.vault = self.volume()
+
+    def do(self, verb, *arguments, status=cli.OK, says=""):
+        words = ["key", verb, self.vault, *map(str, arguments), "--key-file", self.key]
+        if status != cli.OK:
+            return self.unchanged(self.vault, status, *words, says=says)
+        return json.loads(self.good(*words, "--json").out)
+
+    def states(self):
+        listed = json.loads(self.good("key", "list", self.vault, "--json").out)["generations"]
+        return {g["generation"]: g["state"] for g in listed}
+
+    def test_life(self):
+        self.assertEqual(self.do("rotate"), {"scope": "default", "generation": 3})
+        self.assertEqual(self.do("rotate", "--scope", "fields"), {"scope": "fields", "generation": 4})
+        self.assertEqual(self.states(), {1: "deactivated", 2: "deactivated", 3: "active", 4: "active"})
+        done = self.do("suspend", 3)
+        self.assertEqual((done["from"], done["state"], done["successor"]), ("active", "suspended", 5))
+        self.do("suspend", 3, status=cli.REFUSED, says="already")
+        self.assertIsNone(self.do("resume", 3)["successor"])
+        self.do("compromise", 3)
+        self.do("deactivate", 3, status=cli.REFUSED, says="compromised")
+        self.do("resume", 77, status=cli.FAILED, says="77")
+        self.assertEqual(self.states(), {1: "deactivated", 2: "deactivated", 3: "compromised", 4: "active", 5: "active"})
+        text = self.good("key", "list", self.vault).out
+        self.assertRegex(text, r"(?m)^3 +default +compromised +\d{4}-")
+        self.good("key", "test", self.vault, "--key-file", self.key)
+
+    def test_text(self):
+        out = self.good("key", "rotate", self.vault, "--key-file", self.key).out
+        self.assertIn("generation 3 is active now", out)
+        out = self.good("key", "suspend", self.vault, "3", "--key-file", self.key).out
+        self.assertIn("generation 4 is active now\ngeneration 3 is suspended", out)
+
+    def test_floor_and_destroy_of_fields(self):
+        self.do("rotate", "--scope", "fields")
+        self.assertEqual(self.do("floor", 3), {"floor": 3})
+        self.do("destroy", 2, status=cli.REFUSED, says="--yes")  # no terminal
+        waits = self.do("destroy", 2, "--yes", "--scope", "fields")
+        self.assertEqual(waits["state"], "deactivated")
+        self.assertRegex(waits["destroy_at"], r"^\d{4}-\d\d-\d\dT")
+        self.assertIn("to be destroyed after", self.good("key", "list", self.vault).out)
+        self.do("destroy", 2, "--yes", status=cli.REFUSED, says="waits")
+        self.do("undelete", 2)
+        self.do("undelete", 2, status=cli.REFUSED)
+        gone = self.do("destroy", 2, "--yes", "--now")
+        self.assertEqual((gone["state"], gone["destroy_at"]), ("destroyed", None))
+        self.do("undelete", 2, status=cli.REFUSED, says="backup")
+        with open(os.path.join(self.vault, ".coffer", "keyring.json")) as f:
+            document = json.loads(f.read().split("#coffer-seal")[0])
+        self.assertNotIn("wrapped", document["generations"][1])
+
+    def test_files_protect_a_generation(self):
+        self.do("destroy", 1, "--yes", "--now", status=cli.REFUSED, says="rotate")
+        self.do("rotate")
+        self.do("destroy", 1, "--yes", "--now", status=cli.REFUSED, says="generation 1")
+        self.do("floor", 3, status=cli.REFUSED, says="generation 1")
+        self.do("destroy", 1, "--scope", "fields", "--yes", status=cli.FAILED, says="fields")
+        self.do("destroy", 1, "--scope", "melt", "--yes", status=cli.USAGE, says="melt")
+        self.assertEqual(self.states()[1], "deactivated")
+
+    def test_numbers(self):
+        for word in ("", "x", "0", "-1", "4294967296"):
+            self.unchanged(self.vault, cli.USAGE, "key", "suspend", self.vault, "--", word)
+        self.unchanged(self.vault, cli.WRONG_SECRET, "key", "rotate", self.vault, "--key-file",
+                       self.file("other", os.urandom(32)))
+
+
+if __name__ == "__main__":
+    cli.main()

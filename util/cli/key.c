@@ -1,0 +1,123 @@
+#include "util/cli/key.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/cli/options.h"
+#include "util/cli/reach.h"
+#include "util/cli/terminal.h"
+
+int key_look(struct cli_volume *v, const char *word, struct fault *why)
+{
+	_cleanup_free_ char *dir = NULL;
+
+	int r = volume_of(word, &dir, why);
+	return r < 0 ? r : cli_volume_open(v, dir, why);
+}
+
+int key_open(struct key_work *w, const char *word, struct fault *why)
+{
+	int r = key_look(&w->volume, word, why);
+	if (r == 0)
+		r = secrets_start(why);
+	return r < 0 ? r : cli_volume_unlock(&w->volume, &w->unlock, NULL, why);
+}
+
+int key_change(struct cli_volume *v, key_edit edit, void *context, struct fault *why)
+{
+	struct keyring_change *change;
+
+	int r = keyring_change_begin(v->store, v->dot, v->keyring, &change, why);
+	if (r < 0)
+		return r;
+	r = edit(v->keyring, context, why);
+	if (r < 0) {
+		keyring_change_abort(&change);
+		return r;
+	}
+	return keyring_change_commit(&change, why);
+}
+
+int key_change_generations(struct cli_volume *v, key_edit edit, void *context, struct fault *why)
+{
+	int r = key_change(v, edit, context, why);
+
+	if (r == 0)
+		key_tell_mount(v);
+	return r;
+}
+
+/* A mount that takes other keys while it runs does not exist yet: it has to be made anew. */
+void key_tell_mount(const struct cli_volume *v)
+{
+	if (volume_hold(v) == HELD_ALONE)
+		fprintf(stderr,
+			"coffer: %s is mounted, and its mount goes on with the keys it has; unmount it and mount it "
+			"again\n",
+			v->dir);
+}
+
+static int cannot_count(void *context, uint32_t generation, uint64_t *files, struct fault *why)
+{
+	(void)context;
+	(void)files;
+	return fault_set(why, EXIT_REFUSED, EOPNOTSUPP,
+			 "cannot tell whether files still need generation %" PRIu32
+			 ": it is not below the floor; re-encrypt first",
+			 generation);
+}
+
+struct generation_users key_users(struct cli_volume *v)
+{
+	return (struct generation_users){cannot_count, v};
+}
+
+/* ------------------------------------------------------------------ words */
+
+static const char *const scopes[] = {[SCOPE_DEFAULT] = "default", [SCOPE_FIELDS] = "fields"};
+enum { SCOPE_NAMES = sizeof scopes / sizeof scopes[0] };
+
+const char *scope_name(uint32_t scope)
+{
+	return scope < SCOPE_NAMES ? scopes[scope] : "?";
+}
+
+int scope_parse(const char *name, uint32_t *scope, struct fault *why)
+{
+	*scope = SCOPE_DEFAULT;
+	for (uint32_t i = 0; name && i < SCOPE_NAMES; i++)
+		if (strcmp(name, scopes[i]) == 0) {
+			*scope = i;
+			return 0;
+		}
+	return name ? fault_set(why, EXIT_USAGE, EINVAL, "--scope %s: there is no such scope", name) : 0;
+}
+
+int generation_parse(const struct verb *v, const char *word, uint32_t *generation, struct fault *why)
+{
+	uint64_t n;
+
+	if (number_parse(word, UINT32_MAX, &n) < 0 || n == GENERATION_NONE)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "%s: %s is not the number of a generation; see: coffer key list", v->name, word);
+	*generation = (uint32_t)n;
+	return 0;
+}
+
+int confirm_typed(const char *question, const char *expected, const char *instead, struct fault *why)
+{
+	char typed[NAME_MAX + 2];
+
+	_cleanup_close_ int tty = terminal_open();
+	if (tty < 0)
+		return fault_set(why, EXIT_REFUSED, ENOTTY, "no terminal to confirm on; %s", instead);
+	int r = terminal_ask(tty, question, typed, sizeof typed);
+	if (r < 0 && r != -ENODATA)
+		return fault_errno(why, EXIT_FAILED, r, "cannot talk to the terminal");
+	if (r < 0 || strcmp(typed, expected) != 0)
+		return fault_set(why, EXIT_REFUSED, ECANCELED, "not confirmed; nothing was changed");
+	return 0;
+}
