@@ -39,6 +39,7 @@ void control_say(struct control_call *c, const char *format, ...)
 	int n;
 
 	va_start(args, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): wrong when it inlines a function of variable arguments */
 	n = vsnprintf(c->answer + c->used, room, format, args);
 	va_end(args);
 	/* A line that does not fit is left out whole. */

@@ -178,7 +178,7 @@ int engine_stop(struct engine **ep)
 		return 0;
 	*ep = NULL;
 	checkpoint_stop_ticking(e);
-	if (e->running && !e->options.read_only && !e->options.inspect)
+	if (e->running && !e->options.read_only)
 		r = checkpoint_finish(e);
 	if (e->open_node)
 		node_unref(e, e->open_node);

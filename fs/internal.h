@@ -36,7 +36,8 @@ struct link {
 /* What a directory has besides. */
 struct dir {
 	pthread_rwlock_t lock;    /* written by whoever adds, removes or renames entries */
-	pthread_mutex_t position; /* of the descriptor while it is being listed */
+	pthread_mutex_t loading;  /* taken to read the record, before any other lock of this directory */
+	pthread_mutex_t position; /* of the descriptor while it is being listed; the last of them */
 	atomic_bool loaded;       /* the record was read */
 	int error;                /* negative errno: the record is missing or does not verify */
 	struct directory_record record;

@@ -171,7 +171,8 @@ static int seal_locked(struct engine *e, struct node *n, struct file *f, struct 
 /* The file's later records continue the new version (C3). */
 static void take_over(struct engine *e, struct node *n, struct file *f, struct job *j)
 {
-	qsort(j->moves, j->count, sizeof *j->moves, by_place);
+	if (j->count > 0)
+		qsort(j->moves, j->count, sizeof *j->moves, by_place);
 	dirty_drop_records(e, n, &j->first);
 	f->head.commit++;
 	f->head.newborn = false;

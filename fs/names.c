@@ -152,7 +152,7 @@ int names_load_directory(struct engine *e, struct node *dir)
 		return -ENOTDIR;
 	if (atomic_load_explicit(&d->loaded, memory_order_acquire))
 		return d->error;
-	pthread_mutex_lock(&d->position);
+	pthread_mutex_lock(&d->loading);
 
 	int r = 0;
 
@@ -165,7 +165,7 @@ int names_load_directory(struct engine *e, struct node *dir)
 	} else {
 		r = d->error;
 	}
-	pthread_mutex_unlock(&d->position);
+	pthread_mutex_unlock(&d->loading);
 	return r;
 }
 

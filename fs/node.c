@@ -150,6 +150,7 @@ static struct node *new_node(struct engine *e, const struct store_stat *st)
 			return NULL;
 		}
 		pthread_rwlock_init(&n->dir->lock, NULL);
+		pthread_mutex_init(&n->dir->loading, NULL);
 		pthread_mutex_init(&n->dir->position, NULL);
 	}
 	n->dev = st->dev;
@@ -207,6 +208,7 @@ static void free_node(struct engine *e, struct node *n)
 	if (n->dir) {
 		pthread_rwlock_destroy(&n->dir->lock);
 		pthread_mutex_destroy(&n->dir->position);
+		pthread_mutex_destroy(&n->dir->loading);
 		free(n->dir);
 	}
 	pthread_mutex_destroy(&n->lock);

@@ -38,6 +38,7 @@ void vol_new(struct vol *v, const char *dir, enum cipher cipher, bool portable)
 	v->quick.ops = &v->quick_ops;
 	v->store = &v->quick;
 	v->options.journal = how.furnish != NULL;
+	v->options.commit_seconds = UINT32_MAX; /* no call that a test did not ask for */
 	ck_assert_msg(volume_init(dir, &how, &v->keyring, &why) == 0, "%s", why.text);
 	unlock_secret_wipe(&secret);
 	ck_assert_int_eq(volume_open_dir(v->plain, dir, &v->dot, &v->data, &why), 0);
