@@ -56,6 +56,17 @@ struct journal_record {
 int journal_make(struct store *s, int dot, const struct settings *set, const struct keys *keys, uint64_t size,
 		 struct fault *why) MUST_CHECK;
 
+/* Puts a new, empty and clean journal in the place of the one that is there, which may be missing, damaged or of another size; no engine may
+ * have it open.  Its records are gone then: the caller has recovered them, or gives them up.  Epochs and lost ranges live on; from a journal
+ * that does not tell them, all files count as possibly cut short.  A cut at any point leaves the old one or the new one, whole; when this
+ * returns 0 it is the new one, durably.  size as for journal_make. */
+int journal_renew(struct store *s, int dot, const struct settings *set, const struct keys *keys, uint64_t size,
+		  struct fault *why) MUST_CHECK;
+/* Removes what an unfinished journal_renew left (.coffer/journal.new). */
+void journal_clear_renewed(struct store *s, int dot);
+/* (R5) Epochs that a crash cut short become a lost range of the state. */
+void journal_lose_epochs(struct journal_state *s);
+
 /* Opens it and takes the superblock that counts.  -ENOENT: there is none; -EBADMSG: none that is valid. */
 int journal_open(struct store *s, int dot, const struct settings *set, const struct keys *keys, bool read_only,
 		 struct journal **out) MUST_CHECK;

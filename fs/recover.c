@@ -24,8 +24,6 @@
  *       as base: a cut in the middle leaves the older APPLY, or the newer one, and either tells the whole.
  *  (R3) records that continue the version are applied in order; what was written in place counts page by page, as it opens. */
 
-enum { EPOCHS_LOST = 9 };
-
 struct recovery {
 	struct engine *e;
 	struct record_log log;
@@ -438,23 +436,6 @@ static int sync_store(struct engine *e)
 	return RULE(R0) ? e->store->ops->syncfs(e->store, e->data) : 0;
 }
 
-/* (R5) */
-static void add_lost_range(struct journal_state *s)
-{
-	enum { SLACK = 5 };
-	struct lost_range range = {s->durable + 1, s->durable + EPOCHS_LOST, s->since - SLACK, time(NULL) + SLACK};
-
-	if (s->range_count == LOST_RANGES_MAX) {
-		s->ranges[0].last = s->ranges[1].last;
-		s->ranges[0].to = s->ranges[1].to;
-		memmove(&s->ranges[1], &s->ranges[2], (LOST_RANGES_MAX - 2) * sizeof s->ranges[0]);
-		s->range_count--;
-	}
-	if (RULE(R5))
-		s->ranges[s->range_count++] = range;
-	s->durable += EPOCHS_LOST;
-}
-
 static int64_t now_ms(void)
 {
 	struct timespec t;
@@ -497,7 +478,7 @@ static int replay_journal(struct engine *e, struct fault *why)
 	int r = e->options.read_only ? 0 : sync_store(e);
 
 	e->recovered.done = true;
-	add_lost_range(&state);
+	journal_lose_epochs(&state); /* (R5) */
 	look_expect(e, &state);
 	if (r == 0)
 		r = record_log_read(e, &rec.log);
@@ -535,14 +516,11 @@ int recover(struct engine *e, struct fault *why)
 	r = journal_open(e->store, e->dot, &e->settings, e->keys, e->options.read_only, &e->journal);
 	if (r == -ENOENT && !e->options.journal)
 		return 0;
-	if (r == -ENOENT)
-		return fault_set(why, EXIT_DAMAGED, ENOENT,
-				 "the volume has no journal; put .coffer/journal back from where this copy was made, "
-				 "or mount with -o nojournal: what it held is lost then");
-	if (r == -EBADMSG)
-		return fault_set(why, EXIT_DAMAGED, EBADMSG,
-				 "the journal is damaged; put .coffer/journal back from a backup, or move it away and "
-				 "mount with -o nojournal: what it held is lost then");
+	if (r == -ENOENT || r == -EBADMSG)
+		return fault_set(why, EXIT_DAMAGED, -r,
+				 "%s; put .coffer/journal back from where this copy was made, or give up what it "
+				 "held (nothing, after a clean unmount): coffer check --repair makes a new one",
+				 r == -ENOENT ? "the volume has no journal" : "the journal is damaged");
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot open the journal");
 	if (!journal_state(e->journal)->clean) {

@@ -4,13 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/check_internal.h"
 #include "fs/journal.h"
 #include "keymgr/internal.h"
 #include "keymgr/testing.h"
 
 #define PASSPHRASE "correct horse battery staple"
-#define VOLUME     "crash-volume" /* must not exist where the program runs; nothing is made there */
 
 static void must(int r, const char *what, const struct fault *why)
 {
@@ -59,11 +57,11 @@ void base_make(struct base *b, bool journal)
 	cs = crash_store_new(&empty);
 	image_free(&empty);
 	s = crash_store_ops(cs);
-	must(volume_init_on(s, VOLUME, &how, &b->keyring, &why), "init", &why);
+	must(volume_init_on(s, BASE_VOLUME, &how, &b->keyring, &why), "init", &why);
 	unlock_secret_wipe(&secret);
 	b->keys = need(keyring_keys(b->keyring));
 	b->settings = *keyring_settings(b->keyring);
-	must(volume_open_dir(s, VOLUME, &dot, &data, &why), "open", &why);
+	must(volume_open_dir(s, BASE_VOLUME, &dot, &data, &why), "open", &why);
 	make_journal(b, s, dot);
 	store_close(s, dot);
 	store_close(s, data);
@@ -86,7 +84,7 @@ int mounted_start(struct mounted *m, const struct base *b, struct crash_store *c
 	o.journal = b->journal;
 	o.commit_seconds = UINT32_MAX;
 	*m = (struct mounted){.cs = cs, .s = crash_store_ops(cs)};
-	r = volume_open_dir(m->s, VOLUME, &m->dot, &m->data, why);
+	r = volume_open_dir(m->s, BASE_VOLUME, &m->dot, &m->data, why);
 	if (r < 0)
 		return r;
 	r = engine_start(m->s, m->dot, m->data, &b->settings, keyring_root_directory(b->keyring), b->keys, &o, &m->e,
@@ -110,66 +108,4 @@ int mounted_stop(struct mounted *m)
 int mounted_tick(struct mounted *m)
 {
 	return engine_checkpoint(m->e);
-}
-
-/* ------------------------------------------------------------------ check */
-
-/* What check_run does, on another store and without mending. */
-static int walk(struct check *c)
-{
-	int r = check_beside(c);
-
-	if (r == 0)
-		r = check_walk(c, check_directory);
-	if (r == 0)
-		r = check_lost_directories(c);
-	if (r == 0)
-		r = check_link_bodies(c);
-	if (r == 0)
-		r = check_leftovers(c);
-	return r == 0 ? check_doubled(c) : r;
-}
-
-static void forget(struct check *c)
-{
-	for (size_t i = 0; i < c->lost_count; i++)
-		free(c->lost[i].path);
-	for (size_t i = 0; i < c->doubled_count; i++)
-		free(c->doubled[i].path);
-	free(c->lost);
-	free(c->doubled);
-	free(c->files.slots);
-	free(c->directories.slots);
-	free(c->bodies.slots);
-	free(c->gone.slots);
-}
-
-unsigned volume_check(const struct base *b, struct crash_store *cs, char *text, size_t size)
-{
-	struct engine_options eo = {.read_only = true, .inspect = true};
-	struct check_options o = {.deep = true};
-	struct check_report report = {0};
-	struct check c = {.o = &o, .report = &report, .lost_fd = -1};
-	struct fault why = {0};
-	unsigned errors;
-	int r;
-
-	c.opened.store = crash_store_ops(cs);
-	c.opened.keyring = b->keyring;
-	c.opened.keys = b->keys;
-	must(volume_open_dir(c.opened.store, VOLUME, &c.opened.dot, &c.opened.data, &why), "open", &why);
-	r = engine_start(c.opened.store, c.opened.dot, c.opened.data, &b->settings, keyring_root_directory(b->keyring),
-			 b->keys, &eo, &c.e, &why);
-	must(r, "start of the check", &why);
-	must(walk(&c), "check", NULL);
-	errors = (unsigned)report.errors;
-	for (size_t i = report.count; i-- > 0;)
-		if (report.list[i].severity == CHECK_ERROR)
-			snprintf(text, size, "check: %s: %s", report.list[i].path, report.list[i].text);
-	forget(&c);
-	engine_stop(&c.e);
-	check_report_free(&report);
-	store_close(c.opened.store, c.opened.dot);
-	store_close(c.opened.store, c.opened.data);
-	return errors;
 }

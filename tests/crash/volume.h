@@ -5,6 +5,9 @@
 #include "crash_store.h"
 #include "fs/engine.h"
 
+/* Its name; must not exist where the program runs, and nothing is made there. */
+#define BASE_VOLUME "crash-volume"
+
 enum { CRASH_JOURNAL_SIZE = 4 << 20 };
 
 /* A new volume, synced, and its keys. */

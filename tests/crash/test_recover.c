@@ -1,0 +1,238 @@
+/* Directed crashes: a volume in a crash store, cut or killed behind a chosen call, and what the next mount makes of it. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/journal.h"
+#include "survive.h"
+#include "volume.h"
+
+static struct base base;
+static const struct caller nobody = {.umask = 022};
+
+static void setup(void)
+{
+	base_prepare();
+	base_make(&base, true);
+}
+
+static void teardown(void)
+{
+	base_free(&base);
+}
+
+/* ------------------------------------------------------------------ short forms */
+
+static void start(struct mounted *m, const struct image *image)
+{
+	struct fault why = {0};
+	struct crash_store *cs = crash_store_new(image);
+
+	ck_assert_msg(mounted_start(m, &base, cs, &why) == 0, "start: %s", why.text);
+}
+
+static void stop(struct mounted *m)
+{
+	ck_assert_int_eq(mounted_stop(m), 0);
+	crash_store_free(m->cs);
+}
+
+static uint64_t make(struct mounted *m, const char *name)
+{
+	struct node_attr a;
+
+	ck_assert_int_eq(fs_mknod(m->e, &nobody, ROOT_NODE, name, S_IFREG | 0644, 0, &a), 0);
+	return a.node;
+}
+
+static void put(struct mounted *m, uint64_t node, const char *text, uint64_t off)
+{
+	ck_assert_int_eq(fs_write(m->e, node, text, strlen(text), off, false), (ssize_t)strlen(text));
+}
+
+static void assert_text(struct mounted *m, const char *name, const char *text)
+{
+	char buf[64] = {0};
+	struct node_attr a;
+
+	ck_assert_int_eq(fs_lookup(m->e, ROOT_NODE, name, &a), 0);
+	ck_assert_int_ne(a.node, 0);
+	ck_assert_int_eq(fs_read(m->e, a.node, buf, sizeof(buf) - 1, 0), (ssize_t)strlen(text));
+	ck_assert_str_eq(buf, text);
+}
+
+/* ------------------------------------------------------------------ the journal file */
+
+static int open_dot(struct store *s, int *data)
+{
+	struct fault why = {0};
+	int dot;
+
+	ck_assert_int_eq(volume_open_dir(s, BASE_VOLUME, &dot, data, &why), 0);
+	return dot;
+}
+
+static void close_both(struct store *s, int dot, int data)
+{
+	store_close(s, dot);
+	store_close(s, data);
+}
+
+/* What its superblock says; -ENOENT and so on. */
+static int look_at_journal(struct store *s, struct journal_state *state, uint64_t *size)
+{
+	struct journal *j;
+	int data, dot = open_dot(s, &data);
+	int r = journal_open(s, dot, &base.settings, base.keys, true, &j);
+
+	if (r == 0) {
+		*state = *journal_state(j);
+		*size = journal_size(j);
+		journal_close(&j);
+	}
+	close_both(s, dot, data);
+	return r;
+}
+
+static int renew(struct store *s, uint64_t size)
+{
+	struct fault why = {0};
+	int data, dot = open_dot(s, &data);
+	int r = journal_renew(s, dot, &base.settings, base.keys, size, &why);
+
+	close_both(s, dot, data);
+	return r;
+}
+
+/* A volume that a clean unmount left, with a file and epochs of its own. */
+static void make_used(struct image *out)
+{
+	struct mounted m;
+
+	start(&m, &base.image);
+	put(&m, make(&m, "file"), "content", 0);
+	ck_assert_int_eq(mounted_tick(&m), 0);
+	ck_assert_int_eq(mounted_stop(&m), 0);
+	image_copy(out, crash_store_image(m.cs));
+	crash_store_free(m.cs);
+}
+
+/* A new journal of another size takes over what the old one's superblock says, and a cut or a kill at any call leaves one of the two. */
+START_TEST(test_renew)
+{
+	enum { OTHER = 5 << 20 };
+	struct journal_state before, after;
+	struct crash_store *cs;
+	struct image used, left;
+	const struct record *r;
+	unsigned old = 0, new = 0;
+	uint64_t was, is;
+
+	make_used(&used);
+	cs = crash_store_new(&used);
+	ck_assert_int_eq(look_at_journal(crash_store_ops(cs), &before, &was), 0);
+	ck_assert_int_gt(before.durable, 0);
+	ck_assert_int_eq(renew(crash_store_ops(cs), OTHER), 0);
+	r = crash_store_record(cs);
+	for (size_t calls = 0; calls <= r->count; calls++) {
+		for (unsigned i = 0; i < MODELS * CHOICES; i++) {
+			struct cut cut = {(enum crash_model)(i % MODELS), (enum crash_choice)(i / MODELS), calls, 0, i};
+			struct crash_store *next;
+			struct mounted m;
+
+			survive(&used, r, &cut, &left, NULL);
+			next = crash_store_new(&left);
+			ck_assert_int_eq(look_at_journal(crash_store_ops(next), &after, &is), 0);
+			ck_assert(is == was || is == OTHER - 8192);
+			ck_assert(calls < r->count || is != was);
+			ck_assert(after.clean && after.durable == before.durable && after.range_count == 0);
+			old += is == was;
+			new += is != was;
+			crash_store_free(next);
+			start(&m, &left);
+			assert_text(&m, "file", "content");
+			stop(&m);
+			image_free(&left);
+		}
+	}
+	ck_assert(old > 0 && new > 0);
+	crash_store_free(cs);
+	image_free(&used);
+}
+END_TEST
+
+static void damage_journal(struct store *s)
+{
+	char zeros[8192] = {0};
+	int data, dot = open_dot(s, &data), fd = store_open(s, dot, "journal", O_RDWR, 0);
+
+	ck_assert_int_eq(store_pwrite(s, fd, zeros, sizeof(zeros), 0), sizeof(zeros));
+	store_close(s, fd);
+	close_both(s, dot, data);
+}
+
+static void remove_journal(struct store *s)
+{
+	int data, dot = open_dot(s, &data);
+
+	ck_assert_int_eq(s->ops->unlink(s, dot, "journal"), 0);
+	close_both(s, dot, data);
+}
+
+/* Without its journal, or with a damaged one, a volume is not mounted, and the reason says what to do.  The new one begins above all epochs, and
+ * counts everything as possibly cut short. */
+START_TEST(test_renew_nothing)
+{
+	struct journal_state before, after;
+	struct crash_store *cs;
+	struct fault why = {0};
+	struct image used;
+	struct mounted m;
+	struct store *s;
+	uint64_t size;
+
+	make_used(&used);
+	cs = crash_store_new(&used);
+	s = crash_store_ops(cs);
+	ck_assert_int_eq(look_at_journal(s, &before, &size), 0);
+	if (_i == 0)
+		remove_journal(s);
+	else
+		damage_journal(s);
+	ck_assert_int_lt(mounted_start(&m, &base, cs, &why), 0);
+	ck_assert_msg(strstr(why.text, "coffer check --repair"), "%s", why.text);
+	ck_assert_int_eq(renew(s, CRASH_JOURNAL_SIZE), 0);
+	ck_assert_int_eq(look_at_journal(s, &after, &size), 0);
+	ck_assert(after.clean && after.durable > before.durable + 1000000);
+	ck_assert_int_eq(after.range_count, 1);
+	ck_assert(after.ranges[0].first <= before.durable && after.ranges[0].last == after.durable);
+	ck_assert(after.ranges[0].from == INT64_MIN && after.ranges[0].to >= time(NULL));
+	why = (struct fault){0};
+	ck_assert_msg(mounted_start(&m, &base, cs, &why) == 0, "%s", why.text);
+	assert_text(&m, "file", "content");
+	stop(&m);
+	image_free(&used);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("recover");
+	TCase *t = tcase_create("all");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, test_renew);
+	tcase_add_loop_test(t, test_renew_nothing, 0, 2);
+	suite_add_tcase(suite, t);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
