@@ -489,6 +489,20 @@ int hkdf_expand(const uint8_t prk[SHA256_SIZE], const void *info, size_t info_si
 
 /* --- Key wrap */
 
+int x25519(const uint8_t scalar[32], const uint8_t *point, uint8_t out[32])
+{
+	static const uint8_t zero[32];
+	gcry_error_t e = gcry_fips_mode_active() ? gcry_error(GPG_ERR_NOT_SUPPORTED)
+						 : gcry_ecc_mul_point(GCRY_ECC_CURVE25519, out, scalar, point);
+
+	/* The library lets points of low order pass. */
+	if (!e && crypto_equal(out, zero, sizeof(zero)))
+		e = gcry_error(GPG_ERR_CHECKSUM);
+	if (e)
+		wipe(out, 32);
+	return to_errno(e);
+}
+
 static int key_wrap_begin(const uint8_t kek[32], gcry_cipher_hd_t *out)
 {
 	int r = to_errno(gcry_cipher_open(out, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_AESWRAP, GCRY_CIPHER_SECURE));

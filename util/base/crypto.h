@@ -81,6 +81,10 @@ int hkdf_extract(const void *salt, size_t salt_size, const void *ikm, size_t n, 
 int hkdf_expand(const uint8_t prk[SHA256_SIZE], const void *info, size_t info_size, void *out,
 		size_t out_size) MUST_CHECK;
 
+/* X25519, RFC 7748 section 5.  `point` NULL: the base point, so that out is the public key of the scalar.  -EBADMSG where the shared secret is
+ * all zero (section 6.1: a point of low order); -ENOTSUP under FIPS mode. */
+int x25519(const uint8_t scalar[32], const uint8_t *point, uint8_t out[32]) MUST_CHECK;
+
 /* AES-256 key wrap, RFC 3394.  n a multiple of 8, at least 16; out has n + 8 (wrap) or n - 8 (unwrap) bytes. */
 int key_wrap(const uint8_t kek[32], const void *in, size_t n, uint8_t *out) MUST_CHECK;
 int key_unwrap(const uint8_t kek[32], const uint8_t *in, size_t n, void *out) MUST_CHECK;

@@ -16,6 +16,14 @@
 #define LABEL_LONG_XATTR_NAMES "coffer long xattr names" /* HMAC, 32 */
 #define LABEL_XATTR_VALUES     "coffer xattr values"     /* AES-SIV, 64 */
 
+#define LABEL_FIELD_RANDOM     "coffer field random"     /* AES-SIV, 64 */
+#define LABEL_FIELD_VALUE      "coffer field value"      /* AES-SIV, 64; extra = domain: first part, deterministic */
+#define LABEL_FIELD_SOURCE     "coffer field source"     /* AES-SIV, 64; extra = domain: second part, deterministic */
+#define LABEL_FIELD_SEALED_KEY "coffer field sealed key" /* X25519 private key, 32 */
+
+/* from the X25519 shared secret of a sealed token */
+#define LABEL_FIELD_SEALED "coffer field sealed" /* AES-SIV, 64; extra = the token's public key | the recipient's */
+
 /* from the volume's journal key */
 #define LABEL_JOURNAL_SUPERBLOCK "coffer journal superblock" /* AEAD, 32; extra = instance id */
 #define LABEL_JOURNAL_RECORDS    "coffer journal records"    /* AEAD, 32; extra = random bytes of the mount */
