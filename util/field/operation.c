@@ -1,0 +1,425 @@
+#include "util/field/operation.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/base/encode.h"
+
+void operation_end(struct operation *o)
+{
+	buffer_free(&o->got);
+}
+
+/* ------------------------------------------------------------------ places */
+
+static int no_memory(struct fault *why, int ret)
+{
+	return fault_errno(why, EXIT_FAILED, ret, "field");
+}
+
+/* "FILE:LINE: PATH: text"; returns -error. */
+static int complain(const struct found *f, struct fault *why, int error, const char *text)
+{
+	_cleanup_buffer_ struct buffer where = {0};
+	int ret = found_where(f, &where);
+
+	return ret < 0 ? no_memory(why, ret) : fault_set(why, EXIT_FAILED, error, "%s: %s", where.bytes, text);
+}
+
+static int add_short_step(struct buffer *place, char kind, const char *name, size_t n)
+{
+	const uint8_t head[5] = {(uint8_t)kind, (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24)};
+	int ret = buffer_add(place, head, sizeof(head));
+
+	return ret < 0 ? ret : buffer_add(place, name, n);
+}
+
+static int add_record(const struct rule *r, const struct found *f, struct buffer *place, struct fault *why)
+{
+	_cleanup_buffer_ struct buffer id = {0};
+	int ret = found_beside(f, r->record, &id);
+
+	if (ret == -ENOENT)
+		return complain(f, why, ENOENT, "its record has no such id column as the rule names");
+	if (ret == 0 && token_shape(id.bytes, id.size, NULL) != TOKEN_NOT)
+		return complain(f, why, EINVAL, "the id of its record is itself encrypted; it cannot bind");
+	if (ret == 0)
+		ret = add_short_step(place, 'r', r->record, strlen(r->record));
+	if (ret == 0)
+		ret = add_short_step(place, 'v', id.bytes, id.size);
+	return ret < 0 ? no_memory(why, ret) : 0;
+}
+
+static int binding(const struct rule *r, const struct found *f, struct buffer *place, struct token_binding *to,
+		   struct fault *why)
+{
+	int ret = r->bind == BIND_NONE ? 0 : path_binding(f->path, f->path_size, r->bind == BIND_PATH, place);
+
+	if (ret < 0)
+		return no_memory(why, ret);
+	if (r->bind == BIND_RECORD)
+		ret = add_record(r, f, place, why);
+	*to = (struct token_binding){r->bind, r->context, place->bytes, place->size};
+	return ret;
+}
+
+/* ------------------------------------------------------------------ sealing and opening */
+
+int operation_seal(struct operation *o, struct token_box *box, const struct rule *r, const struct found *f,
+		   const char *source, size_t n, struct buffer *with, struct fault *why)
+{
+	_cleanup_buffer_ struct buffer place = {0}, value = {0}, token = {0};
+	const struct token_how how = {r->mode, r->domain, r->pad};
+	const struct format *format = f->scan->format;
+	struct token_binding to;
+	int ret;
+
+	(void)o;
+	ret = binding(r, f, &place, &to, why);
+	if (ret < 0)
+		return ret;
+	ret = format->value(f->leaf, source, n, &value);
+	if (ret == 0)
+		ret = token_seal(box, &how, &to, source, n, value.bytes ? value.bytes : "", value.size, &token);
+	if (ret == 0)
+		ret = format->token(f->leaf, token.bytes, token.size, with);
+	switch (ret) {
+	case 0:
+		return 0;
+	case -E2BIG:
+		return complain(f, why, E2BIG, "the value is longer than 16 MiB");
+	case -ENOENT:
+		return fault_set(why, EXIT_FAILED, ENOENT,
+				 "there is no domain %s in the keyring; make it: coffer field domain create %s",
+				 r->domain ? r->domain : "(none given)", r->domain ? r->domain : "NAME");
+	case -ENOTSUP:
+		return complain(f, why, ENOTSUP, "sealed mode needs X25519, which FIPS mode refuses");
+	case -ENOKEY:
+	case -ESTALE:
+		return complain(f, why, -ret, "the generation to encrypt with is suspended or destroyed");
+	default:
+		return fault_errno(why, EXIT_FAILED, ret, "cannot encrypt a value of %s", f->scan->file);
+	}
+}
+
+/* Why a token does not open, for people. */
+static const char *reason(int error, const struct token_info *info, const struct rule *r, char *out, size_t n)
+{
+	char id[9];
+
+	switch (error) {
+	case -EXDEV:
+		hex_encode(info->keyring, 4, id);
+		snprintf(out, n, "the token belongs to another keyring (id %s...); coffer field migrate moves tokens",
+			 id);
+		break;
+	case -ENOKEY:
+		snprintf(out, n, "generation %" PRIu32 " is suspended; resume it first", info->generation);
+		break;
+	case -ESTALE:
+		snprintf(out, n,
+			 "generation %" PRIu32 " is unknown to the keyring, destroyed, or not accepted any more",
+			 info->generation);
+		break;
+	case -ENOENT:
+		snprintf(out, n, "the keyring does not know the domain of this token");
+		break;
+	case -EPERM:
+		snprintf(out, n, "a sealed token, which anyone may have written; --mode sealed or a rule accepts it");
+		break;
+	case -ENOTSUP:
+		snprintf(out, n, "sealed tokens need X25519, which FIPS mode refuses");
+		break;
+	default:
+		snprintf(out, n, "the token was changed, or belongs to another place, bind mode or context%s%s%s",
+			 r->context ? " than " : "", r->context ? r->context : "",
+			 r->context ? "" : " (none was given)");
+	}
+	return out;
+}
+
+static int does_not_open(struct operation *o, const struct rule *r, const struct found *f,
+			 const struct token_info *info, int error, struct fault *why)
+{
+	char text[200];
+
+	if (error == -ENOMEM)
+		return no_memory(why, error);
+	reason(error, info, r, text, sizeof(text));
+	if (!o->keep_going)
+		return complain(f, why, -error, text);
+	o->failed++;
+	if (o->report)
+		o->report(o->context, f, text);
+	return -ENODATA;
+}
+
+int operation_open(struct operation *o, const struct rule *r, const struct found *f, const struct buffer *token,
+		   struct buffer *source, struct fault *why)
+{
+	_cleanup_buffer_ struct buffer place = {0};
+	struct token_info info;
+	struct token_binding to;
+	int ret;
+
+	if (token_shape(token->bytes, token->size, &info) != TOKEN_WHOLE)
+		return does_not_open(o, r, f, &info, -EBADMSG, why);
+	if (info.mode == TOKEN_SEALED && !o->accept_sealed && r->mode != TOKEN_SEALED)
+		return does_not_open(o, r, f, &info, -EPERM, why);
+	ret = binding(r, f, &place, &to, why);
+	if (ret < 0)
+		return ret;
+	ret = token_open(o->box, &to, token->bytes, token->size, source);
+	return ret < 0 ? does_not_open(o, r, f, &info, ret, why) : 0;
+}
+
+/* ------------------------------------------------------------------ the operations */
+
+/* A value as an operation sees it. */
+struct item {
+	const struct found *f;
+	const struct rule *selected, *reader;
+	struct buffer value; /* the token, if it is one */
+	enum token_shape shape;
+	struct token_info info;
+};
+
+static int broken(const struct found *f, struct fault *why)
+{
+	return complain(f, why, EBADMSG, "looks like a token but is none: cut or changed, or of a later version");
+}
+
+static int encrypt(struct operation *o, struct item *i, struct buffer *with, bool *replace, struct fault *why)
+{
+	if (i->shape != TOKEN_NOT || !i->selected)
+		return 0;
+	*replace = true;
+	return operation_seal(o, o->box, i->selected, i->f, i->f->source, i->f->source_size, with, why);
+}
+
+static int decrypt(struct operation *o, struct item *i, struct buffer *with, bool *replace, struct fault *why)
+{
+	int ret;
+
+	if (i->shape == TOKEN_NOT) {
+		if (i->selected && i->selected->demanded && !o->keep_going)
+			return complain(i->f, why, EBADMSG, "stands in clear where the rules want a token");
+		return 0;
+	}
+	if (!i->selected)
+		return 0;
+	ret = operation_open(o, i->selected, i->f, &i->value, with, why);
+	if (ret == -ENODATA)
+		return 0;
+	*replace = ret == 0;
+	return ret;
+}
+
+/* The mode and the domain of a token stay what they are. */
+static int reseal(struct operation *o, struct item *i, struct token_box *box, struct buffer *with, bool *replace,
+		  struct fault *why)
+{
+	_cleanup_buffer_ struct buffer source = {0};
+	struct rule r = *i->reader;
+	int ret = operation_open(o, i->reader, i->f, &i->value, &source, why);
+
+	if (ret == -ENODATA)
+		return 0;
+	if (ret < 0)
+		return ret;
+	r.mode = i->info.mode;
+	if (r.mode == TOKEN_DETERMINISTIC)
+		r.domain = (char *)token_domain(o->box, &i->info);
+	*replace = true;
+	return operation_seal(o, box, &r, i->f, source.bytes ? source.bytes : "", source.size, with, why);
+}
+
+static int rotate(struct operation *o, struct item *i, struct buffer *with, bool *replace, struct fault *why)
+{
+	const char *domain = NULL;
+	struct token_how how = {i->info.mode, NULL, 0};
+
+	if (i->shape != TOKEN_WHOLE)
+		return 0;
+	if (i->info.mode == TOKEN_DETERMINISTIC)
+		domain = token_domain(o->box, &i->info);
+	if (o->only_domain && (!domain || strcmp(domain, o->only_domain) != 0))
+		return 0;
+	how.domain = domain;
+	if (token_is_current(o->box, &i->info, &how))
+		return 0;
+	return reseal(o, i, o->box, with, replace, why);
+}
+
+static void report(struct operation *o, const struct item *i, const char *text)
+{
+	if (o->report)
+		o->report(o->context, i->f, text);
+}
+
+static void list(struct operation *o, const struct item *i)
+{
+	const char *domain = o->box && i->info.mode == TOKEN_DETERMINISTIC ? token_domain(o->box, &i->info) : NULL;
+	char text[128], id[9];
+
+	if (i->shape == TOKEN_NOT) {
+		report(o, i, "clear\t-\t-");
+		return;
+	}
+	if (i->shape == TOKEN_BROKEN) {
+		report(o, i, "broken\t-\t-");
+		return;
+	}
+	hex_encode(i->info.keyring, 4, id);
+	snprintf(text, sizeof(text), "%s%s%s\t%" PRIu32 "\t%s",
+		 i->info.mode == TOKEN_RANDOM   ? "random"
+		 : i->info.mode == TOKEN_SEALED ? "sealed"
+						: "deterministic",
+		 domain ? ":" : "", domain ? domain : "", i->info.generation, id);
+	report(o, i, text);
+}
+
+static void check(struct operation *o, const struct item *i)
+{
+	if (i->shape == TOKEN_NOT && i->selected) {
+		o->failed++;
+		report(o, i, "stands in clear");
+	} else if (i->shape == TOKEN_BROKEN) {
+		o->failed++;
+		report(o, i, "looks like a token but is none: cut or changed, or of a later version");
+	}
+}
+
+/* The source text in clear: of a token, what it opens to. */
+static int clear_source(struct operation *o, struct item *i, struct buffer *out, struct fault *why)
+{
+	if (i->shape == TOKEN_NOT)
+		return buffer_add(out, i->f->source, i->f->source_size);
+	return operation_open(o, i->reader, i->f, &i->value, out, why);
+}
+
+static int get(struct operation *o, struct item *i, struct fault *why)
+{
+	_cleanup_buffer_ struct buffer source = {0};
+	int ret;
+
+	if (!i->selected)
+		return 0;
+	if (++o->selected > 1)
+		return complain(i->f, why, EINVAL, "the path means more than one value; give one of them");
+	ret = clear_source(o, i, &source, why);
+	if (ret < 0)
+		return ret;
+	ret = i->f->scan->format->value(i->f->leaf, source.bytes ? source.bytes : "", source.size, &o->got);
+	return ret < 0 ? no_memory(why, ret) : 0;
+}
+
+static int new_source(struct operation *o, struct item *i, enum leaf_type old, struct buffer *out, struct fault *why)
+{
+	static const char *const names[] = {"a string", "a number", "a bool", "null", "a date"};
+	enum leaf_type type = o->value_type >= 0 ? (enum leaf_type)o->value_type : old == LEAF_NULL ? LEAF_STRING : old;
+	char text[120];
+	int ret = i->f->scan->format->source(type, i->f->leaf, o->value, o->value_size, out);
+
+	if (ret == -EINVAL) {
+		snprintf(text, sizeof(text), "the new value is not %s%s", names[type],
+			 o->value_type >= 0 ? "" : ", as the old one is; --type says what it shall be");
+		return complain(i->f, why, EINVAL, text);
+	}
+	if (ret == -EILSEQ)
+		return complain(i->f, why, EILSEQ, "the new value cannot be written in this format");
+	return ret < 0 ? no_memory(why, ret) : 0;
+}
+
+static int set(struct operation *o, struct item *i, struct buffer *with, bool *replace, struct fault *why)
+{
+	_cleanup_buffer_ struct buffer source = {0}, old = {0};
+	int ret;
+
+	if (!i->selected)
+		return 0;
+	if (++o->selected > 1)
+		return complain(i->f, why, EINVAL, "the path means more than one value; give one of them");
+	ret = clear_source(o, i, &old, why);
+	if (ret == 0)
+		ret = new_source(o, i, i->f->scan->format->type(i->f->leaf, old.bytes ? old.bytes : "", old.size),
+				 &source, why);
+	if (ret < 0 || buffer_is(&source, old.bytes, old.size))
+		return ret; /* an unchanged value keeps its token */
+	*replace = true;
+	if (i->shape == TOKEN_NOT && !i->selected->demanded)
+		return buffer_add(with, source.bytes, source.size);
+	return operation_seal(o, o->box, i->selected, i->f, source.bytes, source.size, with, why);
+}
+
+static int visit(struct operation *o, struct item *i, struct fault *why)
+{
+	_cleanup_buffer_ struct buffer source = {0};
+	int ret;
+
+	if (!i->selected)
+		return 0;
+	ret = clear_source(o, i, &source, why);
+	if (ret == -ENODATA)
+		return 0;
+	return ret < 0 ? ret : o->visit(o->context, i->f, source.bytes ? source.bytes : "", source.size, why);
+}
+
+static int act(struct operation *o, struct item *i, struct buffer *with, bool *replace, struct fault *why)
+{
+	bool looks = o->kind == OPERATION_CHECK || o->kind == OPERATION_LIST;
+
+	if (i->shape == TOKEN_BROKEN && !looks && !o->keep_going)
+		return broken(i->f, why);
+	switch (o->kind) {
+	case OPERATION_ENCRYPT:
+		return encrypt(o, i, with, replace, why);
+	case OPERATION_DECRYPT:
+		return decrypt(o, i, with, replace, why);
+	case OPERATION_ROTATE:
+		return rotate(o, i, with, replace, why);
+	case OPERATION_MIGRATE:
+		return i->shape == TOKEN_WHOLE ? reseal(o, i, o->to, with, replace, why) : 0;
+	case OPERATION_CHECK:
+		check(o, i);
+		return 0;
+	case OPERATION_LIST:
+		list(o, i);
+		return 0;
+	case OPERATION_GET:
+		return get(o, i, why);
+	case OPERATION_SET:
+		return set(o, i, with, replace, why);
+	case OPERATION_VISIT:
+		return visit(o, i, why);
+	}
+	return -EINVAL;
+}
+
+int operation_edit(void *context, const struct found *f, struct buffer *with, bool *replace, struct fault *why)
+{
+	struct operation *o = context;
+	struct item i = {.f = f};
+	int ret;
+
+	ret = plan_find(o->plan, f, &i.selected, why);
+	if (ret < 0)
+		return ret;
+	i.reader = plan_reader(o->plan, i.selected);
+	/* The shortest token has 70 characters; most values are told by their first letters. */
+	if (f->source_size >= 9 && memmem(f->source, f->source_size < 64 ? f->source_size : 64, "coffer", 6)) {
+		ret = found_value(f, &i.value);
+		if (ret == 0)
+			i.shape = token_shape(i.value.bytes, i.value.size, &i.info);
+	}
+	o->seen++;
+	o->tokens += i.shape == TOKEN_WHOLE;
+	o->clear += i.shape == TOKEN_NOT;
+	if (ret == 0)
+		ret = act(o, &i, with, replace, why);
+	o->changed += *replace;
+	buffer_free(&i.value);
+	return ret < 0 ? no_memory(why, ret) : 0;
+}
