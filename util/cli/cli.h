@@ -40,6 +40,16 @@ int cmd_key_floor(const struct verb *v, int argc, char **argv, struct fault *why
 int cmd_key_destroy(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_undelete(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_test(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_encrypt(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_decrypt(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_get(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_set(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_list(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_check(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_rotate(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_migrate(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_domain(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_pubkey(const struct verb *v, int argc, char **argv, struct fault *why);
 
 /* The programs that mount(8) and fsck(8) call; they return an exit status of those manual pages. */
 int helper_mount(int argc, char **argv);

@@ -1,0 +1,238 @@
+"""The verbs of the field tool, as scripts use them."""
+
+import os
+import stat
+import subprocess
+import unittest
+from pathlib import Path
+
+import cli
+
+JSON = b'{\r\n  "db": {"user": "app", "password": "hunter2", "port": 5432},\n\t"list": [1e3, null, ""], "x.y": "\\u00e9"}\n'
+
+
+class Case(cli.Case):
+    def setUp(self):
+        super().setUp()
+        self.vault = self.volume()
+        self.keyring = ("--keyring", self.vault, "--key-file", self.key)
+
+    def field(self, verb, *arguments, **kw):
+        return self.good("field", verb, *arguments, *self.keyring, **kw)
+
+    def refuse(self, verb, *arguments, status=cli.FAILED, **kw):
+        return self.unchanged(self.top, status, "field", verb, *arguments, *self.keyring, **kw)
+
+    def json(self, name="a.json", text=JSON):
+        return Path(self.file(name, text))
+
+
+class Files(Case):
+    def test_round_trip(self):
+        path = self.json()
+        self.field("encrypt", path, "-i")
+        once = path.read_bytes()
+        self.assertNotIn(b"hunter2", once)
+        self.field("encrypt", path, "-i")
+        self.assertEqual(path.read_bytes(), once)
+        self.assertEqual(self.field("decrypt", path).out.encode(), JSON)
+        self.assertEqual(path.read_bytes(), once)
+        self.field("decrypt", path, "-i")
+        self.assertEqual(path.read_bytes(), JSON)
+
+    def test_only_what_is_chosen(self):
+        path = self.json()
+        self.field("encrypt", path, "-i", "--path", 'db.password,"x.y"')
+        text = path.read_bytes()
+        self.assertIn(b'"user": "app"', text)
+        self.assertIn(b'"list": [1e3, null, ""]', text)
+        self.assertNotIn(b"hunter2", text)
+        self.assertNotIn(b"u00e9", text)
+        path = self.json()
+        self.field("encrypt", path, "-i", "--key-regex", "^pass")
+        self.assertEqual(path.read_bytes().count(b"coffer1r."), 1)
+        self.field("encrypt", path, "-i", "--path", "db")
+        self.assertEqual(path.read_bytes().count(b"coffer1r."), 3)
+
+    def test_output_and_pipes(self):
+        path, out = self.json(), Path(self.path("out.json"))
+        self.field("encrypt", path, "-o", out)
+        self.assertEqual(path.read_bytes(), JSON)
+        result = self.good("field", "decrypt", "-", "--format", "json", *self.keyring, input=out.read_bytes())
+        self.assertEqual(result.out.encode(), JSON)
+        self.refuse("encrypt", "-", "-i", "--format", "json", status=cli.USAGE)
+        self.refuse("encrypt", path, path, status=cli.USAGE, says="-i")
+
+    def test_mode_owner_link(self):
+        path, link = self.json(), Path(self.path("link.json"))
+        link.symlink_to("a.json")
+        os.chmod(path, 0o640)
+        if os.geteuid() == 0:
+            os.chown(path, 12345, 54321)
+        os.setxattr(path, "user.note", b"kept")
+        before = os.stat(path)
+        self.field("encrypt", link, "-i")
+        after = os.stat(path)
+        self.assertTrue(link.is_symlink())
+        self.assertIn(b"coffer1r.", path.read_bytes())
+        self.assertEqual((before.st_mode, before.st_uid, before.st_gid), (after.st_mode, after.st_uid, after.st_gid))
+        self.assertEqual(os.getxattr(path, "user.note"), b"kept")
+        self.assertEqual(sorted(os.listdir(self.top)), ["a.json", "key", "link.json", "vault"])
+
+    def test_access_control_list(self):
+        path = self.json()
+        if subprocess.run(["setfacl", "-m", "u:12345:r", path], capture_output=True).returncode:
+            self.skipTest("no access control lists here")
+        before = os.getxattr(path, "system.posix_acl_access")
+        self.field("encrypt", path, "-i")
+        self.assertEqual(os.getxattr(path, "system.posix_acl_access"), before)
+
+    def test_what_is_no_file_to_edit(self):
+        path = self.json()
+        os.link(path, self.path("other.json"))
+        self.refuse("encrypt", path, "-i", status=cli.REFUSED, says="names")
+        os.mkdir(self.path("d.json"))
+        self.refuse("encrypt", self.path("d.json"), "-i", says="regular")
+        self.refuse("encrypt", self.path("none.json"), "-i", status=cli.STORE, says="none.json")
+        self.refuse("encrypt", self.file("name", JSON), "-i", status=cli.USAGE, says="--format")
+        self.refuse("encrypt", self.json("b.json"), "-i", "--format", "x", status=cli.USAGE, says="no format x")
+
+    def test_unchanged_file_is_not_written(self):
+        path = self.json()
+        self.field("encrypt", path, "-i")
+        before = os.stat(path).st_ino, os.stat(path).st_mtime_ns
+        self.field("encrypt", path, "-i")
+        self.assertEqual((os.stat(path).st_ino, os.stat(path).st_mtime_ns), before)
+
+    def test_many_files_one_secret(self):
+        paths = [self.json(f"{i}.json") for i in range(50)]
+        self.field("encrypt", *paths, "-i")
+        self.assertTrue(all(b"hunter2" not in p.read_bytes() for p in paths))
+
+
+class Values(Case):
+    def test_get(self):
+        path = self.json()
+        self.field("encrypt", path, "-i", "--path", "db")
+        for at, value in [("db.password", "hunter2"), ("db.port", "5432"), ('"x.y"', "é"), ("list[0]", "1e3"), ("list[2]", "")]:
+            self.assertEqual(self.field("get", path, at).out, value + "\n")
+        self.assertEqual(self.field("get", path, "db.password", "--raw").out, "hunter2")
+        self.refuse("get", path, "db.pasword", says="near it: db.password")
+        self.refuse("get", path, "db", says="more than one")
+
+    def test_set(self):
+        path = self.json()
+        self.field("encrypt", path, "-i", "--path", "db")
+        before = path.read_bytes()
+        self.field("set", path, "db.password", input=b"hunter2\n")
+        self.assertEqual(path.read_bytes(), before)  # unchanged: the token stays
+        self.field("set", path, "db.password", input=b'new\n", "evil": "\n\n')
+        self.assertEqual(self.field("get", path, "db.password").out, 'new\n", "evil": "\n\n')
+        self.field("set", path, "db.password", "--raw", input=b"x\n")
+        self.assertEqual(self.field("get", path, "db.password", "--raw").out, "x\n")
+        self.assertIn(b'"password": "coffer1r.', path.read_bytes())
+        self.assertIn(b"1e3", path.read_bytes())
+
+    def test_types(self):
+        path = self.json()
+        self.field("encrypt", path, "-i", "--path", "db")
+        self.field("set", path, "db.port", input=b"6000\n")
+        self.refuse("set", path, "db.port", input=b"many\n", says="--type")
+        self.refuse("set", path, "db.port", "--type", "bool", input=b"6000\n", says="bool")
+        self.refuse("set", path, "db.port", "--type", "x", input=b"6000\n", status=cli.USAGE)
+        self.assertIn(b'"port": 6000', self.field("decrypt", path).out.encode())
+        self.field("set", path, "db.port", "--type", "string", input=b"6000\n")
+        self.assertIn(b'"port": "6000"', self.field("decrypt", path).out.encode())
+        self.field("set", path, "list[0]", input=b"7")  # in clear, and stays so
+        self.assertIn(b"[7, null", path.read_bytes())
+
+    def test_bytes_that_json_cannot_hold(self):
+        path = self.json()
+        self.refuse("set", path, "db.user", input=b"\xff", says="cannot be written")
+
+
+class Tokens(Case):
+    def test_moved_changed_foreign(self):
+        path = self.json(text=b'{"a": "1", "b": "2"}')
+        self.field("encrypt", path, "-i")
+        text = path.read_bytes()
+        a = text.split(b'"')[3]
+        b = text.split(b'"')[7]
+        path.write_bytes(text.replace(b, a))
+        self.refuse("decrypt", path, "-i", says="a.json:1: b: ")
+        result = cli.run("field", "decrypt", path, "--keep-going", *self.keyring)
+        self.assertEqual(result.status, cli.FAILED)
+        self.assertEqual(result.out.encode(), b'{"a": "1", "b": "' + a + b'"}')
+        path.write_bytes(text.replace(a, a[:-1]))
+        self.refuse("decrypt", path, "-i", says="a.json:1: a: ")
+        path.write_bytes(text)
+        self.refuse("decrypt", path, "--context", "x", says="context")
+        self.refuse("decrypt", path, "--bind", "path", says="bind")
+        other = self.volume("other")
+        result = self.unchanged(self.top, cli.FAILED, "field", "decrypt", path, "--keyring", other, "--key-file", self.key)
+        self.assertIn("another keyring", result.err)
+
+    def test_list_and_check(self):
+        path = self.json()
+        self.field("encrypt", path, "-i", "--path", "db.password")
+        lines = [line.split("\t") for line in self.good("field", "list", path).out.splitlines()]
+        self.assertEqual([line[0] for line in lines],
+                         ["db.user", "db.password", "db.port", "list[0]", "list[1]", "list[2]", '"x.y"'])
+        self.assertEqual(lines[0][1], "clear")
+        self.assertEqual(lines[1][1:3], ["random", "2"])
+        self.good("field", "check", path, "--path", "db.password")
+        result = cli.run("field", "check", path, "--path", "db.password,db.user")
+        self.assertEqual(result.status, cli.FAILED)
+        self.assertIn("db.user: stands in clear", result.err)
+        self.assertNotIn("app", result.err)
+
+    def test_domains(self):
+        self.assertEqual(self.field("domain", "list").out, "")
+        self.field("domain", "create", "mail")
+        self.assertEqual(self.field("domain", "list").out, "mail\t2\n")
+        self.refuse("domain", "create", "mail", status=cli.REFUSED, says="already")
+        self.refuse("domain", "create", "a b", status=cli.USAGE)
+        self.refuse("encrypt", self.json(), "--domain", "none", says="field domain create none")
+
+    def test_migrate(self):
+        path, other = self.json(), self.volume("other")
+        self.field("encrypt", path, "-i", "--path", "db")
+        self.field("migrate", path, "--to-keyring", other, "--to-key-file", self.key)
+        self.bad(cli.FAILED, "field", "decrypt", path, *self.keyring, says="another keyring")
+        result = self.good("field", "decrypt", path, "--keyring", other, "--key-file", self.key)
+        self.assertEqual(result.out.encode(), JSON)
+
+
+class Bad(Case):
+    def test_broken_syntax(self):
+        for text, says in [(b'{"a": 1,}', "x.json:1:9: "), (b'{\n"a": "x\n"}', "x.json:2:8: "), (b"", "x.json:1:1: "),
+                           (b'{"a": "\xff"}', "not UTF-8"), (b"\x00\x01\x02", "x.json:1:1")]:
+            self.refuse("encrypt", self.json("x.json", text), "-i", says=says)
+
+    def test_keyring_is_missing(self):
+        self.bad(cli.USAGE, "field", "encrypt", self.json(), says="--keyring")
+
+    def test_read_only_directory(self):
+        if os.geteuid() == 0:
+            self.skipTest("root writes anywhere")
+        path = self.json()
+        os.chmod(self.top, stat.S_IRUSR | stat.S_IXUSR)
+        try:
+            self.refuse("encrypt", path, "-i", status=cli.STORE)
+        finally:
+            os.chmod(self.top, 0o700)
+
+    def test_full_disk(self):
+        """A limit on the size of files stands for a full disk."""
+        path = self.json(text=b"[" + b'"x",' * 40000 + b'"x"]')
+        command = ["bash", "-c", 'trap "" XFSZ; ulimit -f 64; exec "$@"', "-", cli.COFFER, "field", "encrypt", path, "-i",
+                   *self.keyring]
+        before = path.read_bytes()
+        result = cli.run_program(command)
+        self.assertEqual(result.status, cli.STORE, result.err)
+        self.assertEqual(path.read_bytes(), before)
+        self.assertEqual(sorted(os.listdir(self.top)), ["a.json", "key", "vault"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,268 @@
+#include "util/cli/field.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/base/log.h"
+
+enum { NAME_ROOM = 200 };
+
+/* ------------------------------------------------------------------ keys */
+
+void field_keys_close(struct field_keys *k)
+{
+	token_box_free(&k->box);
+	cli_volume_close(&k->volume);
+}
+
+int field_keys_renew(struct field_keys *k, struct fault *why)
+{
+	struct field_domain domains[DOMAINS_MAX];
+	struct keys *keys;
+	size_t count;
+	int ret = keyring_domains(k->volume.keyring, domains, &count, why);
+
+	if (ret < 0)
+		return ret;
+	token_box_free(&k->box);
+	keys = keyring_keys(k->volume.keyring);
+	ret = keys ? token_box_new(keys, domains, count, &k->box) : -ENOMEM;
+	keys_unref(keys);
+	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot use the keyring") : 0;
+}
+
+int field_keys_open(struct field_keys *k, const char *keyring, const struct unlock_source *unlock, struct fault *why)
+{
+	int ret = secrets_start(why);
+
+	if (ret == 0)
+		ret = cli_volume_open(&k->volume, keyring, why);
+	if (ret == 0)
+		ret = cli_volume_unlock(&k->volume, unlock, NULL, why);
+	return ret < 0 ? ret : field_keys_renew(k, why);
+}
+
+int field_keys_for(struct field_keys *k, const struct field_options *o, const char *from_rules, struct fault *why)
+{
+	const char *keyring = o->keyring ? o->keyring : from_rules;
+
+	if (!keyring)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "which keyring? Give --keyring DIR, or name it in .coffer-fields.yaml");
+	return field_keys_open(k, keyring, &o->unlock, why);
+}
+
+/* ------------------------------------------------------------------ files */
+
+void field_file_end(struct field_file *f)
+{
+	plan_free(&f->plan);
+	free(f->keyring);
+	f->keyring = NULL;
+}
+
+static int find_format(struct field_file *f, const char *given, struct fault *why)
+{
+	char shown[NAME_ROOM];
+
+	f->format = given ? format_by_name(given) : format_of_file(f->name);
+	if (f->format)
+		return 0;
+	if (given)
+		return fault_set(why, EXIT_USAGE, EINVAL, "no format %s; there are %s", given, format_names());
+	return fault_set(why, EXIT_USAGE, EINVAL, "%s: the name does not tell the format; give --format %s",
+			 log_escape(f->name, shown, sizeof(shown)), format_names());
+}
+
+static int set_scan_options(struct field_file *f, const struct field_options *o, struct fault *why)
+{
+	size_t n = strlen(f->name);
+
+	f->scan = (struct scan_options){.lenient = o->lenient, .no_header = o->no_header, .dialect = o->dialect};
+	if (n > 4 && strcmp(f->name + n - 4, ".tsv") == 0)
+		f->scan.separator = '\t';
+	if (n > 6 && strcmp(f->name + n - 6, ".jsonc") == 0)
+		f->scan.lenient = true;
+	if (!o->separator)
+		return 0;
+	f->scan.separator = strcmp(o->separator, "\\t") == 0 ? '\t' : o->separator[0];
+	if ((o->separator[1] && f->scan.separator != '\t') || strchr("\"\r\n", f->scan.separator))
+		return fault_set(why, EXIT_USAGE, EINVAL, "--separator %s: give one character, or \\t", o->separator);
+	return 0;
+}
+
+static int text_copy(char **to, const char *from, struct fault *why)
+{
+	if (!from)
+		return 0;
+	free(*to);
+	*to = strdup(from);
+	return *to ? 0 : fault_errno(why, EXIT_FAILED, -ENOMEM, "options");
+}
+
+/* The options that say how, over what the rules say. */
+static int apply_manner(struct rule *r, const struct field_options *o, struct fault *why)
+{
+	int ret = 0;
+
+	if (o->mode)
+		ret = rule_set_mode(r, o->mode, why);
+	if (ret == 0 && o->bind)
+		ret = rule_set_bind(r, o->bind, why);
+	if (ret == 0)
+		ret = text_copy(&r->context, o->context, why);
+	if (ret == 0)
+		ret = text_copy(&r->domain, o->domain, why);
+	if (ret < 0)
+		return ret;
+	if (o->domain && !o->mode)
+		r->mode = TOKEN_DETERMINISTIC;
+	if (r->context && strlen(r->context) > CONTEXT_MAX)
+		return fault_set(why, EXIT_USAGE, EINVAL, "a context of more than %d bytes", CONTEXT_MAX);
+	if (o->pad)
+		r->pad = (uint32_t)o->pad;
+	if (r->pad % TOKEN_PAD || r->pad > TOKEN_PAD_MAX)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--pad %u: give a multiple of %d up to %d", r->pad, TOKEN_PAD,
+				 TOKEN_PAD_MAX);
+	return 0;
+}
+
+static int plan_from_options(struct field_file *f, const struct field_options *o, bool select, struct fault *why)
+{
+	struct rule *r;
+	int ret = plan_add_rule(&f->plan, &r);
+
+	if (ret < 0)
+		return fault_errno(why, EXIT_FAILED, ret, "options");
+	if (o->paths)
+		ret = rule_add_paths(&r->encrypt, &r->encrypt_count, o->paths, f->format->style, why);
+	if (ret == 0 && o->key_regex)
+		ret = rule_set_keys(r, o->key_regex, why);
+	r->everything = select && !o->paths && !o->key_regex;
+	return ret < 0 ? ret : apply_manner(r, o, why);
+}
+
+int field_file_begin(struct field_file *f, const struct field_options *o, const char *name, bool select,
+		     struct fault *why)
+{
+	int ret;
+
+	*f = (struct field_file){.name = name};
+	ret = find_format(f, o->format, why);
+	if (ret == 0)
+		ret = set_scan_options(f, o, why);
+	if (ret == 0)
+		ret = plan_from_options(f, o, select, why);
+	plan_ready(&f->plan);
+	return ret;
+}
+
+/* ------------------------------------------------------------------ running */
+
+int field_open_input(const char *name, struct fault *why)
+{
+	char shown[NAME_ROOM];
+	int fd = strcmp(name, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+					: open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	return fd < 0 ? fault_errno(why, EXIT_FAILED, -errno, "cannot open %s", log_escape(name, shown, sizeof(shown)))
+		      : fd;
+}
+
+static const char *shown_name(const struct field_file *f)
+{
+	return strcmp(f->name, "-") == 0 ? "standard input" : f->name;
+}
+
+int field_run(const struct field_file *f, struct operation *op, int in, engine_write write, void *write_context,
+	      struct fault *why)
+{
+	struct progress progress;
+	struct stat st;
+	const struct engine e = {
+		.format = f->format,
+		.options = &f->scan,
+		.file = shown_name(f),
+		.edit = operation_edit,
+		.edit_context = op,
+		.write = write,
+		.write_context = write_context,
+		.progress = f->format->streams ? &progress : NULL,
+	};
+	uint64_t total = fstat(in, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	int ret;
+
+	op->plan = (struct plan *)&f->plan;
+	progress_start(&progress, shown_name(f), PROGRESS_BYTES, total);
+	ret = engine_run(&e, in, why);
+	progress_end(&progress);
+	return ret;
+}
+
+static int rewrite_in_place(const struct field_file *f, struct operation *op, struct fault *why)
+{
+	_cleanup_target_ struct target t = TARGET_NONE;
+	uint64_t before = op->changed;
+	int ret = target_open(&t, f->name, why);
+
+	if (ret == 0)
+		ret = target_begin(&t, why);
+	if (ret == 0)
+		ret = field_run(f, op, t.in, target_write, &t, why);
+	if (ret < 0 || op->changed == before)
+		return ret;
+	return target_commit(&t, why);
+}
+
+static int rewrite_to_file(const struct field_file *f, const char *output, struct operation *op, struct fault *why)
+{
+	_cleanup_target_ struct target t = TARGET_NONE;
+	_cleanup_close_ int in = field_open_input(f->name, why);
+	int ret = in < 0 ? in : target_create(&t, output, why);
+
+	if (ret == 0)
+		ret = target_begin(&t, why);
+	if (ret == 0)
+		ret = field_run(f, op, in, target_write, &t, why);
+	return ret < 0 ? ret : target_commit(&t, why);
+}
+
+/* Decrypted text of a format that is read whole comes out only if all of it is good; of one that streams, up to the bad record. */
+static int rewrite_to_output(const struct field_file *f, struct operation *op, struct fault *why)
+{
+	_cleanup_close_ int in = field_open_input(f->name, why);
+	int out = STDOUT_FILENO;
+
+	return in < 0 ? in : field_run(f, op, in, descriptor_write, &out, why);
+}
+
+int field_rewrite(const struct field_file *f, const struct field_options *o, struct operation *op, struct fault *why)
+{
+	if (o->in_place)
+		return rewrite_in_place(f, op, why);
+	if (o->output && strcmp(o->output, "-") != 0)
+		return rewrite_to_file(f, o->output, op, why);
+	return rewrite_to_output(f, op, why);
+}
+
+/* ------------------------------------------------------------------ reports */
+
+void field_report_error(void *context, const struct found *f, const char *text)
+{
+	_cleanup_buffer_ struct buffer where = {0};
+
+	(void)context;
+	if (found_where(f, &where) == 0)
+		fprintf(stderr, "%s: %s\n", where.bytes, text);
+}
+
+void field_report_line(void *context, const struct found *f, const char *text)
+{
+	_cleanup_buffer_ struct buffer path = {0};
+
+	(void)context;
+	if (found_path_text(f, &path) == 0)
+		printf("%.*s\t%s\n", (int)path.size, path.bytes, text);
+}

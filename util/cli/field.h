@@ -1,0 +1,91 @@
+/* What the verbs of the field tool share. */
+#ifndef COFFER_CLI_FIELD_H
+#define COFFER_CLI_FIELD_H
+
+#include "util/cli/options.h"
+#include "util/field/operation.h"
+#include "util/field/target.h"
+
+/* The options, as they were given. */
+struct field_options {
+	struct unlock_source unlock;
+	const char *keyring, *rules, *key_regex, *mode, *domain, *bind, *context, *format, *public_key, *output,
+		*dialect, *separator;
+	char *paths;
+	bool in_place, lenient, no_header, keep_going;
+	int pad;
+};
+#define FIELD_OPTIONS_NONE ((struct field_options){.unlock = UNLOCK_SOURCE_NONE})
+
+/* Which keyring. */
+#define OPTIONS_FIELD_KEYRING(o)                                                                                       \
+	OPTIONS_UNLOCK(&(o)->unlock),                                                                                  \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 0, "keyring", &(o)->keyring                                                            \
+	}
+/* How files are read. */
+#define OPTIONS_FIELD_FORMAT(o)                                                                                        \
+	{OPTION_TEXT, 0, 0, "format", &(o)->format}, {OPTION_FLAG, 0, 0, "lenient", &(o)->lenient},                    \
+		{OPTION_FLAG, 0, 0, "no-header", &(o)->no_header}, {OPTION_TEXT, 0, 0, "separator", &(o)->separator},  \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 0, "dialect", &(o)->dialect                                                            \
+	}
+/* What tokens are tied to. */
+#define OPTIONS_FIELD_BINDING(o)                                                                                       \
+	{OPTION_TEXT, 0, 0, "rules", &(o)->rules}, {OPTION_TEXT, 0, 0, "bind", &(o)->bind},                            \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 0, "context", &(o)->context                                                            \
+	}
+/* Which values, and how they become tokens. */
+#define OPTIONS_FIELD_CHOICE(o)                                                                                        \
+	{OPTION_LIST, 0, 0, "path", &(o)->paths}, {OPTION_TEXT, 0, 0, "key-regex", &(o)->key_regex},                   \
+		{OPTION_TEXT, 0, 0, "mode", &(o)->mode}, {OPTION_TEXT, 0, 0, "domain", &(o)->domain},                  \
+	{                                                                                                              \
+		OPTION_NUMBER, 0, 0, "pad", &(o)->pad                                                                  \
+	}
+
+/* A keyring that was unlocked, and its keys. */
+struct field_keys {
+	struct cli_volume volume;
+	struct token_box *box;
+};
+#define FIELD_KEYS_NONE      ((struct field_keys){.volume = CLI_VOLUME_NONE})
+#define _cleanup_field_keys_ _cleanup_(field_keys_close)
+void field_keys_close(struct field_keys *k);
+/* Unlocks `keyring`; asks for the secret at most once. */
+int field_keys_open(struct field_keys *k, const char *keyring, const struct unlock_source *unlock,
+		    struct fault *why) MUST_CHECK;
+/* Makes the box again, from what the keyring is now. */
+int field_keys_renew(struct field_keys *k, struct fault *why) MUST_CHECK;
+/* From --keyring, or from the rules. */
+int field_keys_for(struct field_keys *k, const struct field_options *o, const char *from_rules,
+		   struct fault *why) MUST_CHECK;
+
+/* One file of a verb: how it is read, and which values are meant. */
+struct field_file {
+	const char *name; /* as given; "-" is standard input */
+	const struct format *format;
+	struct scan_options scan;
+	struct plan plan;
+	char *keyring; /* from the rules; NULL: none */
+};
+#define _cleanup_field_file_ _cleanup_(field_file_end)
+void field_file_end(struct field_file *f);
+/* `select`: without a choice, everything is selected. */
+int field_file_begin(struct field_file *f, const struct field_options *o, const char *name, bool select,
+		     struct fault *why) MUST_CHECK;
+
+/* Runs the operation over the file: with `to` NULL only looks, else writes there. */
+int field_run(const struct field_file *f, struct operation *op, int in, engine_write write, void *write_context,
+	      struct fault *why) MUST_CHECK;
+/* The same, and puts the result where the options say: in place, to a file, to standard output. */
+int field_rewrite(const struct field_file *f, const struct field_options *o, struct operation *op,
+		  struct fault *why) MUST_CHECK;
+/* Opens the file for reading only. */
+int field_open_input(const char *name, struct fault *why) MUST_CHECK;
+
+/* operation.report: a line on standard error, or "PATH<tab>TEXT" on standard output. */
+void field_report_error(void *context, const struct found *f, const char *text);
+void field_report_line(void *context, const struct found *f, const char *text);
+
+#endif
