@@ -27,7 +27,6 @@ static const struct verb verbs[] = {
 	{"key remove", ARGUMENTS_KEY_REMOVE, "take a protector away", HELP_KEY_REMOVE, cmd_key_remove},
 	{"key passwd", ARGUMENTS_KEY_PASSWD, "change the passphrase", HELP_KEY_PASSWD, cmd_key_passwd},
 	{"key test", ARGUMENTS_KEY_TEST, "which protector a secret opens", HELP_KEY_TEST, cmd_key_test},
-<<<<<<< Updated upstream
 	{"key rotate", ARGUMENTS_KEY_ROTATE, NULL, HELP_KEY_ROTATE, cmd_key_rotate},
 	{"key suspend", ARGUMENTS_KEY_SUSPEND, NULL, HELP_KEY_SUSPEND, cmd_key_suspend},
 	{"key resume", ARGUMENTS_KEY_RESUME, NULL, HELP_KEY_RESUME, cmd_key_resume},
@@ -36,7 +35,6 @@ static const struct verb verbs[] = {
 	{"key floor", ARGUMENTS_KEY_FLOOR, NULL, HELP_KEY_FLOOR, cmd_key_floor},
 	{"key destroy", ARGUMENTS_KEY_DESTROY, NULL, HELP_KEY_DESTROY, cmd_key_destroy},
 	{"key undelete", ARGUMENTS_KEY_UNDELETE, NULL, HELP_KEY_UNDELETE, cmd_key_undelete},
-=======
 	{"field encrypt", ARGUMENTS_FIELD_ENCRYPT, NULL, HELP_FIELD_ENCRYPT, cmd_field_encrypt},
 	{"field decrypt", ARGUMENTS_FIELD_DECRYPT, NULL, HELP_FIELD_DECRYPT, cmd_field_decrypt},
 	{"field get", ARGUMENTS_FIELD_GET, NULL, HELP_FIELD_GET, cmd_field_get},
@@ -47,7 +45,6 @@ static const struct verb verbs[] = {
 	{"field migrate", ARGUMENTS_FIELD_MIGRATE, NULL, HELP_FIELD_MIGRATE, cmd_field_migrate},
 	{"field domain", ARGUMENTS_FIELD_DOMAIN, NULL, HELP_FIELD_DOMAIN, cmd_field_domain},
 	{"field pubkey", ARGUMENTS_FIELD_PUBKEY, NULL, HELP_FIELD_PUBKEY, cmd_field_pubkey},
->>>>>>> Stashed changes
 	{"help", "[VERB]", NULL, HELP_HELP, cmd_help},
 	{"version", "", NULL, HELP_VERSION, cmd_version},
 };
@@ -71,11 +68,8 @@ static void print_overview(FILE *to)
 	for (int i = 0; i < VERBS; i++)
 		if (verbs[i].summary)
 			fprintf(to, "  %-11s %s\n", verbs[i].name, verbs[i].summary);
-<<<<<<< Updated upstream
 	fputs("  key ...     rotate, suspend, destroy, undelete ...: coffer help key\n", to);
-=======
 	fputs("  field ...   encrypt single values inside files: see coffer help field\n", to);
->>>>>>> Stashed changes
 	fputs("\nTo begin:  coffer init ~/vault; mkdir -p ~/plain; coffer mount ~/vault ~/plain\n"
 	      "To unlock: --passphrase-file F | --passphrase-fd N | --passphrase-command C |\n"
 	      "           --key-file F | --credential NAME; else the passphrase is asked for\n"
