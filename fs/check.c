@@ -254,7 +254,7 @@ int check_run(const struct check_options *o, struct check_report *report, struct
 	int r;
 
 	*report = (struct check_report){0};
-	r = opened_start(o->volume, &o->unlock, true, opened, why);
+	r = opened_start(o->volume, &o->unlock, o->repair ? OPENED_LOCKED : OPENED_STILL, opened, why);
 	if (r < 0)
 		return r;
 	r = engine_start(opened->store, opened->dot, opened->data, keyring_settings(opened->keyring),

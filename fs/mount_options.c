@@ -50,6 +50,7 @@ static bool set_switch(const char *option, struct mount_options *o)
 		{"nojournal", &o->no_journal, true},
 		{"remount", &o->remount, true},
 		{"oldcopy", &o->old_copy, true},
+		{"accept_older_keyring", &o->unlock.accept_older, true},
 	};
 
 	for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
@@ -92,6 +93,10 @@ static int set_value(const char *option, const char *value, struct mount_options
 		if (given)
 			return fault_set(why, EXIT_USAGE, EINVAL, "%s: only one option may name the secret", option);
 		return *value ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "%s= needs a value", option);
+	}
+	if (strcmp(option, "root") == 0) {
+		o->unlock.expect_root = value;
+		return *value ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "root= needs a fingerprint");
 	}
 	if (strcmp(option, "commit") == 0) {
 		unsigned long seconds = strtoul(value, &end, 10);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "fs/mount_point.h"
+#include "keymgr/entry.h"
 #include "util/base/crypto.h"
 #include "util/base/log.h"
 
@@ -45,9 +46,22 @@ static int unlock_patiently(struct opened *o, const char *dir, const struct unlo
 		r = unlock_obtain(from, prompt, false, &secret, why);
 		if (r == 0)
 			r = keyring_unlock(o->keyring, &secret, why);
+		if (r == -EKEYREJECTED)
+			keyring_refused(o->keyring);
 		unlock_secret_wipe(&secret);
 	}
 	return r;
+}
+
+/* An older copy is none of the host's business: neither its memory nor the log of the copy hear of it. */
+static int enter(struct opened *o, const struct unlock_source *from, struct fault *why)
+{
+	const struct entry entry = {
+		.trust = {from->accept_older, from->expect_root},
+		.looks_only = o->how != OPENED_LOCKED || o->store_read_only,
+	};
+
+	return o->how == OPENED_OLD_COPY ? 0 : keyring_enter(o->store, o->dot, o->keyring, &entry, why);
 }
 
 static int unlock_keyring(struct opened *o, const char *dir, const struct unlock_source *from, struct fault *why)
@@ -60,6 +74,8 @@ static int unlock_keyring(struct opened *o, const char *dir, const struct unlock
 		return fault_set(why, EXIT_UNSUPPORTED, ENOTSUP, "%s uses %s, which this host refuses in FIPS mode",
 				 dir, cipher_name(keyring_settings(o->keyring)->cipher));
 	r = unlock_patiently(o, dir, from, why);
+	if (r == 0)
+		r = enter(o, from, why);
 	if (r < 0)
 		return r;
 	o->keys = keyring_keys(o->keyring);
@@ -149,7 +165,7 @@ static int open_volume(struct opened *o, const char *dir, struct fault *why)
 
 	if (r == 0 && o->store->ops->statvfs(o->store, o->dot, &fs) == 0)
 		o->store_read_only = fs.f_flag & ST_RDONLY;
-	if (r == 0 && o->how == OPENED_LOCKED)
+	if (r == 0 && (o->how == OPENED_LOCKED || o->how == OPENED_STILL))
 		r = lock_volume(o, dir, why);
 	if (r == 0 && o->how == OPENED_OLD_COPY)
 		r = lock_old_copy(o, dir, why);

@@ -8,6 +8,7 @@
 enum opened_how {
 	OPENED_UNLOCKED, /* anybody: who opens it looks only */
 	OPENED_LOCKED,   /* nobody */
+	OPENED_STILL,    /* nobody, but who opens it looks only */
 	OPENED_OLD_COPY, /* who opens it in the same way; nothing at all is written below */
 };
 

@@ -16,7 +16,8 @@
  *   *  of the active one: keyring_rotate comes first
  *
  * 1. Exactly one generation of a scope is active, before and after each change.
- * 2. `steps` is the whole truth about what leads where; step() alone moves a generation, and stamps the time into its history.
+ * 2. `steps` is the whole truth about what leads where; generation_step() alone moves a generation, stamps the time into its history,
+ *    and notes it for the audit log.
  * 3. A number is never used twice: a new one is `next_generation`, which only grows.
  * 4. A generation that waits to be destroyed moves no further until keyring_undelete().
  * 5. DESTROYED is final, and has no key. */
@@ -171,10 +172,26 @@ int generation_may(const struct generation *g, enum key_event e, struct fault *w
 	return s->legal ? 0 : refuse(g, e, s->refusal, why);
 }
 
-int generation_step(struct generation *g, enum key_event e, struct fault *why)
+static int note(struct keyring *k, const struct generation *g, enum key_state to)
+{
+	json_object *o;
+	int ret = keyring_note(k, "generation", &o);
+
+	if (ret == 0)
+		ret = put_number(o, "generation", g->number);
+	if (ret == 0)
+		ret = put_number(o, "scope", g->scope);
+	if (ret == 0)
+		ret = put_string(o, "from", key_state_name(g->state));
+	return ret < 0 ? ret : put_string(o, "to", key_state_name(to));
+}
+
+int generation_step(struct keyring *k, struct generation *g, enum key_event e, struct fault *why)
 {
 	int ret = generation_may(g, e, why);
 
+	if (ret == 0)
+		ret = note(k, g, steps[g->state][e].to);
 	if (ret < 0)
 		return ret;
 	g->state = steps[g->state][e].to;
@@ -252,9 +269,9 @@ static int replace_active(struct keyring *k, uint32_t scope, enum key_event e, u
 				 k->generation_count);
 	ret = append(k, scope, why);
 	if (ret == 0)
-		ret = generation_step(generation_find(k, new), KEY_EVENT_ACTIVATE, why);
+		ret = generation_step(k, generation_find(k, new), KEY_EVENT_ACTIVATE, why);
 	if (ret == 0)
-		ret = generation_step(generation_find(k, old), e, why);
+		ret = generation_step(k, generation_find(k, old), e, why);
 	*successor = new;
 	return generation_reload(k, ret, why);
 }
@@ -290,5 +307,5 @@ int keyring_transition(struct keyring *k, uint32_t generation, enum key_event ev
 	*out = (struct key_transition){generation, g->scope, g->state, steps[g->state][event].to, 0};
 	if (g->state == KEY_ACTIVE)
 		return replace_active(k, g->scope, event, &out->successor, why);
-	return generation_reload(k, generation_step(g, event, why), why);
+	return generation_reload(k, generation_step(k, g, event, why), why);
 }

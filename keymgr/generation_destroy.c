@@ -11,6 +11,14 @@
 
 enum { DAY = 24 * 60 * 60 };
 
+static int note(struct keyring *k, const char *event, uint32_t generation)
+{
+	json_object *o;
+	int ret = keyring_note(k, event, &o);
+
+	return ret < 0 ? ret : put_number(o, "generation", generation);
+}
+
 static int check_unused(const struct keyring *k, const struct generation *g, const struct generation_users *users,
 			struct fault *why)
 {
@@ -70,7 +78,8 @@ int keyring_raise_floor(struct keyring *k, uint32_t generation, const struct gen
 		if (ret < 0)
 			return ret;
 	}
-	return generation_reload(k, put_floor(k, g->scope, generation), why);
+	ret = note(k, "floor", generation);
+	return generation_reload(k, ret < 0 ? ret : put_floor(k, g->scope, generation), why);
 }
 
 static bool is_due(const struct generation *g)
@@ -80,12 +89,13 @@ static bool is_due(const struct generation *g)
 	return g->destroy_at[0] && time_parse(g->destroy_at, &at) == 0 && at <= document_now();
 }
 
-static int put_pending(struct generation *g)
+static int put_pending(struct keyring *k, struct generation *g)
 {
 	char at[TIME_TEXT + 1];
+	int ret = note(k, "destroy-later", g->number);
 
 	time_text_of(document_now() + (time_t)DESTROY_DAYS * DAY, at);
-	return put_string(g->json, "destroy_at", at);
+	return ret < 0 ? ret : put_string(g->json, "destroy_at", at);
 }
 
 int keyring_destroy(struct keyring *k, uint32_t generation, bool now, const struct generation_users *users,
@@ -107,7 +117,7 @@ int keyring_destroy(struct keyring *k, uint32_t generation, bool now, const stru
 				 "generation %" PRIu32
 				 " waits to be destroyed until %s; give --now, or run this again then",
 				 generation, g->destroy_at);
-	ret = *destroyed ? generation_step(g, KEY_EVENT_DESTROY, why) : put_pending(g);
+	ret = *destroyed ? generation_step(k, g, KEY_EVENT_DESTROY, why) : put_pending(k, g);
 	k->wipe_replaced |= *destroyed;
 	return generation_reload(k, ret, why);
 }
@@ -128,5 +138,5 @@ int keyring_undelete(struct keyring *k, uint32_t generation, struct fault *why)
 				 "generation %" PRIu32 " does not wait to be destroyed; nothing was changed",
 				 generation);
 	json_object_object_del(g->json, "destroy_at");
-	return generation_reload(k, 0, why);
+	return generation_reload(k, note(k, "undelete", generation), why);
 }

@@ -2,6 +2,7 @@
 #ifndef COFFER_KEYMGR_INTERNAL_H
 #define COFFER_KEYMGR_INTERNAL_H
 
+#include "keymgr/audit.h"
 #include "keymgr/document.h"
 #include "keymgr/generations.h"
 #include "keymgr/keyring.h"
@@ -65,6 +66,17 @@ struct keyring {
 	struct secret *root; /* NULL while locked */
 	uint32_t opened_by;
 
+	/* the audit log: where it stood at the last change; keys of its segments before a new root; what the next commit records */
+	struct audit_link audit;
+	uint32_t old_audit_count;
+	struct {
+		uint64_t last; /* the last line under it */
+		uint8_t wrapped[WRAPPED_SIZE];
+	} old_audit[AUDIT_SEGMENTS_MAX - 1];
+	json_object *notes;
+
+	bool remembered; /* the host's memory knows this keyring, and is told of changes */
+
 	bool wipe_replaced; /* the next commit wipes the files that it replaces: they hold a key that is to be gone */
 };
 
@@ -94,9 +106,17 @@ struct generation *generation_find(const struct keyring *k, uint32_t number);
 int generation_get(const struct keyring *k, uint32_t number, struct generation **out, struct fault *why) MUST_CHECK;
 /* Whether the state machine lets it go that way; and going.  The keyring has to be loaded again after a step. */
 int generation_may(const struct generation *g, enum key_event e, struct fault *why) MUST_CHECK;
-int generation_step(struct generation *g, enum key_event e, struct fault *why) MUST_CHECK;
+int generation_step(struct keyring *k, struct generation *g, enum key_event e, struct fault *why) MUST_CHECK;
 /* After an edit of the document with this result: loads the keyring from it again. */
 int generation_reload(struct keyring *k, int ret, struct fault *why) MUST_CHECK;
+
+/* --- keyring_note.c */
+/* An event that keyring_change_commit() records in the audit log; details are put into *out, which belongs to the keyring. */
+int keyring_note(struct keyring *k, const char *event, json_object **out) MUST_CHECK;
+/* The member "audit" of the document, which older keyrings lack. */
+int audit_anchor_load(struct keyring *k, struct problem *p) MUST_CHECK;
+/* Records what was noted, and anchors the log in the document.  keyring.lock is held. */
+int keyring_record(struct store *s, int dot, struct keyring *k, struct fault *why) MUST_CHECK;
 
 /* --- keyring_read.c */
 /* Only the keyring's own two copies. */
@@ -110,6 +130,20 @@ int keyring_root_prk(const struct keyring *k, struct stack_key *prk) MUST_CHECK;
 
 /* --- keyring_write.c */
 int keyring_file_write(struct store *s, int dot, struct keyring *k, bool *first) MUST_CHECK;
+
+/* The handle that holds .coffer/keyring.lock, waiting for it. */
+int keyring_lock(struct store *s, int dot) MUST_CHECK;
+
+/* --- keyring_roots.c */
+/* 0 if the root `known` was replaced by the one of today, in one step or several; the keyring is unlocked. */
+int keyring_root_succeeds(const struct keyring *k, const uint8_t known[FINGERPRINT_SIZE]) MUST_CHECK;
+/* A link of the chain. */
+int keyring_root_link(const struct secret *replaced, const struct secret *successor,
+		      const uint8_t volume_id[VOLUME_ID_SIZE], json_object **out) MUST_CHECK;
+
+/* --- entry.c */
+/* After a change: the host remembers it, if it remembered what was before.  keyring.lock is held. */
+void keyring_remember(const struct keyring *k);
 
 /* --- keyring_new.c */
 /* A keyring for a new volume, unlocked, with its protectors; nothing is written. */

@@ -18,6 +18,7 @@ void keyring_free(struct keyring **k)
 		return;
 	secret_free(&(*k)->root);
 	json_object_put((*k)->doc);
+	json_object_put((*k)->notes);
 	sealed_text_free(&(*k)->sealed);
 	free((*k)->generations);
 	free(*k);

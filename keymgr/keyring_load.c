@@ -151,5 +151,7 @@ int keyring_load(struct keyring *k, struct problem *p, struct fault *why)
 		ret = volume_keys_load(k, p);
 	if (ret == 0)
 		ret = scopes_load(k, p);
+	if (ret == 0)
+		ret = audit_anchor_load(k, p);
 	return ret;
 }

@@ -33,6 +33,16 @@ static int append(struct keyring *k, json_object *o)
 	return put_element(array, o);
 }
 
+static int note(struct keyring *k, const char *event, uint32_t id, const char *type)
+{
+	json_object *o;
+	int ret = keyring_note(k, event, &o);
+
+	if (ret == 0)
+		ret = put_number(o, "protector", id);
+	return ret < 0 ? ret : put_string(o, "type", type);
+}
+
 int keyring_add_protector(struct keyring *k, const struct unlock_secret *s, uint32_t *id, struct fault *why)
 {
 	json_object *o;
@@ -50,6 +60,8 @@ int keyring_add_protector(struct keyring *k, const struct unlock_secret *s, uint
 		ret = append(k, o);
 	if (ret == 0)
 		ret = reload(k, why);
+	if (ret == 0)
+		ret = note(k, "protector-added", *id, k->protectors[k->protector_count - 1].type);
 	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot add a protector") : 0;
 }
 
@@ -78,7 +90,9 @@ int keyring_remove_protector(struct keyring *k, uint32_t id, struct fault *why)
 		return fault_set(why, EXIT_REFUSED, EPERM,
 				 "protector %" PRIu32 " is the last one that opens this volume; add another one first",
 				 id);
-	ret = member_array(k->doc, "protectors", 1, PROTECTORS_MAX, &array, &p);
+	ret = note(k, "protector-removed", id, k->protectors[i].type);
+	if (ret == 0)
+		ret = member_array(k->doc, "protectors", 1, PROTECTORS_MAX, &array, &p);
 	if (ret == 0 && json_object_array_del_idx(array, i, 1) < 0)
 		ret = -EINVAL;
 	if (ret == 0)

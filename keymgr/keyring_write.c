@@ -1,10 +1,11 @@
 /* Changing the keyring on disk.
  *
  * 1. Whoever changes holds keyring.lock, and has read the keyring again under it.
- * 2. The first copy is replaced before the second: a cut leaves the old or the new keyring in the first, and whichever copies are
+ * 2. A change is in the audit log before it is in the keyring; one that could not be written then is followed by a line that says so.
+ * 3. The first copy is replaced before the second: a cut leaves the old or the new keyring in the first, and whichever copies are
  *    whole open with the same root.  Copies that differ become equal with the next change.
- * 3. Where a key is to be gone, the content of both replaced files is overwritten after both new ones are in place.
- * 4. What is written has been read back from its bytes by the reader's own rules first. */
+ * 4. Where a key is to be gone, the content of both replaced files is overwritten after both new ones are in place.
+ * 5. What is written has been read back from its bytes by the reader's own rules first. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -74,17 +75,25 @@ static void change_free(struct keyring_change **c)
 	*c = NULL;
 }
 
-static int take_lock(struct keyring_change *c, struct fault *why)
+int keyring_lock(struct store *s, int dot)
 {
+	int fd = store_open(s, dot, LOCK_FILE, O_RDWR | O_CREAT, 0600);
 	int ret;
 
-	c->lock = store_open(c->store, c->dot, LOCK_FILE, O_RDWR | O_CREAT, 0600);
-	if (c->lock < 0)
-		return fault_errno(why, EXIT_STORE, c->lock, "cannot open .coffer/%s for a change", LOCK_FILE);
-	ret = c->store->ops->lock(c->store, c->lock, LOCK_EX);
-	if (ret < 0)
-		return fault_errno(why, EXIT_STORE, ret, "cannot lock .coffer/%s", LOCK_FILE);
-	return 0;
+	if (fd < 0)
+		return fd;
+	ret = s->ops->lock(s, fd, LOCK_EX);
+	if (ret == 0)
+		return fd;
+	store_close(s, fd);
+	return ret;
+}
+
+static int take_lock(struct keyring_change *c, struct fault *why)
+{
+	c->lock = keyring_lock(c->store, c->dot);
+	return c->lock < 0 ? fault_errno(why, EXIT_STORE, c->lock, "cannot lock .coffer/%s for a change", LOCK_FILE)
+			   : 0;
 }
 
 static void swap_content(struct keyring *a, struct keyring *b)
@@ -115,6 +124,7 @@ static int refresh(struct keyring_change *c, struct keyring *k, struct fault *wh
 		return ret;
 	}
 	now->opened_by = k->opened_by;
+	now->remembered = k->remembered;
 	swap_content(k, now);
 	return 0;
 }
@@ -177,6 +187,19 @@ static void replaced_close(const struct keyring_change *c, const struct replaced
 		store_close(c->store, r->fd[i]);
 }
 
+/* The log says that something was done, and it was not. */
+static void note_failure(struct keyring_change *c)
+{
+	_cleanup_json_ json_object *events = json_object_new_array();
+	struct fault why = {0};
+	json_object *event;
+
+	if (!events || audit_event("change-failed", &event) < 0 || put_element(events, event) < 0)
+		return;
+	if (audit_append(c->store, c->dot, c->keyring, &c->keyring->audit, events, &c->keyring->audit, &why) < 0)
+		log_error("%s", why.text);
+}
+
 int keyring_change_commit(struct keyring_change **change, struct fault *why)
 {
 	_cleanup_(change_free) struct keyring_change *c = *change;
@@ -188,6 +211,9 @@ int keyring_change_commit(struct keyring_change **change, struct fault *why)
 	*change = NULL;
 	if (k->sequence == DOCUMENT_NUMBER_MAX)
 		return fault_set(why, EXIT_REFUSED, EOVERFLOW, "the keyring cannot be changed any more");
+	ret = keyring_record(c->store, c->dot, k, why);
+	if (ret < 0)
+		return ret;
 	ret = put_number(k->doc, "sequence", k->sequence + 1);
 	if (ret == 0)
 		ret = put_now(k->doc, "written");
@@ -199,9 +225,12 @@ int keyring_change_commit(struct keyring_change **change, struct fault *why)
 	replaced_close(c, &replaced);
 	k->wipe_replaced = false;
 	if (ret < 0 && !first)
+		note_failure(c);
+	if (ret < 0 && !first)
 		return fault_errno(why, EXIT_STORE, ret, "cannot write .coffer/%s; the change was not made",
 				   KEYRING_FILE);
 	k->sequence++;
+	keyring_remember(k);
 	if (ret < 0) /* the change stands; what is lost for now is the spare */
 		log_warning(".coffer/%s.bak could not be written (%s) and is older than .coffer/%s; the next change "
 			    "writes both",

@@ -29,6 +29,9 @@ struct unlock_source {
 	const char *passphrase_command; /* run by /bin/sh -c; its standard output, as a passphrase file */
 	const char *key_file;
 	const char *credential; /* a name in $CREDENTIALS_DIRECTORY */
+	/* What the user vouches for (struct trust of host_memory.h): no sources. */
+	bool accept_older;
+	const char *expect_root;
 };
 #define UNLOCK_SOURCE_NONE ((struct unlock_source){.passphrase_fd = -1})
 bool unlock_source_given(const struct unlock_source *u);

@@ -105,8 +105,9 @@ static int make_room(struct store *s, int dir, const char *name)
 	return ret;
 }
 
-static int fill_building(struct building *b, int dot, struct keyring *k)
+static int fill_building(struct building *b, int dot, struct keyring *k, struct fault *why)
 {
+	json_object *event;
 	bool first;
 	int ret = 0;
 
@@ -116,6 +117,10 @@ static int fill_building(struct building *b, int dot, struct keyring *k)
 		ret = make_file(b->s, dot, locks[i]);
 	if (ret == 0)
 		ret = settings_file_write(b->s, dot, keyring_settings(k));
+	if (ret == 0)
+		ret = keyring_note(k, "init", &event);
+	if (ret == 0)
+		ret = keyring_record(b->s, dot, k, why);
 	if (ret == 0)
 		ret = keyring_file_write(b->s, dot, k, &first);
 	return ret < 0 ? ret : b->s->ops->fsync(b->s, dot);
@@ -198,7 +203,7 @@ static int build(struct building *b, const struct new_volume *how, int dot, stru
 {
 	int ret;
 
-	ret = fill_building(b, dot, k);
+	ret = fill_building(b, dot, k, why);
 	if (ret == 0)
 		ret = furnish(b, how, dot, k, why);
 	if (ret == 0)

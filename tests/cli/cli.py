@@ -22,6 +22,9 @@ OK, FAILED, USAGE, WRONG_SECRET, NOT_VOLUME, DAMAGED, IN_USE, UNSUPPORTED = rang
 NO_FUSE, MOUNT_POINT, NOT_EMPTY, NO_SECRET, STORE, REFUSED = range(8, 14)
 
 
+os.environ.setdefault("COFFER_STATE_DIR", "")  # what this host remembers is none of the tests' business
+
+
 class Result:
     def __init__(self, status, out, err):
         self.status, self.out, self.err = status, out, err
@@ -58,6 +61,8 @@ def snapshot(top):
     for directory, names, files in os.walk(top):
         for name in [".", *names, *files]:
             path = os.path.join(directory, name)
+            if path.endswith("/.coffer/audit.log"):  # every unlocking is recorded, whatever comes of it
+                continue
             st = os.lstat(path)
             content = b""
             if stat.S_ISREG(st.st_mode):

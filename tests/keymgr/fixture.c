@@ -18,6 +18,7 @@ void fixture_setup(void)
 	ck_assert_int_eq(chdir(made), 0);
 	ck_assert_ptr_nonnull(freopen("log", "w", stderr));
 	setvbuf(stderr, NULL, _IONBF, 0);
+	ck_assert_int_eq(setenv("COFFER_STATE_DIR", "", 1), 0);
 	ck_assert_int_eq(crypto_start(), 0);
 	ck_assert_int_eq(secret_start(1 << 20), 0);
 	keyring_set_argon2_for_tests(&cheap);

@@ -156,8 +156,11 @@ START_TEST(every_step)
 		for (int e = 0; e < KEY_EVENTS; e++) {
 			_cleanup_json_ json_object *o = json_object_new_object();
 			struct generation g = {.number = 7, .state = table[i].from, .json = o};
+			struct keyring k = {0};
 			struct fault why = {0};
-			int ret = generation_step(&g, (enum key_event)e, &why);
+			int ret = generation_step(&k, &g, (enum key_event)e, &why);
+
+			json_object_put(k.notes);
 
 			if (*table[i].to[e] == '-') {
 				ck_assert_int_eq(ret, -EPERM);

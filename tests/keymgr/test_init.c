@@ -67,7 +67,8 @@ static void assert_mode(const char *path, mode_t mode)
 START_TEST(what_is_made)
 {
 	static const char *const files[] = {"volume.json",      "volume.json.bak", "keyring.json",
-					    "keyring.json.bak", "keyring.lock",    "lock"},
+					    "keyring.json.bak", "keyring.lock",    "lock",
+					    "audit.log"},
 				 *const rooms[] = {"links", "open", "gone", "lost"};
 	struct fault why;
 	char path[64], target[100];
@@ -75,8 +76,8 @@ START_TEST(what_is_made)
 	umask(0);
 	ck_assert_int_eq(init(NULL, "vol", false, &why), 0);
 	ck_assert_uint_eq(entries("vol"), 2);
-	ck_assert_uint_eq(entries("vol/.coffer"), 10);
-	for (size_t i = 0; i < 6; i++) {
+	ck_assert_uint_eq(entries("vol/.coffer"), 11);
+	for (size_t i = 0; i < 7; i++) {
 		snprintf(path, sizeof(path), "vol/.coffer/%s", files[i]);
 		assert_mode(path, 0600);
 	}

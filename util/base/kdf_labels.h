@@ -28,11 +28,17 @@
 #define LABEL_JOURNAL_SUPERBLOCK "coffer journal superblock" /* AEAD, 32; extra = instance id */
 #define LABEL_JOURNAL_RECORDS    "coffer journal records"    /* AEAD, 32; extra = random bytes of the mount */
 
+/* from the volume's audit key */
+#define LABEL_AUDIT_LINE "coffer audit line" /* HMAC, 32 */
+
 /* from the root key */
 #define LABEL_ROOT_WRAP        "coffer root wrap" /* AES key wrap, 32: wraps generations and the volume's own keys */
 #define LABEL_ROOT_COMMITMENT  "coffer root commitment"  /* 32, stored in the clear */
 #define LABEL_KEYRING_MAC      "coffer keyring mac"      /* HMAC, 32 */
 #define LABEL_ROOT_FINGERPRINT "coffer root fingerprint" /* 16, shown to people */
+#define LABEL_ROOT_CHAIN       "coffer root chain"       /* AES key wrap, 32: wraps the root that this one replaced */
+#define LABEL_ROOT_SUCCESSOR                                                                                           \
+	"coffer root successor" /* HMAC, 32: of the fingerprint of the root that replaces this one */
 
 /* from what a protector yields (Argon2id output, key file, recovery key) */
 #define LABEL_PROTECTOR_WRAP       "coffer protector wrap"       /* AES key wrap, 32; extra = protector type */

@@ -39,6 +39,9 @@ int cmd_key_compromise(const struct verb *v, int argc, char **argv, struct fault
 int cmd_key_floor(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_destroy(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_undelete(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_audit_show(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_audit_verify(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_audit_export(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_test(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_encrypt(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_decrypt(const struct verb *v, int argc, char **argv, struct fault *why);
@@ -83,6 +86,9 @@ int cli_volume_obtain(const struct cli_volume *v, const struct unlock_source *fr
 /* Gets the secret (kept in *with if that is not NULL) and unlocks. */
 int cli_volume_unlock(struct cli_volume *v, const struct unlock_source *from, struct unlock_secret *with,
 		      struct fault *why) MUST_CHECK;
+/* The same with a secret that is there already: unlocks and enters (keymgr/entry.h). */
+int cli_volume_open_with(struct cli_volume *v, const struct unlock_source *from, const struct unlock_secret *secret,
+			 struct fault *why) MUST_CHECK;
 void cli_volume_close(struct cli_volume *v);
 /* The protector of this id; NULL if there is none. */
 const struct protector_info *cli_volume_protector(const struct cli_volume *v, uint32_t id, struct protector_info *out);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fs/journal.h"
+#include "keymgr/entry.h"
 #include "keymgr/volume_place.h"
 #include "util/cli/options.h"
 #include "util/cli/terminal.h"
@@ -98,6 +99,7 @@ static int make(struct init *i, const char *dir, struct fault *why)
 			unlink(i->recovery_file);
 		return r;
 	}
+	keyring_enter_new(keyring);
 	keyring_fingerprint(keyring, fingerprint);
 	printf("made the volume %s (%s)\nfingerprint: %s\n", dir, cipher_name(keyring_settings(keyring)->cipher),
 	       fingerprint);
@@ -112,7 +114,7 @@ int cmd_init(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	struct init i = {.unlock = UNLOCK_SOURCE_NONE};
 	const struct option_spec specs[] = {
-		OPTIONS_UNLOCK(&i.unlock),
+		OPTIONS_SECRET(&i.unlock),
 		{OPTION_TEXT, 0, 0, "cipher", &i.cipher},
 		{OPTION_FLAG, 0, 0, "portable", &i.how.portable},
 		{OPTION_SIZE, 0, 0, "journal-size", &i.how.journal_size},

@@ -51,7 +51,7 @@ int cmd_key_test(const struct verb *v, int argc, char **argv, struct fault *why)
 	if (r < 0)
 		return r;
 	double start = seconds(); /* behind the prompt: the time of typing is not meant */
-	r = keyring_unlock(volume.keyring, &secret, why);
+	r = cli_volume_open_with(&volume, &unlock, &secret, why);
 	double took = seconds() - start;
 	unlock_secret_wipe(&secret);
 	if (r == 0)

@@ -8,12 +8,19 @@
 /* The secret may be named by an option or inside -o, once in all. */
 static int merge_unlock(struct mount_options *o, const struct unlock_source *given, struct fault *why)
 {
+	o->unlock.accept_older |= given->accept_older;
+	if (given->expect_root)
+		o->unlock.expect_root = given->expect_root;
 	if (!unlock_source_given(given))
 		return 0;
 	if (unlock_source_given(&o->unlock))
 		return fault_set(why, EXIT_USAGE, EINVAL,
 				 "mount: the secret is named twice, inside -o and outside; give one");
+	bool older = o->unlock.accept_older;
+	const char *root = o->unlock.expect_root;
 	o->unlock = *given;
+	o->unlock.accept_older = older;
+	o->unlock.expect_root = root;
 	return 0;
 }
 

@@ -8,7 +8,9 @@
 	"  --passphrase-fd N       the same, from an open descriptor\n"                                                \
 	"  --passphrase-command C  the same, from what /bin/sh -c C prints\n"                                          \
 	"  --key-file F            a file of random bytes\n"                                                           \
-	"  --credential NAME       a passphrase from systemd's $CREDENTIALS_DIRECTORY\n"
+	"  --credential NAME       a passphrase from systemd's $CREDENTIALS_DIRECTORY\n"                               \
+	"  --accept-older-keyring  although this host has seen a newer one\n"                                          \
+	"  --expect-root HEX       only if the volume has the root of this fingerprint\n"
 
 #define ARGUMENTS_INIT                                                                                                 \
 	"DIR [--passphrase-file F] [--key-file F]\n"                                                                   \
@@ -35,7 +37,8 @@
 	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
 	"commit=SECONDS,\n"                                                                                            \
 	"                          writeback, nojournal, oldcopy, passphrase_file=F, key_file=F,\n"                    \
-	"                          passphrase_command=C, credential=NAME\n\n" HELP_UNLOCK "\nexample:\n"               \
+	"                          passphrase_command=C, credential=NAME, accept_older_keyring, "                      \
+	"root=HEX\n\n" HELP_UNLOCK "\nexample:\n"                                                                      \
 	"  coffer mount ~/vault ~/plain\n"                                                                             \
 	"  coffer mount /srv/vault /mnt/plain --key-file /root/vault.key -o allow_other,noexec\n"
 
@@ -183,6 +186,24 @@
 	"Takes back a destruction that still waits.\n\n"                                                               \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key undelete ~/vault 3\n"
+
+#define ARGUMENTS_KEY_AUDIT_SHOW "DIR [--json]"
+#define HELP_KEY_AUDIT_SHOW                                                                                            \
+	"Shows the audit log: who did what with the keys, and when.\n\n"                                               \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key audit show ~/vault\n"
+
+#define ARGUMENTS_KEY_AUDIT_VERIFY "DIR [--json]"
+#define HELP_KEY_AUDIT_VERIFY                                                                                          \
+	"Says whether every line of the audit log is there and as it was written.  Exit status 5 if not.\n\n"          \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key audit verify ~/vault\n"
+
+#define ARGUMENTS_KEY_AUDIT_EXPORT "DIR [-o FILE]"
+#define HELP_KEY_AUDIT_EXPORT                                                                                          \
+	"Writes the lines of the audit log as they are, and checks them.\n\n"                                          \
+	"  -o, --output FILE       into a new file\n\n" HELP_UNLOCK "\nexample:\n"                                     \
+	"  coffer key audit export ~/vault -o /srv/archive/vault-audit.jsonl\n"
 
 #define HELP_HELP                                                                                                      \
 	"Lists the verbs, or says more about one.\n\n"                                                                 \

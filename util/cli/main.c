@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "keymgr/audit_actor.h"
 #include "util/cli/cli.h"
 #include "util/cli/help.h"
 #include "util/cli/help_field.h"
@@ -45,11 +46,14 @@ static const struct verb verbs[] = {
 	{"field migrate", ARGUMENTS_FIELD_MIGRATE, NULL, HELP_FIELD_MIGRATE, cmd_field_migrate},
 	{"field domain", ARGUMENTS_FIELD_DOMAIN, NULL, HELP_FIELD_DOMAIN, cmd_field_domain},
 	{"field pubkey", ARGUMENTS_FIELD_PUBKEY, NULL, HELP_FIELD_PUBKEY, cmd_field_pubkey},
+	{"key audit show", ARGUMENTS_KEY_AUDIT_SHOW, NULL, HELP_KEY_AUDIT_SHOW, cmd_key_audit_show},
+	{"key audit verify", ARGUMENTS_KEY_AUDIT_VERIFY, NULL, HELP_KEY_AUDIT_VERIFY, cmd_key_audit_verify},
+	{"key audit export", ARGUMENTS_KEY_AUDIT_EXPORT, NULL, HELP_KEY_AUDIT_EXPORT, cmd_key_audit_export},
 	{"help", "[VERB]", NULL, HELP_HELP, cmd_help},
 	{"version", "", NULL, HELP_VERSION, cmd_version},
 };
 
-enum { VERBS = sizeof verbs / sizeof verbs[0] };
+enum { VERBS = sizeof verbs / sizeof verbs[0], WORDS_MAX = 3 };
 
 void verb_print_help(const struct verb *v)
 {
@@ -77,16 +81,17 @@ static void print_overview(FILE *to)
 	      to);
 }
 
-/* The verb at the head of argv (without the program's name), of one word or two; *used says how many. */
+/* The verb at the head of argv (without the program's name), of one to three words; *used says how many. */
 static const struct verb *find_verb(int argc, char **argv, int *used)
 {
-	char name[32];
+	char name[48];
 
-	for (int words = argc >= 2 ? 2 : 1; words >= 1; words--) {
-		if (words == 2)
-			snprintf(name, sizeof name, "%s %s", argv[0], argv[1]);
-		else
-			snprintf(name, sizeof name, "%s", argv[0]);
+	for (int words = argc < WORDS_MAX ? argc : WORDS_MAX; words >= 1; words--) {
+		int used_up = 0;
+
+		for (int w = 0; w < words && used_up < (int)sizeof name; w++)
+			used_up +=
+				snprintf(name + used_up, sizeof name - (size_t)used_up, "%s%s", w ? " " : "", argv[w]);
 		for (int i = 0; i < VERBS; i++)
 			if (strcmp(verbs[i].name, name) == 0) {
 				*used = words;
@@ -175,6 +180,7 @@ static int run_verb(int argc, char **argv, struct fault *why)
 	const struct verb *v = find_verb(argc, argv, &used);
 	if (!v)
 		return unknown_verb(argc, argv, why);
+	audit_actor_set_command(v->name);
 	return v->run(v, argc - used + 1, argv + used - 1, why);
 }
 

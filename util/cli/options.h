@@ -21,14 +21,20 @@ struct option_spec {
 	void *target;
 };
 
-/* Where the secret comes from: the same options at every verb that unlocks.  u: a struct unlock_source, UNLOCK_SOURCE_NONE. */
-#define OPTIONS_UNLOCK(u)                                                                                              \
+/* Where the secret comes from.  u: a struct unlock_source, UNLOCK_SOURCE_NONE. */
+#define OPTIONS_SECRET(u)                                                                                              \
 	{OPTION_TEXT, 0, 'u', "passphrase-file", &(u)->passphrase_file},                                               \
 		{OPTION_NUMBER, 0, 'u', "passphrase-fd", &(u)->passphrase_fd},                                         \
 		{OPTION_TEXT, 0, 'u', "passphrase-command", &(u)->passphrase_command},                                 \
 		{OPTION_TEXT, 0, 'u', "key-file", &(u)->key_file},                                                     \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 'u', "credential", &(u)->credential                                                    \
+	}
+/* The same options at every verb that unlocks: that, and what the user vouches for. */
+#define OPTIONS_UNLOCK(u)                                                                                              \
+	OPTIONS_SECRET(u), {OPTION_FLAG, 0, 0, "accept-older-keyring", &(u)->accept_older},                            \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 0, "expect-root", &(u)->expect_root                                                    \
 	}
 
 /* The words that are no options. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keymgr/entry.h"
 #include "util/base/crypto.h"
 #include "util/cli/cli.h"
 #include "util/cli/mounts.h"
@@ -110,6 +111,17 @@ int cli_volume_obtain(const struct cli_volume *v, const struct unlock_source *fr
 	return unlock_obtain(from, prompt, false, out, why);
 }
 
+int cli_volume_open_with(struct cli_volume *v, const struct unlock_source *from, const struct unlock_secret *secret,
+			 struct fault *why)
+{
+	const struct entry entry = {.trust = {from->accept_older, from->expect_root}};
+
+	int r = keyring_unlock(v->keyring, secret, why);
+	if (r == -EKEYREJECTED)
+		keyring_refused(v->keyring);
+	return r < 0 ? r : keyring_enter(v->store, v->dot, v->keyring, &entry, why);
+}
+
 int cli_volume_unlock(struct cli_volume *v, const struct unlock_source *from, struct unlock_secret *with,
 		      struct fault *why)
 {
@@ -118,7 +130,7 @@ int cli_volume_unlock(struct cli_volume *v, const struct unlock_source *from, st
 	int r = cli_volume_obtain(v, from, &secret, why);
 	if (r < 0)
 		return r;
-	r = keyring_unlock(v->keyring, &secret, why);
+	r = cli_volume_open_with(v, from, &secret, why);
 	if (r == 0 && with)
 		*with = secret;
 	else

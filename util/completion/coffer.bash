@@ -12,7 +12,7 @@ _coffer_mounts()
 _coffer()
 {
 	local cur prev verb i words_seen=0
-	local unlock="--passphrase-file --passphrase-fd --passphrase-command --key-file --credential"
+	local unlock="--passphrase-file --passphrase-fd --passphrase-command --key-file --credential --accept-older-keyring --expect-root"
 	local options=""
 	cur=${COMP_WORDS[COMP_CWORD]}
 	prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -27,11 +27,20 @@ _coffer()
 	i=2
 	if [[ $verb == key ]]; then
 		if ((COMP_CWORD == 2)); then
-			mapfile -t COMPREPLY < <(compgen -W "list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit" -- "$cur")
 			return
 		fi
 		verb="key ${COMP_WORDS[2]}"
 		i=3
+	fi
+
+	if [[ $verb == "key audit" ]]; then
+		if ((COMP_CWORD == 3)); then
+			mapfile -t COMPREPLY < <(compgen -W "show verify export" -- "$cur")
+			return
+		fi
+		verb="key audit ${COMP_WORDS[3]}"
+		i=4
 	fi
 
 	case $prev in
@@ -44,7 +53,7 @@ _coffer()
 		mapfile -t COMPREPLY < <(compgen -W "auto aes-256-ocb aes-256-gcm chacha20-poly1305" -- "$cur")
 		return
 		;;
-	--passphrase-fd | --passphrase-command | --credential | --journal-size | --timeout)
+	--passphrase-fd | --passphrase-command | --credential | --expect-root | --journal-size | --timeout)
 		return
 		;;
 	--scope)
@@ -55,7 +64,7 @@ _coffer()
 		if [[ $verb == mount ]]; then
 			compopt -o nospace 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -P "${cur%"${cur##*,}"}" -W \
-				"ro rw allow_other noexec nosuid nodev noatime relatime idle= commit= writeback nojournal oldcopy passphrase_file= passphrase_command= key_file= credential=" \
+				"ro rw allow_other noexec nosuid nodev noatime relatime idle= commit= writeback nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= credential=" \
 				-- "${cur##*,}")
 			return
 		fi
@@ -63,7 +72,7 @@ _coffer()
 	esac
 
 	case $verb in
-	init) options="$unlock --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
+	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
 	mount) options="$unlock -f --foreground -o --options" ;;
 	status) options="--json --size" ;;
 	check) options="$unlock --deep --repair --json" ;;
@@ -77,6 +86,8 @@ _coffer()
 	"key test") options="$unlock --json" ;;
 	"key rotate") options="$unlock --scope --json" ;;
 	"key suspend" | "key resume" | "key deactivate" | "key compromise" | "key floor" | "key undelete") options="$unlock --json" ;;
+	"key audit show" | "key audit verify") options="$unlock --json" ;;
+	"key audit export") options="$unlock --output" ;;
 	"key destroy") options="$unlock --now --yes --scope --json" ;;
 	help)
 		((COMP_CWORD == 2)) &&
