@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "keymgr/domain.h"
 #include "keymgr/generations.h"
 #include "keymgr/internal.h"
 
@@ -19,13 +20,33 @@ static int note(struct keyring *k, const char *event, uint32_t generation)
 	return ret < 0 ? ret : put_number(o, "generation", generation);
 }
 
+/* A domain's tokens are all of one generation, whatever its state. */
+static int check_domains(const struct keyring *k, const struct generation *g, struct fault *why)
+{
+	_cleanup_free_ struct field_domain *domains = calloc(DOMAINS_MAX, sizeof(*domains));
+	size_t n = 0;
+	int ret = domains ? keyring_domains(k, domains, &n, why) : -ENOMEM;
+
+	if (ret < 0)
+		return fault_errno(why, EXIT_FAILED, ret, "cannot look at the domains");
+	for (size_t i = 0; i < n; i++)
+		if (domains[i].generation == g->number)
+			return fault_set(why, EXIT_REFUSED, EPERM,
+					 "the domain %s is pinned to generation %" PRIu32
+					 "; move it first with \"coffer field rotate --domain %s\"",
+					 domains[i].name, g->number, domains[i].name);
+	return 0;
+}
+
 static int check_unused(const struct keyring *k, const struct generation *g, const struct generation_users *users,
 			struct fault *why)
 {
 	uint64_t files = 0;
 	int ret;
 
-	if (g->scope == SCOPE_FIELDS || g->number < k->floor[g->scope] || g->state == KEY_PRE_ACTIVE)
+	if (g->scope == SCOPE_FIELDS)
+		return check_domains(k, g, why);
+	if (g->number < k->floor[g->scope] || g->state == KEY_PRE_ACTIVE)
 		return 0;
 	if (!users || !users->count)
 		return fault_set(why, EXIT_REFUSED, EPERM,

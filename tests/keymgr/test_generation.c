@@ -1,6 +1,7 @@
 /* The life of generations: the state machine, what keys do in each state, floors, destruction. */
 #include "fixture.h"
 
+#include "keymgr/domain.h"
 #include "keymgr/generations.h"
 
 enum { DAY = 24 * 60 * 60 };
@@ -310,6 +311,21 @@ START_TEST(what_is_needed_stays)
 }
 END_TEST
 
+START_TEST(a_domain_keeps_its_generation)
+{
+	struct work w;
+
+	start(&w);
+	ck_assert_int_eq(keyring_domain_pin(w.k, "emails", false, &w.why), 0);
+	rotate(&w, SCOPE_FIELDS);
+	ck_assert_int_eq(destroy(&w, 2, true, NULL), -EPERM);
+	ck_assert_ptr_nonnull(strstr(w.why.text, "emails"));
+	ck_assert_int_eq(keyring_domain_pin(w.k, "emails", true, &w.why), 0);
+	ck_assert_int_eq(destroy(&w, 2, true, NULL), 0);
+	end(&w);
+}
+END_TEST
+
 START_TEST(floors)
 {
 	struct generation_users users = {nobody, NULL};
@@ -394,6 +410,7 @@ int main(void)
 	tcase_add_test(t, history_is_bounded);
 	tcase_add_test(t, destruction_waits);
 	tcase_add_test(t, what_is_needed_stays);
+	tcase_add_test(t, a_domain_keeps_its_generation);
 	tcase_add_test(t, floors);
 	tcase_add_test(t, destroyed_is_wiped);
 	tcase_add_test(t, locked_keyring);
