@@ -124,10 +124,23 @@ static void note_mtime(struct timespec *out)
 	clock_gettime(CLOCK_REALTIME_COARSE, out);
 }
 
-/* The file has a record more: it stays open and in memory until that is in place. */
+/* (W4) Where blocks are smaller than pages, a page may have only some of its own. */
+static int reserve_page(struct engine *e, struct node *n, uint64_t physical)
+{
+	int r = e->store->ops->fallocate(e->store, n->fd, FALLOC_FL_KEEP_SIZE, physical << PAGE_SHIFT, PAGE_BYTES);
+
+	return r == -EOPNOTSUPP || r == -ENOSYS ? 0 : r;
+}
+
+/* The file has a record more: it stays open and in memory until that is in place, and its head has a whole page. */
 static int pin_for_record(struct engine *e, struct node *n, struct file *f)
 {
-	int r = f->log.pinned ? 0 : node_pin(e, n);
+	int r = 0;
+
+	if (!f->log.pinned && e->caps.block < PAGE_BYTES)
+		r = reserve_page(e, n, 0);
+	if (r == 0 && !f->log.pinned)
+		r = node_pin(e, n);
 
 	if (r < 0)
 		return r;
@@ -391,6 +404,16 @@ static int commit_pages_in_place(struct change *c, bool newborn, uint32_t *done)
 
 /* ------------------------------------------------------------------ through the journal */
 
+/* A page whose last blocks may have no place below yet. */
+static bool gets_longer(const struct change *c, uint32_t i)
+{
+	const struct piece *p = &c->pieces[i];
+	uint64_t size = c->f->head.size;
+
+	return c->e->caps.block < PAGE_BYTES && layout_is_paged(size) && p->page + 1 == layout_pages(size) &&
+	       p->bytes > layout_page_bytes(size, p->page);
+}
+
 /* Finds out how each piece goes (W1, W3). */
 static int choose(struct change *c)
 {
@@ -410,25 +433,21 @@ static int choose(struct change *c)
 
 		c->pieces[i].in_place = !RULE(W1) || (entry_is_hole(&now) && !cut);
 		c->pieces[i].in_payload = small || !c->pieces[i].in_place;
-		c->pieces[i].to_reserve = entry_is_hole(&now) && !c->pieces[i].in_place;
+		c->pieces[i].to_reserve = !c->pieces[i].in_place && (entry_is_hole(&now) || gets_longer(c, i));
 	}
 	return 0;
 }
 
-/* (W4) A page that was cut off, and is written again while a version in place may still name it: a checkpoint may have given its space back. */
+/* (W4) Also a page that was cut off, and is written again while a version in place may still name it: a checkpoint may have given its space
+ * back. */
 static int reserve_pieces(struct change *c)
 {
-	for (uint32_t i = 0; i < c->count; i++) {
-		int r;
+	int r = 0;
 
-		if (!c->pieces[i].to_reserve)
-			continue;
-		r = c->e->store->ops->fallocate(c->e->store, c->n->fd, FALLOC_FL_KEEP_SIZE,
-						layout_physical_page(c->pieces[i].page) << PAGE_SHIFT, PAGE_BYTES);
-		if (r < 0)
-			return r == -EOPNOTSUPP || r == -ENOSYS ? 0 : r;
-	}
-	return 0;
+	for (uint32_t i = 0; i < c->count && r == 0; i++)
+		if (c->pieces[i].to_reserve)
+			r = reserve_page(c->e, c->n, layout_physical_page(c->pieces[i].page));
+	return r;
 }
 
 /* Writes in place what may go there.  Returns how many pieces, from the first, can now be named. */

@@ -350,7 +350,10 @@ static int make_file(struct store *s, int dot, const char *name, const struct se
 	if (fd < 0)
 		return fd;
 	b->size = size - RING_AT;
-	r = crypto_random(b->random, RANDOM_SIZE);
+	/* A full store that copies on write would have no place for what the journal has a place for. */
+	r = s->ops->no_copy_on_write(s, fd);
+	if (r == 0 || r == -EOPNOTSUPP)
+		r = crypto_random(b->random, RANDOM_SIZE);
 	if (r == 0)
 		r = write_zeros(s, fd, size);
 	if (r == 0)

@@ -202,6 +202,13 @@ static int crash_truncate(struct store *s, int fd, uint64_t size)
 	return (int)crash_leave(r);
 }
 
+static int crash_no_copy_on_write(struct store *s, int fd)
+{
+	(void)s;
+	(void)fd;
+	return -EOPNOTSUPP;
+}
+
 static int crash_fallocate(struct store *s, int fd, int mode, uint64_t off, uint64_t n)
 {
 	struct crash_store *c = crash_enter(s);
@@ -329,6 +336,7 @@ static const struct store_ops crash_ops = {
 	.pwritev = crash_pwritev,
 	.truncate = crash_truncate,
 	.fallocate = crash_fallocate,
+	.no_copy_on_write = crash_no_copy_on_write,
 	.fsync = crash_fsync,
 	.fdatasync = crash_fdatasync,
 	.syncfs = crash_syncfs,

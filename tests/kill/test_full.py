@@ -205,8 +205,7 @@ def use_up(s, writer):
         s.lives()
         s.take_the_rest()
     s.compare(f"{d}, on the full store")
-    s.volume.umount()
-    deep_check(s.volume)
+    s.volume.umount(check=not s.copies_on_write)
     s.mount_full()
     s.compare(f"{d}, after a remount")
     for path, may in s.later:
@@ -271,12 +270,13 @@ def test_quota():
 
 
 def thin_device(base, size):
-    """An ext4 whose device has less room than it says: writes to it fail with an error once that is used up."""
+    """An ext4 whose device has less room than it says: writes to it fail with an error once that is used up. What the store keeps for
+    itself has been written at the start: what it loses of that after it called it durable is not ours."""
     os.mkdir(f"{base}/pool")
     os.mkdir(f"{base}/store")
     run("mount", "-t", "tmpfs", "-o", f"size={size}", "none", f"{base}/pool")
     run("truncate", "-s", "256M", f"{base}/pool/image")
-    run("mkfs.ext4", "-q", "-E", "nodiscard,lazy_itable_init=1", f"{base}/pool/image")
+    run("mkfs.ext4", "-q", "-O", "^metadata_csum,^uninit_bg", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", f"{base}/pool/image")
     r = run("mount", "-o", "loop", f"{base}/pool/image", f"{base}/store", check=False)
     if r.returncode:
         raise Skip(f"cannot mount: {r.stderr.strip()}")
@@ -291,12 +291,15 @@ def test_failing_device(tmp):
     need("mkfs.ext4", "e2fsck")
     broken = (errno.EIO, errno.ENOSPC, errno.EROFS)
     try:
-        thin_device(tmp, "40M")
+        thin_device(tmp, "60M")
         with Volume(on=f"{tmp}/store", init=["--journal-size", "4M"]) as volume:
             volume.mount()
             durable = {}
             fd, name = -1, ""
             refused = None
+            for n in range(400):
+                write_file(f"{volume.mnt}/{n}", b"")
+            os.sync()
             for n in range(400):
                 name = f"{volume.mnt}/{n}"
                 data = content(f"device {n}", 300_000)

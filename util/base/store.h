@@ -51,6 +51,7 @@ struct store_ops {
 	ssize_t (*pwritev)(struct store *s, int fd, const struct iovec *iov, int count, uint64_t off);
 	int (*truncate)(struct store *s, int fd, uint64_t size);
 	int (*fallocate)(struct store *s, int fd, int mode, uint64_t off, uint64_t n);
+	int (*no_copy_on_write)(struct store *s, int fd); /* of a new, empty file; -EOPNOTSUPP where nothing copies */
 	int (*fsync)(struct store *s, int fd);
 	int (*fdatasync)(struct store *s, int fd);
 	int (*syncfs)(struct store *s, int fd);
@@ -132,6 +133,7 @@ struct store_caps {
 	bool rename_exchange, rename_noreplace;
 	bool hard_links, special_files, modes;
 	bool punch_hole, fallocate_keep_size;
+	uint32_t block;       /* bytes that space comes in: a short write does not allocate the rest of its page */
 	uint32_t name_max;    /* 255, eCryptfs 143 */
 	uint32_t symlink_max; /* longest target that worked of 4095, 1023, 400; 0 without symlinks */
 	uint32_t time_granularity_ns;

@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -156,6 +158,19 @@ static int posix_fallocate_mode(struct store *s, int fd, int mode, uint64_t off,
 		r = fallocate(fd, mode, (off_t)off, (off_t)n);
 	while (r < 0 && errno == EINTR);
 	return result(r);
+}
+
+static int posix_no_copy_on_write(struct store *s, int fd)
+{
+	int flags, r;
+
+	(void)s;
+	r = result(ioctl(fd, FS_IOC_GETFLAGS, &flags));
+	if (r < 0)
+		return r == -ENOTTY ? -EOPNOTSUPP : r;
+	flags |= FS_NOCOW_FL;
+	r = result(ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	return r == -ENOTTY || r == -EINVAL ? -EOPNOTSUPP : r;
 }
 
 static int posix_fsync(struct store *s, int fd)
@@ -471,6 +486,7 @@ static const struct store_ops posix_ops = {
 	.pwritev = posix_pwritev,
 	.truncate = posix_truncate,
 	.fallocate = posix_fallocate_mode,
+	.no_copy_on_write = posix_no_copy_on_write,
 	.fsync = posix_fsync,
 	.fdatasync = posix_fdatasync,
 	.syncfs = posix_syncfs,

@@ -89,6 +89,7 @@ static int probe_without_writing(struct probe *p)
 		return r;
 	p->caps->btime = st.btime_ns != 0;
 	p->caps->name_max = vfs.f_namemax < NAME_LONGEST ? (uint32_t)vfs.f_namemax : NAME_LONGEST;
+	p->caps->block = vfs.f_frsize ? (uint32_t)vfs.f_frsize : 512;
 	p->caps->file_max = UINT64_MAX;
 	return 0;
 }

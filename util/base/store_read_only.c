@@ -57,6 +57,13 @@ static int refuse_fallocate(struct store *s, int fd, int mode, uint64_t off, uin
 	return -EROFS;
 }
 
+static int refuse_no_copy_on_write(struct store *s, int fd)
+{
+	(void)s;
+	(void)fd;
+	return -EROFS;
+}
+
 static int refuse_mkdir(struct store *s, int dir, const char *name, mode_t mode)
 {
 	(void)s;
@@ -145,6 +152,7 @@ struct store *store_read_only_new(void)
 	read_only_ops.pwritev = refuse_pwritev;
 	read_only_ops.truncate = refuse_truncate;
 	read_only_ops.fallocate = refuse_fallocate;
+	read_only_ops.no_copy_on_write = refuse_no_copy_on_write;
 	read_only_ops.mkdir = refuse_mkdir;
 	read_only_ops.mknod = refuse_mknod;
 	read_only_ops.symlink = refuse_symlink;
