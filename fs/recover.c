@@ -470,6 +470,33 @@ static int recover_begin(struct engine *e, struct journal_state *state, struct f
 	return 0;
 }
 
+static bool is_full(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT;
+}
+
+/* A full store has to be mounted, or nobody could make room: the ring goes on as it is, and what it holds stays in memory until a tick can
+ * bring it in place. */
+static int recover_crowded(struct engine *e, struct journal_state *state, struct fault *why)
+{
+	struct journal_mark start = dirty_first_record(e);
+	int r;
+
+	log_warning("the store is full: what the journal holds is brought in place when there is room");
+	state->clean = false;
+	r = journal_superblock(e->journal, &start, state, false);
+	if (is_full(r)) {
+		log_warning("and nothing at all can be written there: the mount is read-only");
+		e->options.read_only = true;
+		return 0;
+	}
+	if (r < 0)
+		return fault_errno(why, EXIT_STORE, r, "cannot go on with the journal");
+	atomic_store(&e->epoch, state->durable + 1);
+	look_expect(e, state);
+	return 0;
+}
+
 static int replay_journal(struct engine *e, struct fault *why)
 {
 	struct recovery rec = {.e = e};
@@ -501,10 +528,12 @@ static int replay_journal(struct engine *e, struct fault *why)
 		atomic_store(&e->epoch, journal_state(e->journal)->durable);
 		r = checkpoint_run(e); /* (R4) */
 	}
-	if (r < 0)
+	if (r < 0 && (!is_full(r) || !e->options.journal))
 		return fault_errno(why, EXIT_STORE, r, "cannot bring in place what the journal holds");
 	report(&rec, started);
-	return e->options.read_only ? 0 : recover_begin(e, &state, why);
+	if (e->options.read_only)
+		return 0;
+	return r < 0 ? recover_crowded(e, &state, why) : recover_begin(e, &state, why);
 }
 
 int recover(struct engine *e, struct fault *why)

@@ -112,7 +112,10 @@ class Store:
         run("sync", "-f", self.point)
 
     def mount_full(self):
-        """A full store has to be mounted to get space again. That it cannot be is noted, and the test goes on with some space."""
+        """A full store has to be mounted to get space again. That it cannot be is noted, and the test goes on with some space. One that
+        copies on write refuses even to write over a block that it has."""
+        if self.copies_on_write:
+            self.release()
         try:
             self.volume.mount()
         except Failure as e:
