@@ -186,8 +186,14 @@ static int append_change(struct change *c, struct change_record *r, const struct
 	add_hint(c->e, c->n, f, path, &r->hint);
 	dirty_keep_records(c->e, c->n);
 
-	int result = journal_append(c->e->journal, RECORD_CHANGE, body, change_record_encode(r, body), payload, parts,
-				    &begin, payload_at);
+	int result = 0;
+
+	/* Without (W2) the store has the pages, and only memory what they are. */
+	if (!RULE(W2) && parts == 0)
+		begin = journal_end(c->e->journal);
+	else
+		result = journal_append(c->e->journal, RECORD_CHANGE, body, change_record_encode(r, body), payload,
+					parts, &begin, payload_at);
 
 	r->hint = (struct record_path){NULL, 0};
 	if (result < 0)

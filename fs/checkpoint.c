@@ -62,11 +62,13 @@ static void grow_up(struct tick *t)
 		struct file *f = file_of(n);
 
 		if (f) {
-			pthread_rwlock_wrlock(&f->lock);
+			if (RULE(B3lock))
+				pthread_rwlock_wrlock(&f->lock);
 			if (RULE(B3))
 				f->newborn = false;
 			f->log.unsynced = 0;
-			pthread_rwlock_unlock(&f->lock);
+			if (RULE(B3lock))
+				pthread_rwlock_unlock(&f->lock);
 		}
 		node_unuse(t->e, n);
 	}

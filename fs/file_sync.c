@@ -8,8 +8,8 @@
 #include "util/base/log.h"
 
 /* What a sync has to cover; the file is newborn no more before it begins (B3): a later write, torn by a cut, would stand under an
- * epoch that is called durable. */
-static uint64_t begin_sync(struct node *n)
+ * epoch that is called durable.  *named: records name pages in place. */
+static uint64_t begin_sync(struct node *n, bool *named)
 {
 	uint64_t end = 0;
 
@@ -18,6 +18,7 @@ static uint64_t begin_sync(struct node *n)
 	struct file *f = n->file;
 
 	pthread_mutex_unlock(&n->lock);
+	*named = false;
 	if (!f)
 		return 0;
 	pthread_rwlock_wrlock(&f->lock);
@@ -25,6 +26,7 @@ static uint64_t begin_sync(struct node *n)
 		f->newborn = false;
 	end = f->log.end;
 	f->log.unsynced = 0;
+	*named = f->log.in_place.first < f->log.in_place.end;
 	pthread_rwlock_unlock(&f->lock);
 	return end;
 }
@@ -99,13 +101,15 @@ int file_sync_in_place(struct engine *e, struct node *n)
 
 int file_sync(struct engine *e, struct node *n, bool metadata)
 {
+	bool named;
 	uint64_t end;
 	int r = 0, log = 0;
 
 	if (!e->journal)
 		return metadata ? e->store->ops->fsync(e->store, n->fd) : e->store->ops->fdatasync(e->store, n->fd);
-	end = begin_sync(n);
-	if (RULE(W5a))
+	end = begin_sync(n, &named);
+	/* A head in place has to be synced as well (W5h). */
+	if (RULE(W5a) && (RULE(W5h) || named))
 		r = file_sync_in_place(e, n);
 	if (end)
 		log = journal_sync(e->journal, end);

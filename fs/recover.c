@@ -254,7 +254,7 @@ static int load_version(struct recovery *rec, struct node *n, struct file *f, si
 	if (r == 0)
 		r = load_images(rec, n, f, images, im.maps);
 	/* The ring begins behind a part of its records only when all of it is in place and synced (C6). */
-	if (r == -ENODATA && memcmp(im.version, name, AEAD_TAG) == 0) {
+	if (r == -ENODATA && RULE(R2left) && memcmp(im.version, name, AEAD_TAG) == 0) {
 		tree_drop(rec->e, f);
 		logged_free(&f->log.pages);
 		return file_load_as_it_is(rec->e, n, f);
@@ -357,13 +357,27 @@ static int find_files(struct recovery *rec, struct find_list *l)
 	return r;
 }
 
+#ifdef COFFER_RULES
+/* What a reader could do that believed in GONE (N2). */
+static bool is_told_gone(const struct recovery *rec, const uint8_t id[16])
+{
+	for (size_t i = 0; i < rec->log.count; i++)
+		if (rec->log.list[i].type == RECORD_GONE && rec->log.list[i].body_size == 16 &&
+		    memcmp(rec->log.list[i].body, id, 16) == 0)
+			return true;
+	return false;
+}
+#else
+#define is_told_gone(rec, id) false
+#endif
+
 static int recover_files(struct recovery *rec)
 {
 	_cleanup_(find_free) struct find_list l = {.e = rec->e};
 	int r = find_files(rec, &l);
 
 	for (size_t i = 0; i < l.count && r == 0; i++) {
-		if (!l.list[i].node)
+		if (!l.list[i].node || (!RULE(N2) && is_told_gone(rec, l.list[i].id)))
 			continue;
 		r = recover_file(rec, l.list[i].node, l.list[i].id);
 		if (r == -ENOKEY) {
@@ -431,9 +445,11 @@ static void restore_modes(struct recovery *rec)
 /* (R0) */
 static int sync_store(struct engine *e)
 {
+	if (!RULE(R0))
+		return 0;
 	if (!dirty_syncfs_counts(e))
 		atomic_store(&e->nothing_synced, true);
-	return RULE(R0) ? e->store->ops->syncfs(e->store, e->data) : 0;
+	return e->store->ops->syncfs(e->store, e->data);
 }
 
 static int64_t now_ms(void)

@@ -1,14 +1,11 @@
-#include "acts.h"
-
 #include <errno.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OVERLAP_MS = 100 };
+#include "acts_internal.h"
 
 static const struct caller me = {.umask = 022};
 
@@ -232,8 +229,17 @@ void act_write(struct live *l, unsigned object, uint64_t off, size_t n)
 	size_t from = begin(l);
 	struct version *v;
 
+	ssize_t put;
+
 	fill(buf, n, l->contents++);
-	worked(l, "write", fs_write(l->m.e, node, buf, n, off, false));
+	put = fs_write(l->m.e, node, buf, n, off, false);
+	if (l->meanwhile.kind == MEANWHILE_PAGE)
+		acts_end_meanwhile(l);
+	if (put == -ENOSPC && l->full) {
+		free(buf);
+		return;
+	}
+	worked(l, "write", put);
 	v = oracle_version(&l->o, object, HOW_WRITE, from, now(l));
 	pages_write(&v->data, buf, n, off);
 	v->off = off;
@@ -338,71 +344,6 @@ void act_removexattr(struct live *l, unsigned object, const char *name)
 	oracle_fact(&l->o, object, name, "", 0, true, from, now(l));
 }
 
-/* ------------------------------------------------------------------ meanwhile */
-
-struct overlap {
-	struct live *l;
-	unsigned after;
-	overlap_act *act;
-	void *data;
-	pthread_t thread;
-	bool started, joined;
-};
-
-static void *overlap_run(void *data)
-{
-	struct overlap *o = data;
-
-	o->act(o->l, o->data);
-	fs_thread_end();
-	return NULL;
-}
-
-/* Long enough for anything that does not wait for the sync itself. */
-static void wait_a_while(struct overlap *o)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += OVERLAP_MS * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	o->joined = pthread_timedjoin_np(o->thread, NULL, &until) == 0;
-}
-
-static void during_sync(void *data)
-{
-	struct overlap *o = data;
-
-	if (o->started || o->after-- > 0)
-		return;
-	o->started = true;
-	if (pthread_create(&o->thread, NULL, overlap_run, o) != 0)
-		abort();
-	wait_a_while(o);
-}
-
-void act_meanwhile_sync(struct live *l, unsigned after, overlap_act *act, void *data)
-{
-	l->overlap = need(calloc(1, sizeof(*l->overlap)));
-	*l->overlap = (struct overlap){.l = l, .after = after, .act = act, .data = data};
-	crash_store_on_sync(l->m.cs, during_sync, l->overlap);
-}
-
-/* The operation that syncs has returned, and is not entered yet. */
-static void end_overlap(struct live *l)
-{
-	struct overlap *o = l->overlap;
-
-	if (!o || (o->started && pthread_equal(o->thread, pthread_self())))
-		return; /* a sync within the other */
-	crash_store_on_sync(l->m.cs, NULL, NULL);
-	if (o->started && !o->joined)
-		pthread_join(o->thread, NULL);
-	l->overlap = NULL;
-	free(o);
-}
-
 /* ------------------------------------------------------------------ syncing */
 
 void act_fsync(struct live *l, unsigned object)
@@ -411,7 +352,7 @@ void act_fsync(struct live *l, unsigned object)
 	size_t from = begin(l);
 
 	worked(l, "fsync", fs_fsync(l->m.e, node, false));
-	end_overlap(l);
+	acts_end_meanwhile(l);
 	oracle_promise_content(&l->o, object, from, now(l));
 	oracle_promise_attributes(&l->o, object, from, now(l));
 	oracle_promise_way(&l->o, object, from, now(l));
@@ -423,7 +364,7 @@ void act_fdatasync(struct live *l, unsigned object)
 	size_t from = begin(l);
 
 	worked(l, "fdatasync", fs_fsync(l->m.e, node, true));
-	end_overlap(l);
+	acts_end_meanwhile(l);
 	oracle_promise_content(&l->o, object, from, now(l));
 }
 
@@ -433,7 +374,7 @@ void act_fsyncdir(struct live *l, unsigned dir)
 	size_t from = begin(l);
 
 	worked(l, "fsyncdir", fs_fsyncdir(l->m.e, node));
-	end_overlap(l);
+	acts_end_meanwhile(l);
 	oracle_promise_names(&l->o, dir, from, now(l));
 	oracle_promise_attributes(&l->o, dir, from, now(l));
 	oracle_promise_way(&l->o, dir, from, now(l));
@@ -444,7 +385,7 @@ void act_tick(struct live *l)
 	size_t from = begin(l);
 
 	worked(l, "checkpoint", mounted_tick(&l->m));
-	end_overlap(l);
+	acts_end_meanwhile(l);
 	for (unsigned i = 0; base_can_journal() && l->base->journal && i < l->o.object_count; i++) {
 		if (S_ISREG(l->o.objects[i].type))
 			oracle_promise_content(&l->o, i, from, now(l));
@@ -470,6 +411,25 @@ void act_remount(struct live *l)
 		oracle_promise_attributes(&l->o, i, from, to);
 		if (S_ISDIR(b->type))
 			oracle_promise_names(&l->o, i, from, to);
+	}
+}
+
+void act_kill(struct live *l)
+{
+	struct mounted was = l->m;
+	const struct record *r = crash_store_record(was.cs);
+	struct cut cut = {.model = MODEL_KILL, .calls = r->count};
+	struct image left;
+
+	begin(l);
+	survive(&l->base->image, r, &cut, &left, NULL);
+	start(l, crash_store_after_kill(&left, r, r->count, NULL));
+	image_free(&left);
+	mounted_stop(&was);
+	crash_store_free(was.cs);
+	for (unsigned i = 0; i < l->o.object_count; i++) {
+		l->o.objects[i].node = i == ORACLE_ROOT ? ROOT_NODE : 0;
+		l->o.objects[i].lookups = 0;
 	}
 }
 

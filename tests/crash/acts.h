@@ -5,8 +5,29 @@
 #ifndef COFFER_TESTS_CRASH_ACTS_H
 #define COFFER_TESTS_CRASH_ACTS_H
 
+#include <pthread.h>
+
 #include "oracle.h"
 #include "volume.h"
+
+struct live;
+typedef void overlap_act(struct live *l, void *data);
+
+struct page_write {
+	uint32_t ino;
+	uint64_t physical;
+};
+
+/* What is to happen while something is under way; in a thread of its own. */
+struct meanwhile {
+	enum { MEANWHILE_NOTHING, MEANWHILE_SYNC, MEANWHILE_RECORD, MEANWHILE_PAGE } kind;
+	unsigned after, type;   /* so many syncs; a record of this type */
+	struct page_write page; /* the write of this */
+	overlap_act *act;
+	void *data;
+	pthread_t thread;
+	bool started, joined;
+};
 
 struct live {
 	const struct base *base;
@@ -15,7 +36,10 @@ struct live {
 	uint64_t random;   /* state of live_draw */
 	uint64_t contents; /* counts, so that no two writes write the same */
 	char refused[256];
-	struct overlap *overlap; /* what is to happen during a sync */
+	struct meanwhile meanwhile;
+	bool full;
+	struct page_write full_page, pause_page;
+	long pause_ms;
 };
 
 void live_start(struct live *l, const struct base *b, uint64_t seed);
@@ -49,11 +73,29 @@ void act_fsync(struct live *l, unsigned object);
 void act_fdatasync(struct live *l, unsigned object);
 void act_fsyncdir(struct live *l, unsigned dir);
 void act_tick(struct live *l);
-/* Does an operation while the next one syncs: when sync number `after` (from 0) of those that it makes has begun.  It runs in a thread of
- * its own; if it cannot end before that sync does, the sync goes on, and it is waited for at the end. */
-typedef void overlap_act(struct live *l, void *data);
+/* Each does an operation in a thread of its own while the next one goes on.  If it cannot end before that does, it is waited for at
+ * the end.  When sync number `after` (from 0) of those that the next operation makes has begun; */
 void act_meanwhile_sync(struct live *l, unsigned after, overlap_act *act, void *data);
+/* when a record of this type is being written: its writer holds the journal's lock, and goes on at once; */
+void act_meanwhile_record(struct live *l, unsigned type, overlap_act *act, void *data);
+/* before a page of the object is written, by a write. */
+void act_meanwhile_page(struct live *l, unsigned object, uint64_t page, overlap_act *act, void *data);
+/* The next writer of this page of the object stops before it, for so long. */
+void act_pause(struct live *l, unsigned object, uint64_t page, long ms);
+/* The store is full: it refuses every write of this page of the object.  An act_write that fails for that is no change. */
+void act_refuse(struct live *l, unsigned object, uint64_t page);
+void act_refuse_no_more(struct live *l);
 void act_remount(struct live *l);
+/* The process is killed and another one mounts: a second life, with the same history.  What has no name is gone; it must not be used. */
+void act_kill(struct live *l);
+/* The next writer of this page of the object stops before it, for so long; then, or (ms 0) while an operation is done in a thread of its own, goes
+ * on. */
+void act_pause(struct live *l, unsigned object, uint64_t page, long ms);
+void act_meanwhile_page(struct live *l, unsigned object, uint64_t page, overlap_act *act, void *data);
+/* The store is full: from here on it refuses every write of this page of the object, until that is lifted.  A write of the live volume that fails for that
+ * is no change. */
+void act_refuse(struct live *l, unsigned object, uint64_t page);
+void act_refuse_no_more(struct live *l);
 void act_forget(struct live *l, unsigned object); /* as the kernel, when it needs memory */
 
 uint64_t act_size(const struct live *l, unsigned object);

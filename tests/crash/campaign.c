@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "examine.h"
+
 enum { CHECK_EVERY = 5, SECOND_EVERY = 3, SECOND_CUTS = 2, STRIDE = 37 /* no divisor in common with STATES_OF_RUN */ };
 
 /* One state of a live run. */
@@ -14,7 +16,6 @@ struct state {
 	struct cut cut, second; /* second.calls 0: none */
 	struct view view;
 	struct tally *tally;
-	bool unreadable; /* a directory of which nothing was promised */
 	char text[1200]; /* what it breaks; empty: nothing */
 };
 
@@ -57,121 +58,24 @@ static void choose_first(struct state *s, uint64_t live_seed)
 
 /* ------------------------------------------------------------------ one state */
 
-static void fail(struct state *s, const char *what, const char *how)
+static void examine_state(struct state *s, struct crash_store *cs, struct examined *x)
 {
-	if (!s->text[0])
-		snprintf(s->text, sizeof(s->text), "%s: %s", what, how);
-}
-
-/* How many calls were recorded when the engine had started, and when everything had been looked at. */
-struct progress {
-	size_t before, started, looked;
-};
-
-/* Starts an engine, which recovers, and holds what it shows against the history. */
-static void examine(struct state *s, struct crash_store *cs, struct snapshot *seen, struct progress *p)
-{
-	struct fault why = {0};
-	struct verdict verdict;
-	struct mounted m;
-
-	if (mounted_start(&m, s->c->base, cs, &why) < 0) {
-		fail(s, "(2) start", why.text);
-		return;
-	}
-	p->started = crash_store_count(cs);
-	observe(m.e, seen);
-	p->looked = crash_store_count(cs);
-	oracle_judge(&s->live->o, &s->view, seen, &verdict);
-	if (verdict.violations)
-		fail(s, "shown", verdict.text);
-	s->unreadable = verdict.unreadable;
-	s->tally->unreadable += verdict.unreadable;
-	s->tally->retried += verdict.retried;
-	if (mounted_stop(&m) < 0)
-		fail(s, "stop", "refused");
-}
-
-/* After it stopped cleanly the same has to be there. */
-static void examine_again(struct state *s, struct crash_store *cs, const struct snapshot *before)
-{
-	struct snapshot after = {0};
-	struct fault why = {0};
-	const char *how;
-	struct mounted m;
-
-	if (mounted_start(&m, s->c->base, cs, &why) < 0) {
-		fail(s, "second start", why.text);
-		return;
-	}
-	observe(m.e, &after);
-	how = snapshot_differs(before, &after);
-	if (how)
-		fail(s, "after a clean stop", how);
-	if (mounted_stop(&m) < 0)
-		fail(s, "second stop", "refused");
-	snapshot_free(&after);
-}
-
-static void check(struct state *s, struct crash_store *cs)
-{
-	char text[600] = "";
-
-	/* What was promised to nobody may need repair (oracle.h, ids). */
-	if (s->number % CHECK_EVERY || s->unreadable)
-		return;
-	s->tally->checked++;
-	if (volume_check(s->c->base, cs, text, sizeof(text)))
-		fail(s, "check", text);
-	if (crash_store_handles(cs))
-		fail(s, "handles", "some were left open");
-}
-
-/* All that is asked of what is left. */
-static void examine_all(struct state *s, struct crash_store *cs, struct progress *p)
-{
-	struct snapshot seen = {0};
-
-	*p = (struct progress){.before = crash_store_count(cs)};
-	examine(s, cs, &seen, p);
-	if (!s->text[0])
-		examine_again(s, cs, &seen);
-	if (!s->text[0])
-		check(s, cs);
-	snapshot_free(&seen);
-}
-
-/* ------------------------------------------------------------------ crash and crash again */
-
-static struct crash_store *after(const struct cut *cut, const struct image *base, const struct record *r, FILE *trace)
-{
-	struct crash_store *cs;
-	struct image left;
-	struct call part;
-
-	survive(base, r, cut, &left, trace);
-	if (cut->model != MODEL_KILL) {
-		cs = crash_store_new(&left);
-	} else if (cut->pages) {
-		survive_part(&r->calls[cut->calls], cut->pages, &part);
-		cs = crash_store_after_kill(&left, r, cut->calls, &part);
-		call_free(&part);
-	} else {
-		cs = crash_store_after_kill(&left, r, cut->calls, NULL);
-	}
-	image_free(&left);
-	return cs;
+	examine(s->c->base, cs, &s->live->o, &s->view, s->number % CHECK_EVERY == 0, x);
+	s->tally->unreadable += x->unreadable;
+	s->tally->retried += x->retried;
+	s->tally->checked += !x->unreadable && s->number % CHECK_EVERY == 0;
+	memcpy(s->text, x->text, sizeof(s->text));
 }
 
 /* A crash in the recovery, or when files are first looked at.  A kill made nothing durable: behind one, `base` is what was there before
  * the first record, which the second continues. */
 static void crash_again(struct state *s, const struct image *base, struct crash_store *recovered,
-			const struct progress *p, unsigned at, FILE *trace)
+			const struct examined *p, unsigned at, FILE *trace)
 {
 	const struct record *r = crash_store_record(recovered);
 	struct view view = s->view;
 	struct crash_store *cs;
-	struct progress ignored;
+	struct examined ignored;
 	uint64_t seed = mix(s->cut.seed, 100 + at);
 	size_t end = mix(seed, 6) % 3 ? p->started : p->looked;
 
@@ -187,8 +91,8 @@ static void crash_again(struct state *s, const struct image *base, struct crash_
 	s->view.exact = s->second.model == MODEL_KILL;
 	s->tally->second++;
 	s->tally->states++;
-	cs = after(&s->second, base, r, trace);
-	examine_all(s, cs, &ignored);
+	cs = crashed(&s->second, base, r, trace);
+	examine_state(s, cs, &ignored);
 	crash_store_free(cs);
 	s->view = view;
 }
@@ -218,16 +122,16 @@ static void run_state(struct state *s, uint64_t live_seed)
 	FILE *trace = s->c->verbose ? stdout : NULL;
 	struct crash_store *cs;
 	struct image left = {0};
-	struct progress p;
+	struct examined p;
 
 	choose_first(s, live_seed);
 	s->tally->states++;
-	cs = after(&s->cut, base, r, trace);
+	cs = crashed(&s->cut, base, r, trace);
 	if (s->cut.model != MODEL_KILL) {
 		image_copy(&left, crash_store_image(cs));
 		base = &left;
 	}
-	examine_all(s, cs, &p);
+	examine_state(s, cs, &p);
 	for (unsigned i = 0; !s->text[0] && s->number % SECOND_EVERY == 0 && i < SECOND_CUTS; i++)
 		crash_again(s, base, cs, &p, i, trace);
 	image_free(&left);

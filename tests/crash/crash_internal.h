@@ -21,6 +21,8 @@ struct crash_store {
 	size_t handle_count, handle_room;
 	crash_sync_hook *hook;
 	void *hook_data;
+	crash_write_hook *write_hook;
+	void *write_hook_data;
 };
 
 /* Every operation begins with crash_enter and ends with crash_leave, which passes its result on. */

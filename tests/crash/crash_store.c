@@ -139,6 +139,16 @@ static ssize_t write_bytes(struct crash_store *c, int fd, const void *buf, size_
 		return r;
 	if (off > CRASH_FILE_MAX || n > CRASH_FILE_MAX - off)
 		return -EFBIG;
+	if (c->write_hook) {
+		crash_write_hook *hook = c->write_hook;
+		void *data = c->write_hook_data;
+
+		crash_leave(0);
+		r = hook(data, call.ino, buf, n, off);
+		crash_enter(&c->store);
+		if (r < 0)
+			return r;
+	}
 	call.data = copy_bytes(buf, n);
 	call.fresh = need(calloc(count, sizeof(bool)));
 	for (size_t i = 0; i < count; i++)
@@ -281,6 +291,14 @@ void crash_store_on_sync(struct crash_store *c, crash_sync_hook *hook, void *dat
 	crash_enter(&c->store);
 	c->hook = hook;
 	c->hook_data = data;
+	crash_leave(0);
+}
+
+void crash_store_on_write(struct crash_store *c, crash_write_hook *hook, void *data)
+{
+	crash_enter(&c->store);
+	c->write_hook = hook;
+	c->write_hook_data = data;
 	crash_leave(0);
 }
 

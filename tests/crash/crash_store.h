@@ -31,6 +31,10 @@ struct store *crash_store_ops(struct crash_store *c);
  * then on, that sync does not cover.  NULL: nothing is called. */
 typedef void crash_sync_hook(void *data);
 void crash_store_on_sync(struct crash_store *c, crash_sync_hook *hook, void *data);
+/* Called before a write, by the thread that asked for it; the store may be used.  Negative: the write is refused so.  NULL: nothing is
+ * called. */
+typedef int crash_write_hook(void *data, uint32_t ino, const void *buf, size_t n, uint64_t off);
+void crash_store_on_write(struct crash_store *c, crash_write_hook *hook, void *data);
 /* What is there now; nobody may be using the store. */
 const struct image *crash_store_image(struct crash_store *c);
 /* The record.  Only the count may be asked for while somebody uses the store. */

@@ -1,6 +1,7 @@
 #include "record.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "pages.h"
 
@@ -64,6 +65,8 @@ void call_print(FILE *out, const struct call *c)
 		fprintf(out, " over #%u", c->there);
 	if (c->kind >= CALL_WRITE && c->kind <= CALL_ALLOCATE)
 		fprintf(out, " at %llu, %llu", (unsigned long long)c->off, (unsigned long long)c->size);
+	if (c->kind == CALL_WRITE && c->size > 4 && memcmp(c->data, "COJR", 4) == 0)
+		fprintf(out, " record of type %u", c->data[4]);
 	if (c->kind == CALL_CHMOD || c->kind == CALL_MAKE)
 		fprintf(out, " mode %o", c->mode);
 	fputc('\n', out);

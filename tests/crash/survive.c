@@ -8,7 +8,6 @@ const char *const crash_model_names[MODELS] = {"ordered", "strict", "kill"};
 const char *const crash_choice_names[CHOICES] = {"all", "none", "random"};
 
 enum policy { KEEP_ALL, DROP_ALL, KEEP_SOME, TEAR_SOME, POLICIES };
-enum fate { DROPPED = '-', KEPT = 'k', TORN = 't', CUT = 'c', DURABLE = 'D' };
 
 /* What is drawn for, so that no two draws share a number. */
 enum draw {
@@ -58,11 +57,27 @@ static void choose_prefix(struct survival *s)
 		s->prefix = least + (size_t)((h >> 8) % (most - least));
 }
 
+static size_t behind_last_given(const struct survival *s, uint32_t ino, enum draw what)
+{
+	size_t at = s->cut->calls;
+
+	for (; at > 0; at--) {
+		const struct call *c = &s->r->calls[at - 1];
+
+		if (c->ino == ino && s->cut->given[at - 1] != FATE_DROPPED &&
+		    (what == FOR_SIZE ? call_changes_size(c) : call_changes_attributes(c)))
+			break;
+	}
+	return at;
+}
+
 static size_t choose_point(const struct survival *s, enum draw what, uint32_t ino)
 {
 	uint64_t h = draw(s, what, ino);
 	size_t count = 0;
 
+	if (s->cut->choice == CHOICE_GIVEN)
+		return behind_last_given(s, ino, what);
 	if (s->cut->choice != CHOICE_RANDOM)
 		return s->cut->choice == CHOICE_ALL ? s->cut->calls : 0;
 	if (h % 4 < 2)
@@ -116,6 +131,8 @@ static bool name_is_kept(struct survival *s, size_t i)
 		return i < s->prefix;
 	if (s->durable[i])
 		return true;
+	if (s->cut->choice == CHOICE_GIVEN)
+		return s->cut->given[i] != FATE_DROPPED;
 	switch (policy_of(s, FOR_NAMES, c->dir)) {
 	case KEEP_ALL:
 		return true;
@@ -130,16 +147,19 @@ static bool name_is_kept(struct survival *s, size_t i)
 
 static enum fate fate_of_write(const struct survival *s, size_t i)
 {
-	static const enum fate some[] = {KEPT, DROPPED}, torn[] = {KEPT, DROPPED, TORN, TORN, CUT};
+	static const enum fate some[] = {FATE_KEPT, FATE_DROPPED},
+			       torn[] = {FATE_KEPT, FATE_DROPPED, FATE_TORN, FATE_TORN, FATE_CUT};
 	uint64_t h = draw(s, FOR_WRITE, i);
 
 	if (s->durable[i])
-		return DURABLE;
+		return FATE_DURABLE;
+	if (s->cut->choice == CHOICE_GIVEN)
+		return (enum fate)s->cut->given[i];
 	switch (policy_of(s, FOR_POLICY, s->r->calls[i].ino)) {
 	case KEEP_ALL:
-		return KEPT;
+		return FATE_KEPT;
 	case DROP_ALL:
-		return DROPPED;
+		return FATE_DROPPED;
 	case KEEP_SOME:
 		return some[h % 2];
 	default:
@@ -149,11 +169,13 @@ static enum fate fate_of_write(const struct survival *s, size_t i)
 
 static bool sector_is_kept(const struct survival *s, size_t i, enum fate fate, size_t sector, size_t sectors)
 {
-	if (fate == TORN)
+	if (fate == FATE_TORN && s->cut->choice == CHOICE_GIVEN)
+		return sector % 2;
+	if (fate == FATE_TORN)
 		return draw(s, FOR_SECTOR, mix(i, sector)) & 1;
-	if (fate == CUT)
+	if (fate == FATE_CUT)
 		return sector <= draw(s, FOR_SECTOR, i) % sectors;
-	return fate != DROPPED;
+	return fate != FATE_DROPPED;
 }
 
 /* (o2) */
@@ -203,7 +225,7 @@ static void apply_punch(struct survival *s, size_t i)
 	struct inode *inode = image_change(s->m, c->ino);
 	uint64_t end = c->off + c->size;
 
-	s->fate[i] = DROPPED;
+	s->fate[i] = FATE_DROPPED;
 	for (uint64_t off = c->off; off < end && off / CRASH_PAGE < inode->data.count;) {
 		uint64_t next = (off / CRASH_PAGE + 1) * CRASH_PAGE;
 		bool kept = s->cut->model == MODEL_ORDERED ? i < s->prefix : s->durable[i];
@@ -214,7 +236,7 @@ static void apply_punch(struct survival *s, size_t i)
 			next = end;
 		if (kept) {
 			pages_punch(&inode->data, off, next - off);
-			s->fate[i] = KEPT;
+			s->fate[i] = FATE_KEPT;
 		}
 		off = next;
 	}
@@ -226,7 +248,7 @@ static void apply_size(struct survival *s, size_t i)
 	struct inode *inode = image_change(s->m, c->ino);
 	bool kept = size_is_kept(s, i);
 
-	s->fate[i] = kept ? KEPT : DROPPED;
+	s->fate[i] = kept ? FATE_KEPT : FATE_DROPPED;
 	if (kept && c->kind == CALL_TRUNCATE) {
 		pages_cut(&inode->data, c->size);
 		inode->size = c->size;
@@ -269,7 +291,7 @@ static void apply_names(struct survival *s, size_t i)
 	}
 	if (kept)
 		image_apply_names(s->m, c);
-	s->fate[i] = kept ? KEPT : DROPPED;
+	s->fate[i] = kept ? FATE_KEPT : FATE_DROPPED;
 }
 
 static void apply_call(struct survival *s, size_t i)
@@ -289,12 +311,12 @@ static void apply_call(struct survival *s, size_t i)
 		else if (call_changes_size(c))
 			apply_size(s, i);
 		else
-			s->fate[i] = attributes_are_kept(s, i) ? KEPT : DROPPED;
+			s->fate[i] = attributes_are_kept(s, i) ? FATE_KEPT : FATE_DROPPED;
 		if (attributes_are_kept(s, i))
 			image_apply_attributes(s->m, c);
 	}
 	if (s->durable[i])
-		s->fate[i] = DURABLE;
+		s->fate[i] = FATE_DURABLE;
 }
 
 static void cut_all(struct image *m)
@@ -366,10 +388,15 @@ void survive_part(const struct call *c, size_t pages, struct call *part)
 	part->size = (c->off / CRASH_PAGE + pages) * CRASH_PAGE - c->off;
 }
 
-static void killed(const struct record *r, const struct cut *cut, struct image *out)
+static void killed(const struct record *r, const struct cut *cut, struct image *out, FILE *trace)
 {
-	for (size_t i = 0; i < cut->calls; i++)
+	for (size_t i = 0; i < cut->calls; i++) {
 		image_apply(out, &r->calls[i]);
+		if (!trace)
+			continue;
+		fprintf(trace, "%5zu    ", i);
+		call_print(trace, &r->calls[i]);
+	}
 	if (cut->pages) {
 		struct call part;
 
@@ -383,7 +410,7 @@ void survive(const struct image *base, const struct record *r, const struct cut 
 {
 	image_copy(out, base);
 	if (cut->model == MODEL_KILL)
-		killed(r, cut, out);
+		killed(r, cut, out, trace);
 	else
 		power_cut(base, r, cut, out, trace);
 	image_settle(out);

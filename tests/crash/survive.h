@@ -8,7 +8,8 @@
  * kept.  Of the others:
  *
  *   content   Of each write any of its 512-byte sectors is kept, in the order of the writes.  A sector is never torn.
- *   choice    ALL keeps everything; NONE drops all that is not durable; RANDOM draws (from the seed) for each inode whether all of its
+ *   choice    ALL keeps everything; NONE drops all that is not durable; GIVEN (STRICT only) does with each call what is told of it, where
+ *             torn keeps every second sector, and what is kept of an inode keeps the sizes, or the attributes, before it; RANDOM draws (from the seed) for each inode whether all of its
  *             writes are kept, all dropped, or each by itself kept, dropped or torn sector by sector, or cut behind a sector.
  *
  * ORDERED, like ext4 with data=ordered: metadata calls (names, sizes, space, modes, times, attributes) survive as a prefix of their
@@ -44,8 +45,11 @@
 enum crash_model { MODEL_ORDERED, MODEL_STRICT, MODEL_KILL, MODELS };
 extern const char *const crash_model_names[MODELS];
 
-enum crash_choice { CHOICE_ALL, CHOICE_NONE, CHOICE_RANDOM, CHOICES };
+enum crash_choice { CHOICE_ALL, CHOICE_NONE, CHOICE_RANDOM, CHOICES, CHOICE_GIVEN = CHOICES };
 extern const char *const crash_choice_names[CHOICES];
+
+/* What becomes of a call. */
+enum fate { FATE_DROPPED = '-', FATE_KEPT = 'k', FATE_TORN = 't', FATE_CUT = 'c', FATE_DURABLE = 'D' };
 
 struct cut {
 	enum crash_model model;
@@ -53,6 +57,7 @@ struct cut {
 	size_t calls;             /* that were accepted */
 	size_t pages;             /* kill: of the next call, a write, so many pages of the file */
 	uint64_t seed;            /* of what is drawn */
+	const uint8_t *given;     /* an enum fate for each call */
 };
 
 /* Builds the image that is left.  base: what was there, durable, before the record.  trace: what became of each call, or NULL. */

@@ -76,6 +76,13 @@ void base_free(struct base *b)
 	keyring_free(&b->keyring);
 }
 
+uint32_t base_journal_ino(const struct base *b)
+{
+	uint32_t volume = image_inode(&b->image, IMAGE_ROOT)->entries[0].ino;
+
+	return image_lookup(&b->image, image_lookup(&b->image, volume, ".coffer"), "journal");
+}
+
 int mounted_start(struct mounted *m, const struct base *b, struct crash_store *cs, struct fault *why)
 {
 	struct engine_options o = {.memory = 0};

@@ -23,6 +23,8 @@ struct base {
 void base_prepare(void);
 void base_make(struct base *b, bool journal);
 void base_free(struct base *b);
+/* The journal's inode, the same in every state of the volume. */
+uint32_t base_journal_ino(const struct base *b);
 /* True if the engine of this build has a journal. */
 bool base_can_journal(void);
 

@@ -1,0 +1,59 @@
+/* Names: journal rules N. */
+#include "rules_traces.h"
+
+#include <linux/fs.h>
+
+#include "fs/record.h"
+
+/* journal (N1): a hint that leads to another file is stale. */
+static void exchanged(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4), g = trace_file(t, "g", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_fsync(&t->l, f);
+	act_rename(&t->l, ORACLE_ROOT, "f", ORACLE_ROOT, "g", RENAME_EXCHANGE);
+	CUT(t, trace_end(t), {NAME_OF(f), FATE_KEPT}, {NAME_OF(g), FATE_KEPT});
+}
+
+/* journal (N2): GONE is a hint; the file may still be there. */
+static void gone_and_back(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_fsync(&t->l, f);
+	act_unlink(&t->l, ORACLE_ROOT, "f");
+	CUT(t, trace_end(t), {ANY_RECORD, FATE_KEPT});
+}
+
+/* journal (N3): the id of a directory is in the journal before its name appears. */
+static void directory_without_id(struct trace *t)
+{
+	unsigned d = act_mkdir(&t->l, ORACLE_ROOT, "d", 0755), f = act_create(&t->l, d, "f", 0644);
+
+	act_append(&t->l, f, 100);
+	/* All names but that of the record within it: the first thing in it. */
+	CUT(t, trace_end(t), {NAME_OF(ORACLE_ROOT), FATE_KEPT}, {NAME_OF(f), FATE_KEPT}, {HEAD_OF(f), FATE_KEPT},
+	    {RECORD(RECORD_SIDE), FATE_KEPT});
+}
+
+/* journal (N4): the true mode is in the journal before more rights are lent. */
+static void lent(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_chmod(&t->l, f, 0444);
+	act_remount(&t->l);
+	trace_mark(t);
+	act_write(&t->l, f, 0, PAGE);
+	trace_kill(t, trace_behind(t, MODE_OF(f)));
+}
+
+const struct directed name_traces[] = {
+	{RULE_N1, "two files exchanged", exchanged},
+	{RULE_N2, "a removal that did not last", gone_and_back},
+	{RULE_N3, "a directory whose id did not last", directory_without_id},
+	{RULE_N4, "killed while rights were lent", lent},
+};
+const size_t name_count = sizeof(name_traces) / sizeof(name_traces[0]);
