@@ -180,6 +180,7 @@ int engine_stop(struct engine **ep)
 	checkpoint_stop_ticking(e);
 	if (e->running && !e->options.read_only)
 		r = checkpoint_finish(e);
+	recover_stop(e);
 	if (e->open_node)
 		node_unref(e, e->open_node);
 	if (e->root)

@@ -56,7 +56,7 @@ static int load(struct engine *e, struct node *n, struct file *f)
 {
 	uint8_t head[PAGE_BYTES];
 	struct store_stat st;
-	int r = store_stat(e->store, n->fd, &st);
+	int r = f->refused ? f->refused : store_stat(e->store, n->fd, &st);
 
 	if (r < 0)
 		return r;

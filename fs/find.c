@@ -129,7 +129,8 @@ static int find_by_path(struct engine *e, struct found *f)
 
 struct walk {
 	struct engine *e;
-	struct find_list *wanted;
+	struct found **wanted; /* by id */
+	size_t wanted_count;
 	struct node *dir;
 	struct node **stack;
 	size_t count, room;
@@ -152,18 +153,20 @@ static int push(struct walk *w, struct node *n)
 	return 0;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	return memcmp((*(struct found *const *)a)->id, (*(struct found *const *)b)->id, 16);
+}
+
 static void meet_file(struct walk *w, struct node *n)
 {
-	uint8_t id[16];
+	struct found key, *k = &key, **f;
 
-	if (!file_id_of(w->e, n, id))
+	if (!file_id_of(w->e, n, key.id))
 		return;
-	for (size_t i = 0; i < w->wanted->count; i++) {
-		struct found *f = &w->wanted->list[i];
-
-		if (!f->node && memcmp(f->id, id, 16) == 0)
-			f->node = node_ref(w->e, n);
-	}
+	f = bsearch(&k, w->wanted, w->wanted_count, sizeof(struct found *), compare_ids);
+	if (f && !(*f)->node)
+		(*f)->node = node_ref(w->e, n);
 }
 
 static int meet(void *data, const struct store_dirent *d)
@@ -184,23 +187,37 @@ static int meet(void *data, const struct store_dirent *d)
 	return 0;
 }
 
-static int walk_tree(struct engine *e, struct find_list *l)
+static int walk_tree(struct walk *w)
 {
-	struct walk w = {.e = e, .wanted = l};
-	int r = push(&w, node_ref(e, e->root));
+	struct engine *e = w->e;
+	int r = push(w, node_ref(e, e->root));
 
-	while (w.count) {
-		w.dir = w.stack[--w.count];
+	while (w->count) {
+		w->dir = w->stack[--w->count];
 		if (r == 0)
-			r = node_use(e, w.dir);
+			r = node_use(e, w->dir);
 		if (r == 0) {
-			r = directory_scan(e, w.dir->fd, meet, &w);
-			node_unuse(e, w.dir);
+			r = directory_scan(e, w->dir->fd, meet, w);
+			node_unuse(e, w->dir);
 		}
-		node_unref(e, w.dir);
+		node_unref(e, w->dir);
 	}
-	free(w.stack);
+	free(w->stack);
 	return r;
+}
+
+static int find_by_walking(struct engine *e, struct find_list *l)
+{
+	_cleanup_free_ struct found **wanted = calloc(l->count, sizeof(struct found *));
+	struct walk w = {.e = e, .wanted = wanted};
+
+	if (!wanted)
+		return -ENOMEM;
+	for (size_t i = 0; i < l->count; i++)
+		if (!l->list[i].node)
+			wanted[w.wanted_count++] = &l->list[i];
+	qsort(wanted, w.wanted_count, sizeof(struct found *), compare_ids);
+	return walk_tree(&w);
 }
 
 int find_all(struct engine *e, struct find_list *l, bool *walked)
@@ -213,7 +230,7 @@ int find_all(struct engine *e, struct find_list *l, bool *walked)
 		if (!l->list[i].node)
 			*walked = true;
 	}
-	return r == 0 && *walked ? walk_tree(e, l) : r;
+	return r == 0 && *walked ? find_by_walking(e, l) : r;
 }
 
 /* ------------------------------------------------------------------ ids and sidecars */

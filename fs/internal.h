@@ -153,6 +153,8 @@ struct engine {
 		bool done;
 		uint64_t files, pages, ms;
 	} recovered;
+	struct node **held; /* files whose recovery stays in memory (recover.c) */
+	size_t held_count;
 
 	time_t started;
 	atomic_bool gone_some; /* .coffer/gone/ holds ids to be removed */

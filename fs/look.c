@@ -117,38 +117,45 @@ static void say(struct engine *e, struct node *n, uint64_t size, const char *wha
 
 /* ------------------------------------------------------------------ what verifies */
 
-/* Pages from the first that can be read. */
-static uint64_t readable_pages(struct engine *e, struct node *n, struct file *f)
+/* Reads one page: 1 if it is there, 0 if not. */
+static int is_readable(struct engine *e, struct node *n, struct file *f, uint64_t page, uint64_t physical)
+{
+	uint64_t at = layout_physical_page(page) << PAGE_SHIFT;
+	struct page_place where = {f->head.file_id, PAGE_DATA, 0, page};
+	size_t bytes = layout_page_bytes(f->head.size, page);
+	uint8_t content[PAGE_BYTES];
+	struct entry entry;
+	int r = tree_get(e, f, n->fd, page, 1, &entry);
+
+	if (r < 0 || logged_find(&f->log.pages, page))
+		return r < 0 ? r : 1;
+	/* A hole behind the physical end is missing, too: its size was never durable. */
+	if (entry_is_hole(&entry))
+		return f->log.pinned || at < physical;
+
+	ssize_t got = store_pread(e->store, n->fd, content, bytes, at);
+
+	if (got < 0)
+		return (int)got;
+	r = (size_t)got == bytes ? page_open(e, &where, &entry, content, bytes, content) : -EBADMSG;
+	wipe(content, sizeof content);
+	return r < 0 ? r : 1;
+}
+
+/* Pages from the first that can be read.  Only what is not there, or does not verify, ends them; everything else is an error. */
+static int readable_pages(struct engine *e, struct node *n, struct file *f, uint64_t *out)
 {
 	uint64_t pages = layout_pages(f->head.size), page = 0;
-	uint8_t content[PAGE_BYTES];
 	struct store_stat st;
+	int r = store_stat(e->store, n->fd, &st);
 
-	if (!layout_is_paged(f->head.size) || store_stat(e->store, n->fd, &st) < 0)
-		return pages;
-	for (; page < pages; page++) {
-		struct entry entry;
-		struct page_place where = {f->head.file_id, PAGE_DATA, 0, page};
-		size_t bytes = layout_page_bytes(f->head.size, page);
-
-		if (tree_get(e, f, n->fd, page, 1, &entry) < 0)
-			break;
-		if (logged_find(&f->log.pages, page))
-			continue;
-		/* A hole behind the physical end is missing, too: its size was never durable. */
-		if (entry_is_hole(&entry)) {
-			if (!f->log.pinned && (layout_physical_page(page) << PAGE_SHIFT) >= st.size)
-				break;
-			continue;
-		}
-
-		ssize_t got = store_pread(e->store, n->fd, content, bytes, layout_physical_page(page) << PAGE_SHIFT);
-
-		if (got < 0 || (size_t)got != bytes || page_open(e, &where, &entry, content, bytes, content) < 0)
-			break;
-	}
-	wipe(content, sizeof content);
-	return page;
+	*out = pages;
+	if (r < 0 || !layout_is_paged(f->head.size))
+		return r;
+	for (r = 1; page < pages && r > 0; page += r > 0)
+		r = is_readable(e, n, f, page, st.size);
+	*out = page;
+	return r == -EBADMSG || r > 0 ? 0 : r;
 }
 
 /* In memory: the file ends after so many pages. */
@@ -159,24 +166,33 @@ static int cut_in_memory(struct engine *e, struct node *n, struct file *f, uint6
 	return change_replay(e, n, f, &r, 0, r.size, NULL, 0);
 }
 
-int look_at_replayed(struct engine *e, struct node *n, struct file *f)
+static bool is_young_after_replay(const struct engine *e, const struct file *f)
+{
+	return f->head.newborn && is_lost_epoch(e, f->head.epoch) && RULE(R3young);
+}
+
+int look_judge_replayed(struct engine *e, struct node *n, struct file *f)
 {
 	uint64_t pages;
 
-	if (!f->head.newborn || !is_lost_epoch(e, f->head.epoch) || !RULE(R3young))
-		return 0;
-	pages = readable_pages(e, n, f);
-	if (pages == layout_pages(f->head.size))
-		return 0;
-	say(e, n, pages << PAGE_SHIFT, "cut to");
-	if (!e->options.read_only) {
-		int r = keep_bytes(e, n, f->head.file_id, pages << PAGE_SHIFT,
-				   layout_physical_size(f->head.size, true));
+	return is_young_after_replay(e, f) ? readable_pages(e, n, f, &pages) : 0;
+}
 
-		if (r < 0)
-			return r;
-	}
-	return cut_in_memory(e, n, f, pages);
+int look_at_replayed(struct engine *e, struct node *n, struct file *f)
+{
+	uint64_t pages;
+	int r = is_young_after_replay(e, f) ? readable_pages(e, n, f, &pages) : 0;
+
+	if (r < 0 || !is_young_after_replay(e, f) || pages == layout_pages(f->head.size))
+		return r;
+	say(e, n, pages << PAGE_SHIFT, "cut to");
+	if (!e->options.read_only)
+		r = keep_bytes(e, n, f->head.file_id, pages << PAGE_SHIFT, layout_physical_size(f->head.size, true));
+	if (r == 0)
+		r = cut_in_memory(e, n, f, pages);
+	if (r == 0)
+		overlay_set(n, f->head.size, NULL);
+	return r;
 }
 
 /* ------------------------------------------------------------------ at load */
@@ -251,8 +267,12 @@ static int judge(struct engine *e, struct node *n, struct file *f, bool young, u
 {
 	uint64_t sealed = layout_physical_size(f->head.size, true), pages = layout_pages(f->head.size), good = pages;
 
-	if (young)
-		good = readable_pages(e, n, f);
+	if (young) {
+		int r = readable_pages(e, n, f, &good);
+
+		if (r < 0)
+			return damage_report(e, n, r, "page", good);
+	}
 	if (good < pages && RULE(F2))
 		return cut_to_pages(e, n, f, good, physical);
 	if (physical > sealed && RULE(F3))

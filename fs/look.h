@@ -16,7 +16,9 @@ bool look_is_due(struct engine *e, const struct store_stat *st);
 /* Loads a file that may have been cut short.  Locked for writing. */
 int look_load(struct engine *e, struct node *n, struct file *f) MUST_CHECK;
 
-/* (R3) A file that recovery has replayed records on: its flag is about to go, so it is looked at now. */
+/* (R3) A file that recovery has replayed records on: its flag is about to go, so it is looked at now.  The first only finds out whether that is
+ * possible. */
+int look_judge_replayed(struct engine *e, struct node *n, struct file *f) MUST_CHECK;
 int look_at_replayed(struct engine *e, struct node *n, struct file *f) MUST_CHECK;
 
 #endif

@@ -7,5 +7,7 @@
 /* Opens the journal, replays it if need be, and begins a new one as the options say.  After an unclean end a read-only engine keeps the result
  * in memory. */
 int recover(struct engine *e, struct fault *why) MUST_CHECK;
+/* Lets go of what it has kept. */
+void recover_stop(struct engine *e);
 
 #endif
