@@ -268,6 +268,7 @@ static int start_opened(struct mounting *m, struct fault *why)
 
 static int start_all(struct mounting *m, struct fault *why)
 {
+	struct engine_counts counts;
 	int r = start_opened(m, why);
 
 	if (r < 0)
@@ -281,6 +282,9 @@ static int start_all(struct mounting *m, struct fault *why)
 	r = start_engine(m, why);
 	if (r < 0)
 		return r;
+	/* Recovery may have found that it has to be. */
+	engine_counts(m->engine, &counts);
+	m->opened.read_only |= counts.read_only;
 	m->context = (struct ops_context){
 		.engine = m->engine, .writeback = m->options->writeback, .ready = ready, .data = m};
 	r = mount_session(m, why);

@@ -218,6 +218,130 @@ START_TEST(test_renew_nothing)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ what recovery may write */
+
+/* What a kill leaves: a file with a version in place and records that continue it, a directory, a long name. */
+static struct crash_store *killed(void)
+{
+	struct crash_store *left;
+	struct node_attr a;
+	struct mounted m;
+	char name[200];
+	uint64_t file;
+
+	start(&m, &base.image);
+	file = make(&m, "file");
+	put(&m, file, "old", 0);
+	ck_assert_int_eq(mounted_tick(&m), 0);
+	put(&m, file, "new content", 0);
+	ck_assert_int_eq(fs_mkdir(m.e, &nobody, ROOT_NODE, "directory", 0755, &a), 0);
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	make(&m, name);
+	left = crash_store_after_kill(crash_store_image(m.cs), crash_store_record(m.cs),
+				      crash_store_record(m.cs)->count, NULL);
+	stop(&m);
+	return left;
+}
+
+/* Nothing but the names with which a mount tries out what the store can do. */
+static void assert_untouched(struct crash_store *cs, size_t calls, size_t inodes)
+{
+	const struct record *r = crash_store_record(cs);
+
+	for (size_t i = calls; i < r->count; i++) {
+		const struct call *c = &r->calls[i];
+		bool ours = c->ino >= inodes || (c->name && strncmp(c->name, ".coffer-probe-", 14) == 0);
+
+		if (!ours)
+			call_print(stderr, c);
+		ck_assert(ours);
+	}
+}
+
+static void start_other(struct mounted *m, struct crash_store *cs, bool read_only)
+{
+	const struct engine_options o = {.journal = true, .commit_seconds = UINT32_MAX, .read_only = read_only};
+	struct fault why = {0};
+
+	ck_assert_msg(mounted_start_with(m, &base, cs, &o, &why) == 0, "start: %s", why.text);
+}
+
+/* A read-only mount shows what the journal says, as long as it lives, and writes nothing. */
+START_TEST(test_read_only)
+{
+	struct crash_store *cs = killed();
+	size_t calls = crash_store_record(cs)->count, inodes = crash_store_image(cs)->count;
+	struct node_attr a;
+	struct mounted m;
+
+	start_other(&m, cs, true);
+	for (int i = 0; i < 3; i++) {
+		assert_text(&m, "file", "new content");
+		ck_assert_int_eq(fs_lookup(m.e, ROOT_NODE, "file", &a), 0);
+		ck_assert_uint_eq(a.st.size, strlen("new content"));
+		fs_forget(m.e, a.node, 2);
+	}
+	ck_assert_int_eq(mounted_stop(&m), 0);
+	assert_untouched(cs, calls, inodes);
+	start_other(&m, cs, false);
+	assert_text(&m, "file", "new content");
+	stop(&m);
+}
+END_TEST
+
+/* From now on content is sealed under a generation of its own; names in the root stay as they are. */
+static void add_generation(void)
+{
+	struct keys *k = base.keys;
+	struct generation_key *g = realloc(k->generations, 2 * sizeof(*g));
+
+	ck_assert_ptr_nonnull(g);
+	k->generations = g;
+	g[1] = (struct generation_key){.number = 2, .scope = SCOPE_DEFAULT, .state = KEY_ACTIVE, .prk = secret_new(32)};
+	ck_assert_int_eq(crypto_random(g[1].prk->bytes, 32), 0);
+	k->count = 2;
+	k->active[SCOPE_DEFAULT] = 2;
+}
+
+static void suspend(bool so)
+{
+	base.keys->generations[1].state = so ? KEY_SUSPENDED : KEY_ACTIVE;
+	base.keys->active[SCOPE_DEFAULT] = so ? 1 : 2;
+}
+
+/* Records under a key that is suspended: nothing changes, what they belong to is refused, and all of it is there when the key is. */
+START_TEST(test_no_key)
+{
+	struct engine_counts counts;
+	size_t calls, inodes;
+	struct crash_store *cs;
+	struct node_attr a;
+	struct mounted m;
+	char buf[64];
+
+	add_generation();
+	cs = killed();
+	calls = crash_store_record(cs)->count;
+	inodes = crash_store_image(cs)->count;
+	suspend(true);
+	start_other(&m, cs, false);
+	engine_counts(m.e, &counts);
+	ck_assert(counts.read_only);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(fs_lookup(m.e, ROOT_NODE, "file", &a), 0);
+		ck_assert_int_eq(fs_read(m.e, a.node, buf, sizeof(buf), 0), -ENOKEY);
+		fs_forget(m.e, a.node, 1);
+	}
+	ck_assert_int_eq(mounted_stop(&m), 0);
+	assert_untouched(cs, calls, inodes);
+	suspend(false);
+	start_other(&m, cs, false);
+	assert_text(&m, "file", "new content");
+	stop(&m);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("recover");
@@ -229,6 +353,8 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, test_renew);
 	tcase_add_loop_test(t, test_renew_nothing, 0, 2);
+	tcase_add_test(t, test_read_only);
+	tcase_add_test(t, test_no_key);
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

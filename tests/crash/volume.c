@@ -83,24 +83,29 @@ uint32_t base_journal_ino(const struct base *b)
 	return image_lookup(&b->image, image_lookup(&b->image, volume, ".coffer"), "journal");
 }
 
-int mounted_start(struct mounted *m, const struct base *b, struct crash_store *cs, struct fault *why)
+int mounted_start_with(struct mounted *m, const struct base *b, struct crash_store *cs, const struct engine_options *o,
+		       struct fault *why)
 {
-	struct engine_options o = {.memory = 0};
 	int r;
 
-	o.journal = b->journal;
-	o.commit_seconds = UINT32_MAX;
 	*m = (struct mounted){.cs = cs, .s = crash_store_ops(cs)};
 	r = volume_open_dir(m->s, BASE_VOLUME, &m->dot, &m->data, why);
 	if (r < 0)
 		return r;
-	r = engine_start(m->s, m->dot, m->data, &b->settings, keyring_root_directory(b->keyring), b->keys, &o, &m->e,
+	r = engine_start(m->s, m->dot, m->data, &b->settings, keyring_root_directory(b->keyring), b->keys, o, &m->e,
 			 why);
 	if (r < 0) {
 		store_close(m->s, m->dot);
 		store_close(m->s, m->data);
 	}
 	return r;
+}
+
+int mounted_start(struct mounted *m, const struct base *b, struct crash_store *cs, struct fault *why)
+{
+	const struct engine_options o = {.journal = b->journal, .commit_seconds = UINT32_MAX};
+
+	return mounted_start_with(m, b, cs, &o, why);
 }
 
 int mounted_stop(struct mounted *m)

@@ -37,6 +37,9 @@ struct mounted {
 
 /* 0, or *why says what refused.  The store stays the caller's. */
 int mounted_start(struct mounted *m, const struct base *b, struct crash_store *cs, struct fault *why);
+/* The same with other options than those of a journal and no tick but when it is asked for. */
+int mounted_start_with(struct mounted *m, const struct base *b, struct crash_store *cs, const struct engine_options *o,
+		       struct fault *why);
 int mounted_stop(struct mounted *m);
 /* A whole tick; nothing in a build without a journal. */
 int mounted_tick(struct mounted *m);
