@@ -118,8 +118,9 @@ int check_say_volume(struct check *c, const char *path, struct check_kind k, con
 void check_progress(struct check *c, uint64_t more)
 {
 	c->done += more;
-	if (c->o->progress && c->calls++ % PROGRESS_EVERY == 0)
-		c->o->progress(c->o->data, c->done, c->total > c->done || !c->total ? c->total : c->done);
+	if (c->o->progress && c->calls++ % PROGRESS_EVERY == 0 &&
+	    !c->o->progress(c->o->data, c->done, c->total > c->done || !c->total ? c->total : c->done))
+		c->stop = true;
 }
 
 const char *check_generation(const struct check *c, uint32_t generation)
@@ -194,8 +195,10 @@ uint64_t check_ids_find(const struct check_ids *ids, const uint8_t id[16])
 
 static int walk_all(struct check *c)
 {
-	int r = check_beside(c);
+	int r = check_journal(c);
 
+	if (r == 0)
+		r = check_beside(c);
 	if (r == 0 && c->o->deep && c->o->progress)
 		r = check_walk(c, check_measure);
 	if (r == 0)
@@ -206,7 +209,11 @@ static int walk_all(struct check *c)
 		r = check_link_bodies(c);
 	if (r == 0)
 		r = check_leftovers(c);
-	return r == 0 ? check_doubled(c) : r;
+	if (r == 0)
+		r = check_young(c);
+	if (r == 0)
+		r = check_doubled(c);
+	return r;
 }
 
 static int run(struct check *c, struct fault *why)
@@ -214,18 +221,24 @@ static int run(struct check *c, struct fault *why)
 	struct store *s = c->opened.store;
 	int r = 0;
 
-	if (c->o->repair && keyring_read_only(c->opened.keyring))
+	c->repair = c->o->repair;
+	if (c->repair && c->o->no_recover)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "what is not in place cannot be mended: --no-recover is for looking");
+	if (c->repair && keyring_read_only(c->opened.keyring))
 		return fault_set(
 			why, EXIT_UNSUPPORTED, EROFS,
 			"the volume uses a feature that this coffer may not change; check it without --repair");
-	if (c->o->repair && c->opened.read_only)
+	if (c->repair && c->opened.read_only)
 		return fault_set(why, EXIT_STORE, EROFS, "the store is read-only; nothing can be mended on it");
-	if (c->o->repair)
+	if (c->repair)
 		r = store_probe(s, c->opened.dot, &c->e->caps);
 	if (r == 0)
 		r = walk_all(c);
 	if (r == 0 && c->report->repaired)
 		r = s->ops->syncfs(s, c->opened.data);
+	if (c->stop)
+		return fault_set(why, EXIT_FAILED, ECANCELED, "the check was stopped; what it found so far is not all");
 	if (r < 0)
 		return fault_errno(why, r == -ENOMEM ? EXIT_FAILED : EXIT_STORE, r, "the check could not go on");
 	return 0;
@@ -239,6 +252,11 @@ static void forget(struct check *c)
 	for (size_t i = 0; i < c->doubled_count; i++)
 		free(c->doubled[i].path);
 	free(c->doubled);
+	for (size_t i = 0; i < c->young_count; i++)
+		free(c->young[i].path);
+	free(c->young);
+	free(c->journal.files.slots);
+	check_list_free(&c->journal.places);
 	free(c->files.slots);
 	free(c->directories.slots);
 	free(c->bodies.slots);

@@ -17,8 +17,11 @@ struct check_options {
 	 * made is deleted.  Without it nothing is written, but that a file whose mode forbids its owner to open it is lent one for
 	 * the moment of opening. */
 	bool repair;
-	/* Called now and then, from the thread that runs the check; NULL: not wanted.  total may grow. */
-	void (*progress)(void *data, uint64_t bytes_done, uint64_t bytes_total);
+	/* A journal that was not ended cleanly stays as it is, and so does everything else: files that have records are not judged.  Without it
+	 * it is brought in place first, as by a mount, whether or not anything is to be mended.  Not together with repair. */
+	bool no_recover;
+	/* Called now and then, from the thread that runs the check; NULL: not wanted.  total may grow.  False ends the check. */
+	bool (*progress)(void *data, uint64_t bytes_done, uint64_t bytes_total);
 	void *data;
 };
 
@@ -45,6 +48,10 @@ struct check_report {
 	uint64_t pages, bytes;                           /* opened (deep), bytes of ciphertext looked at */
 	uint64_t errors, warnings, notes,
 		repaired; /* all findings, also those above the limit; repaired are not among errors */
+	bool recovered;   /* the journal was brought in place before anything was looked at: */
+	uint64_t recovered_files, recovered_pages, recovery_ms;
+	uint32_t lost_ranges;   /* times around crashes for which files still have to have their first look */
+	bool lost_ranges_ended; /* they had it now */
 	struct check_finding *list;
 	size_t count, room;
 };
@@ -56,8 +63,10 @@ struct check_report {
  *   size, head         of a file                                     map, page  of a file (deep)
  *   generation         of a head or page: suspended, unknown, old    xattr      does not open
  *   keyring, settings  the two copies differ                         leftover, lost, stray, store
+ *   journal            damaged, missing, not in place                young      of a file that a crash cut short as it was made
  *
- * Checks the whole volume.  0: the check went to its end, whatever it found; negative: it could not be done, *why says so.
+ * Checks the whole volume.  0: the check went to its end, whatever it found; negative: it could not be done, *why says so
+ * (-ECANCELED: progress returned false).
  * Takes the volume's lock.  The report is the caller's either way. */
 int check_run(const struct check_options *o, struct check_report *report, struct fault *why) MUST_CHECK;
 

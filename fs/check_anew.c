@@ -116,20 +116,13 @@ static int copy_rest(struct engine *e, const struct node_attr *from, uint64_t to
 
 /* ------------------------------------------------------------------ files */
 
-struct place {
-	struct engine *e;
-	uint64_t parent;
-	char name[NAME_MAX + 1];
-	struct node_attr attr; /* of the object */
-};
-
 static const struct caller *self(struct caller *out)
 {
 	*out = (struct caller){geteuid(), getegid(), getpid(), 0077};
 	return out;
 }
 
-static int file_anew(struct place *p)
+static int file_anew(struct check_place *p)
 {
 	char temporary[OWN_NAME_MAX];
 	struct node_attr made = {0};
@@ -178,7 +171,7 @@ static int move_all(struct engine *e, uint64_t from, uint64_t to)
 	return r;
 }
 
-static int directory_anew(struct place *p)
+static int directory_anew(struct check_place *p)
 {
 	char temporary[OWN_NAME_MAX];
 	struct node_attr made = {0};
@@ -202,13 +195,13 @@ static int directory_anew(struct place *p)
 
 /* ------------------------------------------------------------------ all of them */
 
-static int find(struct engine *e, const char *path, struct place *p)
+int check_find(struct engine *e, const char *path, struct check_place *p)
 {
 	_cleanup_free_ char *copy = strdup(path);
 	char *rest = copy, *component;
 	int r = copy ? 0 : -ENOMEM;
 
-	*p = (struct place){.e = e, .parent = ROOT_NODE, .attr.node = ROOT_NODE};
+	*p = (struct check_place){.e = e, .parent = ROOT_NODE, .attr.node = ROOT_NODE};
 	while (r == 0 && (component = strsep(&rest, "/"))) {
 		p->parent = p->attr.node;
 		strncpy(p->name, component, NAME_MAX);
@@ -221,8 +214,8 @@ static int find(struct engine *e, const char *path, struct place *p)
 
 static int make_anew(struct check *c, struct engine *e, const struct doubled *d, const char *kind)
 {
-	struct place p;
-	int r = d->plain ? find(e, d->path, &p) : -ENOENT;
+	struct check_place p;
+	int r = d->plain ? check_find(e, d->path, &p) : -ENOENT;
 
 	if (r == 0)
 		r = d->directory ? directory_anew(&p) : file_anew(&p);
@@ -271,10 +264,10 @@ static int all(struct check *c, struct engine *e)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < c->doubled_count && r == 0; i++)
+	for (size_t i = 0; i < c->doubled_count && r == 0 && !c->stop; i++)
 		if (!c->doubled[i].directory)
 			r = one(c, e, &c->doubled[i]);
-	for (size_t i = c->doubled_count; i-- > 0 && r == 0;)
+	for (size_t i = c->doubled_count; i-- > 0 && r == 0 && !c->stop;)
 		if (c->doubled[i].directory)
 			r = one(c, e, &c->doubled[i]);
 	return r;
@@ -300,7 +293,7 @@ int check_doubled(struct check *c)
 	struct engine *e;
 	int r, stopped;
 
-	if (!c->o->repair || c->doubled_count == 0)
+	if (!c->repair || c->doubled_count == 0)
 		return all(c, NULL);
 	r = engine_start(o->store, o->dot, o->data, keyring_settings(o->keyring), keyring_root_directory(o->keyring),
 			 o->keys, &eo, &e, &ignored);

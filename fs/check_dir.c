@@ -177,10 +177,12 @@ int check_directory(struct check *c, struct check_dir *d)
 		suspect = is_suspect(c, d);
 	if (r == 0 && opened == 0 && !suspect)
 		r = enter_id(c, d);
-	for (size_t i = 0; r == 0 && i < d->entries.count; i++)
+	for (size_t i = 0; r == 0 && !c->stop && i < d->entries.count; i++)
 		r = check_one(c, d, d->entries.names[i]);
 	if (r == 0 && d->has_id)
 		r = check_attributes(c, d, NULL, d->node);
+	if (r == 0 && opened == -ENOENT && check_has_side(c, d, NULL))
+		return 0;
 	if (r == 0 && (suspect || opened == -ENOENT || opened == -EBADMSG))
 		r = keep_lost(c, d, opened == -ENOENT, suspect);
 	return r;

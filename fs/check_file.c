@@ -19,7 +19,7 @@ static int wrong_size(struct check *c, const struct check_entry *en, const struc
 	uint64_t right = layout_physical_size(h->size, true);
 	bool longer = en->st.size > right;
 	struct check_kind k = {CHECK_ERROR, "size", false};
-	int r = c->o->repair ? repair_size(c, en, right) : -EROFS;
+	int r = c->repair ? repair_size(c, en, right) : -EROFS;
 
 	k.repaired = r == 0;
 	*readable = r == 0;
@@ -71,12 +71,50 @@ static int doubled(struct check *c, const struct check_entry *en, const struct h
 	return r < 0 || before == 0 || *seen ? r : check_keep_doubled(c, en->dir, en, before);
 }
 
+/* True if only a mount's first look may judge the file: it was being made when the machine stopped, and is not whole; or it grew by
+ * writes whose records were lost. */
+static int is_young(struct check *c, struct check_entry *en, struct node *n, const struct raw_head *raw,
+		    const struct head *h, const uint8_t *body, bool *young)
+{
+	uint64_t right = layout_physical_size(h->size, true);
+	bool whole = true;
+	int r = 0;
+
+	*young = c->range_count > 0 && en->st.size > right;
+	if (*young || !check_may_be_young(c, raw->bytes, raw->size))
+		return 0;
+	if (layout_is_paged(h->size))
+		r = check_pages(c, en, n, h, (const struct entry *)body, &whole);
+	*young = !whole || en->st.size != right;
+	return r;
+}
+
+/* What is wrong with a file whose head opens. */
+static int check_opened(struct check *c, struct check_entry *en, struct node *n, const struct raw_head *raw,
+			const struct head *h, const uint8_t *body)
+{
+	bool seen = false, readable = true, young = false;
+	int r = doubled(c, en, h, &seen);
+
+	if (r == 0 && !seen)
+		r = is_young(c, en, n, raw, h, body, &young);
+	if (r == 0 && young)
+		return check_keep_young(c, en);
+	if (r == 0 && en->st.size != layout_physical_size(h->size, true))
+		r = wrong_size(c, en, h, &readable);
+	if (r == 0 && readable && layout_is_paged(h->size) && !seen &&
+	    (c->o->deep || en->st.size < layout_physical_size(h->size, true)))
+		r = check_pages(c, en, n, h, (const struct entry *)body, NULL);
+	if (r == 0 && readable && !seen)
+		r = check_attributes(c, en->dir, en, n);
+	return r;
+}
+
 static int check_content(struct check *c, struct check_entry *en, struct node *n)
 {
 	struct raw_head raw;
-	uint8_t body[INLINE_MAX];
+	uint8_t body[INLINE_MAX], id[16];
 	struct head h;
-	bool seen = false, readable = true;
 	ssize_t got = store_pread(c->e->store, n->fd, raw.bytes, sizeof raw.bytes, 0);
 	int r;
 
@@ -87,21 +125,25 @@ static int check_content(struct check *c, struct check_entry *en, struct node *n
 	}
 	raw.size = (size_t)got;
 	c->report->bytes += raw.size;
+	if (raw.size >= PREFIX_SIZE && head_is_ours(raw.bytes, id) && check_has_records(c, id))
+		return 0;
 	r = head_open_claimed(c->e, raw.bytes, raw.size, &h, body);
 	if (r == -ENOMEM)
 		return r;
+	if (r == -EBADMSG && check_may_be_young(c, raw.bytes, raw.size))
+		return check_keep_young(c, en);
 	if (r < 0)
 		return bad_head(c, en, &raw, r);
 	check_candidate(&en->dir->candidates, h.birth);
-	r = doubled(c, en, &h, &seen);
-	if (r == 0 && en->st.size != layout_physical_size(h.size, true))
-		r = wrong_size(c, en, &h, &readable);
-	if (r == 0 && readable && layout_is_paged(h.size) && !seen &&
-	    (c->o->deep || en->st.size < layout_physical_size(h.size, true)))
-		r = check_pages(c, en, n, &h, (const struct entry *)body);
-	if (r == 0 && readable && !seen)
-		r = check_attributes(c, en->dir, en, n);
-	return r;
+	return check_opened(c, en, n, &raw, &h, body);
+}
+
+/* Of a file that was being made even the head may be gone: attributes that are left were bound to its id. */
+static int check_empty(struct check *c, struct check_entry *en, struct node *n)
+{
+	if (check_young_time(c, &en->st) && check_has_attributes(c, n->fd))
+		return check_keep_young(c, en);
+	return check_attributes(c, en->dir, en, n);
 }
 
 int check_file(struct check *c, struct check_entry *en)
@@ -123,7 +165,7 @@ int check_file(struct check *c, struct check_entry *en)
 		if (en->st.size > 0)
 			r = check_content(c, en, n);
 		else
-			r = check_attributes(c, en->dir, en, n);
+			r = check_empty(c, en, n);
 		node_unuse(c->e, n);
 	}
 	node_unref(c->e, n);

@@ -81,18 +81,23 @@ static bool has_entries(const struct check_dir *d)
 	return false;
 }
 
+bool check_has_attributes(struct check *c, int fd)
+{
+	char list[4096];
+	ssize_t n = c->e->store->ops->listxattr(c->e->store, fd, list, sizeof list);
+
+	if (n < 0)
+		return n != -EOPNOTSUPP;
+	for (ssize_t i = 0; i < n; i += (ssize_t)strlen(list + i) + 1)
+		if (strncmp(list + i, "user.", 5) == 0 || strncmp(list + i, "trusted.", 8) == 0)
+			return true;
+	return false;
+}
+
 /* Attributes are bound to the id, too. */
 static bool is_bare(struct check *c, struct check_dir *d)
 {
-	char list[4096];
-	ssize_t n = c->e->store->ops->listxattr(c->e->store, d->node->fd, list, sizeof list);
-
-	if (has_entries(d) || (n < 0 && n != -EOPNOTSUPP))
-		return false;
-	for (ssize_t i = 0; i < n; i += (ssize_t)strlen(list + i) + 1)
-		if (strncmp(list + i, "user.", 5) == 0 || strncmp(list + i, "trusted.", 8) == 0)
-			return false;
-	return true;
+	return !has_entries(d) && !check_has_attributes(c, d->node->fd);
 }
 
 static int new_id(struct check *c, struct check_dir *d)
@@ -147,9 +152,9 @@ static int say(struct check *c, struct check_dir *d, const struct lost_directory
 			   : !d->up     ? "is not the one of this volume's root"
 			   : l->suspect ? "belongs to another directory"
 					: "does not authenticate";
-	const char *then = written == 0                 ? (o == FOUND ? "found again" : "it is empty and has a new one")
-			   : c->o->repair && o <= FRESH ? strerror(-written)
-							: outcomes[o];
+	const char *then = written == 0              ? (o == FOUND ? "found again" : "it is empty and has a new one")
+			   : c->repair && o <= FRESH ? strerror(-written)
+						     : outcomes[o];
 
 	return check_say(c, d, NULL, NULL, (struct check_kind){CHECK_ERROR, "directory-id", written == 0},
 			 "the id of the directory %s; %s", what, then);
@@ -170,7 +175,7 @@ static int mend(struct check *c, struct check_dir *d, const struct lost_director
 		d->node->dir->record = there;
 		return check_names_again(c, d);
 	}
-	if (c->o->repair && o <= FRESH)
+	if (c->repair && o <= FRESH)
 		written = write_id(c, d, l->missing);
 	r = say(c, d, l, o, written);
 	return r < 0 || written < 0 ? r : check_names_again(c, d);

@@ -1,6 +1,8 @@
 /* The parts of the check, shared by fs/check*.c and nobody else.
  *
  *   check.c          start, end, progress, findings
+ *   check_journal.c  before anything else: the journal is brought in place;  check_remake.c: or made anew
+ *   check_young.c    files that a crash cut short as they were made
  *   check_walk.c     the way through the tree: one frame for each directory from the root to where it is
  *   check_dir.c      one directory: its id, its entries, its attributes
  *   check_names.c    names and sidecars of one directory
@@ -72,6 +74,23 @@ struct doubled {
 	uint64_t other;
 };
 
+/* A file that a crash left as only a mount's first look may (fs/look.h). */
+struct young {
+	char *path;
+	bool plain;
+};
+
+/* What is known of the journal. */
+struct check_journal {
+	int error; /* of looking at it: negative errno */
+	struct journal_facts facts;
+	bool useless;           /* it cannot be used: damaged, foreign, missing */
+	bool pending;           /* it holds records that are not in place, and stays as it is */
+	struct check_ids files; /* that have records */
+	struct check_list
+		places; /* backing paths of what a record would put back: directories without an id, entries without a sidecar */
+};
+
 /* A directory on the way from the root to where the walk is. */
 struct check_dir {
 	struct check_dir *up;
@@ -88,6 +107,7 @@ struct check_dir {
 
 struct check {
 	const struct check_options *o;
+	bool repair; /* asked for, and possible */
 	struct check_report *report;
 	struct opened opened;
 	struct engine *e;
@@ -99,6 +119,12 @@ struct check {
 	size_t lost_count, lost_room;
 	struct doubled *doubled;
 	size_t doubled_count, doubled_room;
+	struct check_journal journal;
+	struct young *young;
+	size_t young_count, young_room;
+	struct lost_range ranges[LOST_RANGES_MAX]; /* epochs in which files may be young */
+	uint32_t range_count;
+	bool stop;       /* the caller has had enough */
 	bool keep_gone;  /* a directory without an id is left */
 	bool partial;    /* something could not be looked at: what seems unneeded may be needed */
 	bool names_only; /* a second visit, after an id was found */
@@ -143,6 +169,7 @@ int check_say_volume(struct check *c, const char *path, struct check_kind k, con
 char *check_backing_path(const struct check_dir *d, const char *backing);
 /* The path that a finding would have, to be freed. */
 char *check_path(const struct check_dir *d, const char *backing, const char *name, bool *plain);
+/* Sets c->stop if the caller wants no more. */
 void check_progress(struct check *c, uint64_t more);
 /* What is wrong with a generation number; NULL if it may be used. */
 const char *check_generation(const struct check *c, uint32_t generation);
@@ -161,9 +188,12 @@ check_visit check_measure;
 check_visit check_directory;
 check_visit check_names_again; /* once its id was found */
 int check_attributes(struct check *c, struct check_dir *d, const struct check_entry *en, struct node *n) MUST_CHECK;
+/* Whether there are attributes that are bound to an id; also if that cannot be told. */
+bool check_has_attributes(struct check *c, int fd);
 int check_file(struct check *c, struct check_entry *en) MUST_CHECK;
+/* whole: not NULL: nothing is said, and this becomes whether everything verifies. */
 int check_pages(struct check *c, const struct check_entry *en, struct node *n, const struct head *h,
-		const struct entry entries[HEAD_ENTRIES]) MUST_CHECK;
+		const struct entry entries[HEAD_ENTRIES], bool *whole) MUST_CHECK;
 int check_symlink(struct check *c, struct check_entry *en) MUST_CHECK;
 int check_link_bodies(struct check *c) MUST_CHECK;
 /* A name of the format's own. */
@@ -177,15 +207,44 @@ int check_keep_doubled(struct check *c, const struct check_dir *d, const struct 
 		       uint64_t other) MUST_CHECK;
 int check_doubled(struct check *c) MUST_CHECK;
 int check_lost_directories(struct check *c) MUST_CHECK;
+/* An engine as a mount's, for what has to be done as a mount does it. */
+int check_mount_engine(struct check *c, struct engine **out, struct fault *why) MUST_CHECK;
+/* Before the tree: recovers, or notes what is not to be judged. */
+int check_journal(struct check *c) MUST_CHECK;
+bool check_has_records(const struct check *c, const uint8_t file_id[16]);
+/* True if a record would put back what is missing at this entry (backing NULL: at the directory). */
+bool check_has_side(const struct check *c, const struct check_dir *d, const char *backing);
+/* These return 0 or why it could not be done. */
+int check_mend_journal(struct check *c) MUST_CHECK;
+int check_remake_journal(struct check *c) MUST_CHECK;
+int check_recover(struct check *c, struct fault *why) MUST_CHECK;
+/* True if a file with these first bytes may have been cut short by a crash as it was made. */
+bool check_may_be_young(const struct check *c, const uint8_t *head, size_t size);
+bool check_young_time(const struct check *c, const struct store_stat *st);
+int check_keep_young(struct check *c, const struct check_entry *en) MUST_CHECK;
+int check_young(struct check *c) MUST_CHECK;
 int check_beside(struct check *c) MUST_CHECK;    /* before the tree */
 int check_leftovers(struct check *c) MUST_CHECK; /* after it */
 /* Long enough and of the right letters for a backing name. */
 bool check_looks_like_a_name(const char *backing);
 bool check_is_coffers(struct check *c, struct check_dir *d, const char *backing, const struct store_stat *st);
 
+/* --- check_anew.c */
+struct check_place {
+	struct engine *e;
+	uint64_t parent;
+	char name[NAME_MAX + 1];
+	struct node_attr attr; /* of the object */
+};
+/* Looks a path of the mount up; -ENOENT. */
+int check_find(struct engine *e, const char *path, struct check_place *p) MUST_CHECK;
+
 /* --- check_repair.c: these return 0 or why it could not be done, which is no reason to end the check */
 /* Moves an entry, and its sidecar, into .coffer/lost/; out: its name there. */
 int repair_set_aside(struct check *c, int dir, const char *backing, char out[NAME_MAX + 1]) MUST_CHECK;
+int repair_open_lost(struct check *c) MUST_CHECK; /* c->lost_fd */
+int repair_move(struct check *c, int from_dir, const char *from, int to_dir,
+		const char *to) MUST_CHECK;                                               /* never replaces */
 int repair_rename(struct check *c, int dir, const char *from, const char *to) MUST_CHECK; /* never replaces */
 /* Makes a file as long as its head says. */
 int repair_size(struct check *c, const struct check_entry *en, uint64_t size) MUST_CHECK;

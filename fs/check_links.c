@@ -66,13 +66,13 @@ static int check_body(struct check *c, const char *name, bool unneeded)
 	}
 	if (check_ids_find(&c->bodies, id))
 		return 0;
-	if (c->o->repair && unneeded)
+	if (c->repair && unneeded)
 		r = c->e->store->ops->unlink(c->e->store, c->e->links_dir, name);
 	k.repaired = r == 0;
 	return check_say_volume(c, path, k, "no symbolic link names this target%s",
-				r == 0                      ? "; removed"
-				: c->o->repair && !unneeded ? "; kept, since not every link could be read"
-							    : "; --repair removes it");
+				r == 0                   ? "; removed"
+				: c->repair && !unneeded ? "; kept, since not every link could be read"
+							 : "; --repair removes it");
 }
 
 static bool nothing_set_aside(struct check *c)

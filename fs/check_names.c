@@ -124,14 +124,14 @@ static int recover_copy(struct check *c, struct check_entry *en)
 static int check_copy(struct check *c, struct check_entry *en)
 {
 	struct check_kind k = {CHECK_WARNING, "conflict", false};
-	int r = c->o->repair ? recover_copy(c, en) : -EROFS;
+	int r = c->repair ? recover_copy(c, en) : -EROFS;
 
 	k.repaired = r == 0;
 	en->copy = true;
 	if (r == 0)
 		return check_say_entry(c, en, k, "a conflict copy that a sync client made below; it has this name now");
 	return check_say_entry(c, en, k, "a conflict copy that a sync client made below (%s) is not shown; %s",
-			       en->backing, c->o->repair ? strerror(-r) : "--repair gives it this name");
+			       en->backing, c->repair ? strerror(-r) : "--repair gives it this name");
 }
 
 /* ------------------------------------------------------------------ long names */
@@ -169,7 +169,11 @@ static int check_long(struct check *c, struct check_entry *en, char name[NAME_MA
 
 	snprintf(sidecar, sizeof sidecar, "%s" SIDECAR_SUFFIX, en->backing);
 	n = names_read_text(c->e, en->dir->node->fd, sidecar, text, sizeof text);
-	if (c->o->repair && restore_sidecar(c, en, n == -ENOENT, name)) {
+	if (n == -ENOENT && check_has_side(c, en->dir, en->backing)) {
+		en->done = true;
+		return 0;
+	}
+	if (c->repair && restore_sidecar(c, en, n == -ENOENT, name)) {
 		en->name = name;
 		return check_say_entry(c, en, (struct check_kind){CHECK_ERROR, "sidecar", true},
 				       "the sidecar of this long name was %s; put back from its conflict copy",
@@ -221,7 +225,7 @@ static bool begins(const char *text, const char *with)
 static int leftover(struct check *c, struct check_dir *d, const char *backing, const char *kind, const char *what,
 		    int (*remove)(struct check *c, int dir, const char *backing))
 {
-	int r = c->o->repair && remove ? remove(c, d->node->fd, backing) : -EROFS;
+	int r = c->repair && remove ? remove(c, d->node->fd, backing) : -EROFS;
 
 	return check_say(c, d, backing, NULL, (struct check_kind){CHECK_NOTE, kind, r == 0}, "%s%s", what,
 			 r == 0        ? "; removed"

@@ -17,6 +17,7 @@ struct pages {
 	uint64_t bad, bad_end;
 	int error;
 	uint32_t generation;
+	bool *whole; /* not NULL: becomes false instead of a finding */
 };
 
 static struct check_kind kind_of(const struct pages *p, int error, uint32_t generation, const char *kind)
@@ -46,6 +47,10 @@ static int flush(struct pages *p)
 	if (end == 0)
 		return 0;
 	p->bad_end = 0;
+	if (p->whole) {
+		*p->whole = false;
+		return 0;
+	}
 	if (end - first == 1)
 		snprintf(which, sizeof which, "page %" PRIu64, first);
 	else
@@ -115,7 +120,7 @@ static int check_data(struct pages *p, uint64_t page, uint64_t physical, const s
 		return 0;
 	if (n > p->count - page)
 		n = (unsigned)(p->count - page);
-	for (unsigned i = 0, run; i < n && r == 0; i += run) {
+	for (unsigned i = 0, run; i < n && r == 0 && !p->c->stop; i += run) {
 		bool hole = entry_is_hole(&entries[i]);
 
 		for (run = 1; i + run < n && entry_is_hole(&entries[i + run]) == hole; run++)
@@ -133,6 +138,10 @@ static int bad_map(struct pages *p, struct layout_slot at, int error, uint32_t g
 
 	if (r < 0)
 		return r;
+	if (p->whole) {
+		*p->whole = false;
+		return 0;
+	}
 	return check_say_entry(p->c, p->en, kind_of(p, error, generation, "map"),
 			       "the map page over pages %" PRIu64 " to %" PRIu64
 			       " cannot be read: %s; the rest of the file can",
@@ -172,10 +181,15 @@ static int check_subtree(struct pages *p, struct layout_slot at, const struct en
 }
 
 int check_pages(struct check *c, const struct check_entry *en, struct node *n, const struct head *h,
-		const struct entry entries[HEAD_ENTRIES])
+		const struct entry entries[HEAD_ENTRIES], bool *whole)
 {
-	struct pages p = {
-		.c = c, .en = en, .file_id = h->file_id, .fd = n->fd, .size = h->size, .count = layout_pages(h->size)};
+	struct pages p = {.c = c,
+			  .en = en,
+			  .file_id = h->file_id,
+			  .fd = n->fd,
+			  .size = h->size,
+			  .count = layout_pages(h->size),
+			  .whole = whole};
 	unsigned direct = 0;
 	int r;
 

@@ -11,7 +11,7 @@
 
 enum { TAIL_PIECE = 1 << 20 };
 
-static int open_lost(struct check *c)
+int repair_open_lost(struct check *c)
 {
 	struct store *s = c->e->store;
 
@@ -24,7 +24,7 @@ static int open_lost(struct check *c)
 }
 
 /* The check holds the volume's lock: where the store knows no RENAME_NOREPLACE, looking first is as good. */
-static int move(struct check *c, int from_dir, const char *from, int to_dir, const char *to)
+int repair_move(struct check *c, int from_dir, const char *from, int to_dir, const char *to)
 {
 	struct store *s = c->e->store;
 	struct store_stat st;
@@ -39,28 +39,28 @@ static int move(struct check *c, int from_dir, const char *from, int to_dir, con
 
 int repair_rename(struct check *c, int dir, const char *from, const char *to)
 {
-	return move(c, dir, from, dir, to);
+	return repair_move(c, dir, from, dir, to);
 }
 
 int repair_set_aside(struct check *c, int dir, const char *backing, char out[NAME_MAX + 1])
 {
 	char sidecar[NAME_MAX + 1], sidecar_out[NAME_MAX + 1];
-	int r = open_lost(c);
+	int r = repair_open_lost(c);
 
 	snprintf(out, NAME_MAX + 1, "%s", backing);
 	if (r == 0)
-		r = move(c, dir, backing, c->lost_fd, out);
+		r = repair_move(c, dir, backing, c->lost_fd, out);
 	if (r == -EEXIST) {
 		r = directory_own_name("lost", out);
 		if (r == 0)
-			r = move(c, dir, backing, c->lost_fd, out);
+			r = repair_move(c, dir, backing, c->lost_fd, out);
 	}
 	if (r < 0 || backing[0] != '~' || strlen(backing) + 2 > NAME_MAX || strlen(out) + 2 > NAME_MAX)
 		return r;
 	/* The sidecar may still tell somebody the name. */
 	snprintf(sidecar, sizeof sidecar, "%.250s.n", backing);
 	snprintf(sidecar_out, sizeof sidecar_out, "%.250s.n", out);
-	r = move(c, dir, sidecar, c->lost_fd, sidecar_out);
+	r = repair_move(c, dir, sidecar, c->lost_fd, sidecar_out);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -68,7 +68,7 @@ int check_unreadable(struct check *c, struct check_entry *en, const char *kind, 
 {
 	struct check_kind k = {CHECK_ERROR, kind, false};
 	char aside[NAME_MAX + 1];
-	int r = c->o->repair ? repair_set_aside(c, en->dir->node->fd, en->backing, aside) : -EROFS;
+	int r = c->repair ? repair_set_aside(c, en->dir->node->fd, en->backing, aside) : -EROFS;
 
 	if (r == 0) {
 		k.repaired = true;
@@ -76,8 +76,8 @@ int check_unreadable(struct check *c, struct check_entry *en, const char *kind, 
 		return check_say_entry(c, en, k, "%s; moved to .coffer/lost/%s", what, aside);
 	}
 	return check_say_entry(c, en, k, "%s; %s", what,
-			       c->o->repair ? strerror(-r)
-					    : "put it back from a backup, or let --repair move it to .coffer/lost/");
+			       c->repair ? strerror(-r)
+					 : "put it back from a backup, or let --repair move it to .coffer/lost/");
 }
 
 /* What is going to be cut off, as a file in .coffer/lost/. */
@@ -106,7 +106,7 @@ static int copy_tail(struct check *c, int from, uint64_t begin, uint64_t end, in
 static int save_tail(struct check *c, int fd, uint64_t begin, uint64_t end)
 {
 	char name[OWN_NAME_MAX];
-	int r = open_lost(c);
+	int r = repair_open_lost(c);
 
 	if (r == 0)
 		r = directory_own_name("tail", name);

@@ -49,7 +49,7 @@ static int check_copies(struct check *c, const char *kind, const char *first, co
 	if (read_a == 0 && read_b == 0 && size_a == size_b && memcmp(a, b, size_a) == 0)
 		return 0;
 	/* One of them opened, or there would be no check. */
-	k.repaired = c->o->repair && mend_copies(c, strcmp(kind, "keyring") == 0) == 0;
+	k.repaired = c->repair && mend_copies(c, strcmp(kind, "keyring") == 0) == 0;
 	if (read_a < 0 || read_b < 0)
 		return check_say_volume(
 			c, read_a < 0 ? first : second, k, "%s; %s", why_unreadable(read_a < 0 ? read_a : read_b),
@@ -83,7 +83,7 @@ static int remove_any(struct check *c, int dir, const char *name)
 static int leftover(struct check *c, int dir, const char *where, const char *name, const char *what)
 {
 	char path[64 + NAME_MAX];
-	struct check_kind k = {CHECK_NOTE, "leftover", c->o->repair && remove_any(c, dir, name) == 0};
+	struct check_kind k = {CHECK_NOTE, "leftover", c->repair && remove_any(c, dir, name) == 0};
 
 	snprintf(path, sizeof path, "%s%s", where, name);
 	return check_say_volume(c, path, k, "%s%s", what, k.repaired ? "; removed" : "; --repair removes it");
@@ -108,7 +108,7 @@ static int check_dot_entry(struct check *c, const char *name)
 
 	if (is_one_of(name, known))
 		return 0;
-	if (begins(name, ATOMIC_FILE_PREFIX) || begins(name, ".coffer-probe-"))
+	if (begins(name, ATOMIC_FILE_PREFIX) || begins(name, ".coffer-probe-") || strcmp(name, "journal.new") == 0)
 		return leftover(c, c->opened.dot, ".coffer/", name, "left by interrupted work");
 	snprintf(path, sizeof path, ".coffer/%s", name);
 	return check_say_volume(c, path, (struct check_kind){CHECK_NOTE, "stray", false},

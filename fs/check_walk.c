@@ -186,7 +186,7 @@ int check_walk(struct check *c, check_visit *visit)
 	int r = d ? visit_one(c, d, visit) : -ENOMEM;
 
 	while (d) {
-		if (r == 0 && d->next < d->below.count) {
+		if (r == 0 && !c->stop && d->next < d->below.count) {
 			r = enter(c, d, d->below.names[d->next++], &child);
 			if (r == 0 && child) {
 				d = child;

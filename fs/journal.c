@@ -76,6 +76,7 @@ struct journal {
 	uint64_t serial, incarnation;
 	uint8_t random[RANDOM_SIZE];
 	struct journal_state state;
+	int slots[2]; /* whether each of the two opened: 0 or negative errno */
 };
 
 static size_t padded(size_t n)
@@ -244,7 +245,8 @@ static int choose_superblock(struct journal *j)
 {
 	struct superblock b[2];
 	struct aead *a = NULL;
-	int r = new_handle(j->keys, LABEL_JOURNAL_SUPERBLOCK, j->instance, INSTANCE_ID_SIZE, &a), valid[2];
+	int *valid = j->slots;
+	int r = new_handle(j->keys, LABEL_JOURNAL_SUPERBLOCK, j->instance, INSTANCE_ID_SIZE, &a);
 
 	if (r < 0)
 		return r;
@@ -497,6 +499,17 @@ void journal_lose_epochs(struct journal_state *s)
 
 /* ------------------------------------------------------------------ opening */
 
+static void prepare(struct journal *j, struct store *s, const struct settings *set, const struct keys *keys)
+{
+	j->store = s;
+	j->fd = -1;
+	j->keys = keys_ref((struct keys *)keys);
+	memcpy(j->instance, set->instance_id, INSTANCE_ID_SIZE);
+	pthread_mutex_init(&j->lock, NULL);
+	pthread_cond_init(&j->changed, NULL);
+	j->buffer = malloc(padded(FRAME + RECORD_BODY_MAX + RECORD_PAYLOAD_MAX));
+}
+
 int journal_open(struct store *s, int dot, const struct settings *set, const struct keys *keys, bool read_only,
 		 struct journal **out)
 {
@@ -506,12 +519,7 @@ int journal_open(struct store *s, int dot, const struct settings *set, const str
 
 	if (!j)
 		return -ENOMEM;
-	j->store = s;
-	j->keys = keys_ref((struct keys *)keys);
-	memcpy(j->instance, set->instance_id, INSTANCE_ID_SIZE);
-	pthread_mutex_init(&j->lock, NULL);
-	pthread_cond_init(&j->changed, NULL);
-	j->buffer = malloc(padded(FRAME + RECORD_BODY_MAX + RECORD_PAYLOAD_MAX));
+	prepare(j, s, set, keys);
 	j->fd = store_open(s, dot, "journal", read_only ? O_RDONLY : O_RDWR, 0);
 	r = j->fd < 0 ? j->fd : (j->buffer ? store_stat(s, j->fd, &st) : -ENOMEM);
 	if (r == 0)
@@ -623,6 +631,75 @@ int journal_read_payload(struct journal *j, uint64_t at, void *buf, size_t n)
 	ssize_t got = store_pread(j->store, j->fd, buf, n, place(j, at));
 
 	return got < 0 ? (int)got : ((size_t)got == n ? 0 : -EIO);
+}
+
+/* ------------------------------------------------------------------ looking at it */
+
+static bool never_written(struct journal *j, unsigned slot)
+{
+	uint8_t block[SUPERBLOCK];
+	ssize_t got = store_pread(j->store, j->fd, block, SUPERBLOCK, (uint64_t)slot * SUPERBLOCK);
+
+	return got == SUPERBLOCK && j->serial == 1 && bytes_all_zero(block, SUPERBLOCK);
+}
+
+static int examine_first(struct journal *j, struct journal_facts *out)
+{
+	struct journal_record record;
+	ssize_t got = store_pread(j->store, j->fd, j->buffer, FRAME, place(j, j->start.at));
+
+	if (got != FRAME)
+		return got < 0 ? (int)got : 0;
+
+	bool possible = frame_is_possible(j, j->buffer, &j->start);
+	int r = load_record_key(j);
+
+	if (r == 0)
+		r = journal_read(j, &record);
+	out->first = r > 0 ? JOURNAL_FIRST_OPENS : (possible ? JOURNAL_FIRST_FOREIGN : JOURNAL_FIRST_NONE);
+	return r < 0 ? r : 0;
+}
+
+static int examine(struct journal *j, struct journal_facts *out)
+{
+	struct store_stat st;
+	int r = store_stat(j->store, j->fd, &st);
+
+	if (r < 0)
+		return r;
+	out->regular = S_ISREG(st.mode);
+	out->bytes = st.size;
+	r = out->regular ? choose_superblock(j) : 0;
+	for (unsigned i = 0; i < 2; i++)
+		if (j->slots[i] < 0 && j->slots[i] != -EBADMSG)
+			return j->slots[i];
+	if (r < 0 || !out->regular)
+		return r == -EBADMSG ? 0 : r;
+	out->valid = (j->slots[0] == 0) + (j->slots[1] == 0);
+	out->half = out->valid == 1 && !never_written(j, j->slots[0] == 0);
+	out->state = j->state;
+	out->right = j->size + RING_AT;
+	out->fits = st.size == out->right && st.nlink == 1;
+	return out->fits && j->state.clean ? examine_first(j, out) : 0;
+}
+
+int journal_examine(struct store *s, int dot, const struct settings *set, const struct keys *keys,
+		    struct journal_facts *out)
+{
+	struct journal *j = calloc(1, sizeof *j);
+	int r;
+
+	*out = (struct journal_facts){0};
+	if (!j)
+		return -ENOMEM;
+	prepare(j, s, set, keys);
+	j->fd = store_open(s, dot, "journal", O_RDONLY | O_NONBLOCK, 0);
+	r = j->fd < 0 ? j->fd : (j->buffer ? examine(j, out) : -ENOMEM);
+	/* A link or a directory in its place is something to look at, and not it. */
+	if (r == -ELOOP || r == -EISDIR)
+		r = 0;
+	journal_close(&j);
+	return r;
 }
 
 /* ------------------------------------------------------------------ space */

@@ -74,6 +74,22 @@ void journal_close(struct journal **j);
 uint64_t journal_size(const struct journal *j); /* of the ring, in bytes */
 const struct journal_state *journal_state(const struct journal *j);
 
+/* What the file is, whether or not it can be opened: for the check. */
+struct journal_facts {
+	bool regular;   /* a regular file; if not, nothing else is known */
+	unsigned valid; /* superblocks that open: 0 to 2.  The rest is known only if there is one. */
+	bool half;      /* one superblock is valid, and the other one was written and does not open */
+	bool fits; /* it is as long as the superblock says, and has one name; if not, nothing is known of its records */
+	uint64_t bytes, right; /* its length; what the superblock says */
+	/* If it says that it is clean: what lies where the first record would.  Nothing is right; one that does not open belongs to a later mount,
+	 * whose superblocks are gone. */
+	enum journal_first { JOURNAL_FIRST_NONE, JOURNAL_FIRST_OPENS, JOURNAL_FIRST_FOREIGN } first;
+	struct journal_state state;
+};
+/* -ENOENT: there is none; other errors are the store's. */
+int journal_examine(struct store *s, int dot, const struct settings *set, const struct keys *keys,
+		    struct journal_facts *out) MUST_CHECK;
+
 /* Where the live records begin. */
 struct journal_mark journal_start(struct journal *j);
 

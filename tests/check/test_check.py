@@ -19,6 +19,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness  # noqa: E402
 from harness import COFFER, Failure, Volume, content, equal, need_mount, read_file, run, write_file  # noqa: E402
 
+os.environ.setdefault("COFFER_STATE_DIR", "")  # what this host remembers of one copy is none of the others' business
+
 LONG = "a long name " + "n" * 200
 LONG2 = "another long name " + "m" * 200
 TREE = {
@@ -31,8 +33,8 @@ TREE = {
     "docs/deeper/four": content("four", 10),
     f"docs/{LONG}": content("long", 2000),
     f"docs/{LONG2}": content("long2", 2000),
-    "big/big": content("big", 1000 * 4096 + 5),
-    "big/other": content("other", 1000 * 4096 + 5),
+    "big/big": content("big", 260 * 4096 + 5),
+    "big/other": content("other", 260 * 4096 + 5),
     "links/file": b"target of a hard link",
     "single/only": content("only", 50),
 }
@@ -211,7 +213,9 @@ def case(function):
 
 
 def status_of(report):
-    return 5 if any(f["severity"] == ERROR and not f["repaired"] for f in report["findings"]) else 0
+    """As fsck(8) has it."""
+    left = any(f["severity"] == ERROR and not f["repaired"] for f in report["findings"])
+    return (4 if left else 0) | (1 if report["repaired"] else 0)
 
 
 def run_case(pristine, damage):
@@ -692,7 +696,7 @@ def cut_at_a_map_page(c):
     return Expect(
         (ERROR, "size", "big/big"),
         deep=True,
-        left=[(ERROR, "map", "big/big")] * 7 + [(ERROR, "page", "big/big")],
+        left=[(ERROR, "map", "big/big"), (ERROR, "page", "big/big")],
         lose=["big/big"],
         touch=[re.escape(c.backing("big/big"))],
     )
@@ -1064,7 +1068,7 @@ def test_fsck_statuses():
     for name in ("keyring.json", "keyring.json.bak"):
         flip(f"{c.dir}/.coffer/{name}", 300)
     equal(c.fsck("-a", *key, c.dir).returncode, 4, "no keyring")
-    equal(c.v.coffer("check", c.dir, *key, check=False).returncode, 5, "no keyring")
+    equal(c.v.coffer("check", c.dir, *key, check=False).returncode, 4, "no keyring")
 
 
 def test_portable():
@@ -1117,7 +1121,7 @@ def test_plain_user():
 def test_not_while_mounted():
     c = pristine().copy()
     with c.mounted():
-        equal(c.v.coffer("check", c.dir, *c.v.unlock(), check=False).returncode, 6, "exit status")
+        equal(c.v.coffer("check", c.dir, *c.v.unlock(), check=False).returncode, 8, "exit status")
 
 
 def test_many_files():
@@ -1128,7 +1132,7 @@ def test_many_files():
 
 
 def many_files(volume):
-    n = harness.scaled(20000)
+    n = harness.scaled(8000)
     volume.mount()
     for i in range(n):
         if i % 500 == 0:

@@ -208,7 +208,7 @@ class Mount(MountCase):
             f.seek(4096 + 10)
             f.write(bytes([byte[0] ^ 1]))
         result = cli.run("check", self.vault, "--deep", "--json", "--key-file", self.key)
-        self.assertEqual(result.status, cli.DAMAGED, result.err)
+        self.assertEqual(result.status, cli.CHECK[cli.DAMAGED], result.err)
         report = json.loads(result.out)
         self.assertEqual(report["errors"], 1)
         self.assertEqual(report["findings"][0]["path"], "file 19")

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,12 +13,36 @@
 
 static const char *const severities[] = {"note", "warning", "error"};
 
-static void show_progress(void *data, uint64_t done, uint64_t total)
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal)
+{
+	(void)signal;
+	stopped = 1;
+}
+
+/* From here on, and not while a passphrase is typed or the journal is brought in place (which may end anywhere), a signal ends the check
+ * between two objects. */
+static void catch_signals(void)
+{
+	static bool done;
+	struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+
+	if (done)
+		return;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	done = true;
+}
+
+static bool show_progress(void *data, uint64_t done, uint64_t total)
 {
 	struct progress *p = data;
 
+	catch_signals();
 	p->total = total;
 	progress_update(p, done);
+	return !stopped;
 }
 
 int check_with_progress(struct check_options *o, struct check_report *report, struct fault *why)
@@ -33,6 +58,17 @@ int check_with_progress(struct check_options *o, struct check_report *report, st
 	r = check_run(o, report, why);
 	progress_end(&progress);
 	return r;
+}
+
+int check_exit_status(const struct check_report *report, int r, const struct fault *why)
+{
+	if (r >= 0)
+		return (report->repaired ? FSCK_CORRECTED : 0) | (report->errors ? FSCK_UNCORRECTED : 0);
+	if (r == -ECANCELED)
+		return FSCK_CANCELED;
+	if (why->status == EXIT_USAGE)
+		return FSCK_USAGE;
+	return why->status == EXIT_DAMAGED ? FSCK_UNCORRECTED : FSCK_OPERATIONAL;
 }
 
 static void print_finding(const struct check_finding *f)
@@ -56,7 +92,10 @@ void check_print(const struct check_options *o, const struct check_report *r)
 	       o->volume, r->files, r->directories, r->symlinks, r->specials, size_text(r->bytes, bytes));
 	if (o->deep)
 		printf(", %" PRIu64 " pages opened", r->pages);
-	printf("\n%" PRIu64 " errors, %" PRIu64 " warnings, %" PRIu64 " notes, %" PRIu64 " repaired\n", r->errors,
+	putchar('\n');
+	if (r->lost_ranges_ended)
+		puts("every file has been looked at since the last crash");
+	printf("%" PRIu64 " errors, %" PRIu64 " warnings, %" PRIu64 " notes, %" PRIu64 " repaired\n", r->errors,
 	       r->warnings, r->notes, r->repaired);
 }
 
@@ -78,6 +117,16 @@ static json_object *findings_json(const struct check_report *r)
 	return list;
 }
 
+static json_object *recovery_json(const struct check_report *r)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_number(o, "files", r->recovered_files);
+	json_add_number(o, "pages", r->recovered_pages);
+	json_add_number(o, "milliseconds", r->recovery_ms);
+	return o;
+}
+
 static void print_json(const struct check_options *o, const struct check_report *r)
 {
 	json_object *top = json_object_new_object();
@@ -95,8 +144,34 @@ static void print_json(const struct check_options *o, const struct check_report 
 	json_add_number(top, "warnings", r->warnings);
 	json_add_number(top, "notes", r->notes);
 	json_add_number(top, "repaired", r->repaired);
+	json_object_object_add(top, "recovered", r->recovered ? recovery_json(r) : NULL);
+	json_add_number(top, "lost_ranges", r->lost_ranges);
+	json_add_bool(top, "lost_ranges_ended", r->lost_ranges_ended);
 	json_object_object_add(top, "findings", findings_json(r));
 	json_print(top);
+}
+
+static int parse(const struct verb *v, int argc, char **argv, struct check_options *o, bool *json, char **dir,
+		 struct fault *why)
+{
+	const struct option_spec specs[] = {
+		OPTIONS_UNLOCK(&o->unlock),
+		{OPTION_FLAG, 0, 0, "deep", &o->deep},
+		{OPTION_FLAG, 0, 0, "repair", &o->repair},
+		{OPTION_FLAG, 0, 0, "no-recover", &o->no_recover},
+		{OPTION_FLAG, 0, 0, "json", json},
+		{0},
+	};
+	struct words words;
+	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
+
+	if (r)
+		return r;
+	if (o->repair && o->no_recover)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: --repair or --no-recover, not both", v->name);
+	r = path_absolute(words.at[0], dir, why);
+	o->volume = *dir;
+	return r;
 }
 
 int cmd_check(const struct verb *v, int argc, char **argv, struct fault *why)
@@ -105,31 +180,28 @@ int cmd_check(const struct verb *v, int argc, char **argv, struct fault *why)
 	_cleanup_(check_report_free) struct check_report report = {0};
 	_cleanup_free_ char *dir = NULL;
 	bool json = false;
-	const struct option_spec specs[] = {
-		OPTIONS_UNLOCK(&o.unlock),
-		{OPTION_FLAG, 0, 0, "deep", &o.deep},
-		{OPTION_FLAG, 0, 0, "repair", &o.repair},
-		{OPTION_FLAG, 0, 0, "json", &json},
-		{0},
-	};
-	struct words words;
+	int status, r = parse(v, argc, argv, &o, &json, &dir, why);
 
-	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
-	if (r)
+	if (r > 0)
 		return r;
-	r = path_absolute(words.at[0], &dir, why);
-	o.volume = dir;
 	if (r == 0)
 		r = check_with_progress(&o, &report, why);
-	if (r < 0)
+	status = check_exit_status(&report, r, why);
+	if (r < 0) {
+		why->status = (enum exit_status)status;
 		return r;
+	}
 	if (json)
 		print_json(&o, &report);
 	else
 		check_print(&o, &report);
-	if (!report.errors)
+	if (status == FSCK_CORRECTED)
+		return fault_set(why, (enum exit_status)status, EBADMSG, "%s: %" PRIu64 " finding(s), mended", dir,
+				 report.repaired);
+	if (status == 0)
 		return 0;
-	return fault_set(why, EXIT_DAMAGED, EBADMSG, "%s is damaged in %" PRIu64 " place(s)%s", dir, report.errors,
+	return fault_set(why, (enum exit_status)status, EBADMSG, "%s is damaged in %" PRIu64 " place(s)%s", dir,
+			 report.errors,
 			 o.repair ? "; what is left cannot be mended: restore it from a backup"
 				  : "; --repair mends what can be mended");
 }

@@ -2,7 +2,7 @@
  *
  *   fsck.coffer [-anpyrfvVMT] [-C[FD]] [unlocking options] DIR
  *
- * -a, -p and -y repair, -n does not; the others are taken and mean nothing here.  Exit statuses are fsck(8)'s, whose bits add up. */
+ * -a, -p and -y repair, -n changes nothing at all; the others are taken and mean nothing here.  Exit statuses are fsck(8)'s, whose bits add up. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -11,8 +11,6 @@
 #include "config.h"
 #include "util/cli/cmd_check.h"
 #include "util/cli/options.h"
-
-enum { FSCK_CORRECTED = 1, FSCK_UNCORRECTED = 4, FSCK_OPERATIONAL = 8, FSCK_USAGE = 16 };
 
 static const struct option long_options[] = {
 	{"passphrase-file", required_argument, NULL, 1},
@@ -64,9 +62,11 @@ static int parse(int argc, char **argv, struct check_options *o, const char **di
 		case 'p':
 		case 'y':
 			o->repair = true;
+			o->no_recover = false;
 			break;
 		case 'n':
 			o->repair = false;
+			o->no_recover = true;
 			break;
 		case 1:
 		case 2:
@@ -100,18 +100,6 @@ static int parse(int argc, char **argv, struct check_options *o, const char **di
 	return 0;
 }
 
-static int status_of(const struct fault *why)
-{
-	switch (why->status) {
-	case EXIT_USAGE:
-		return FSCK_USAGE;
-	case EXIT_DAMAGED:
-		return FSCK_UNCORRECTED;
-	default:
-		return FSCK_OPERATIONAL;
-	}
-}
-
 int helper_fsck(int argc, char **argv)
 {
 	struct check_options o = {.unlock = UNLOCK_SOURCE_NONE};
@@ -128,10 +116,9 @@ int helper_fsck(int argc, char **argv)
 	o.volume = dir;
 	if (r == 0)
 		r = check_with_progress(&o, &report, &why);
-	if (r < 0) {
+	if (r < 0)
 		fault_print(&why);
-		return status_of(&why);
-	}
-	check_print(&o, &report);
-	return (report.repaired ? FSCK_CORRECTED : 0) | (report.errors ? FSCK_UNCORRECTED : 0);
+	else
+		check_print(&o, &report);
+	return check_exit_status(&report, r, &why);
 }

@@ -75,7 +75,7 @@ _coffer()
 	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
 	mount) options="$unlock -f --foreground -o --options" ;;
 	status) options="--json --size" ;;
-	check) options="$unlock --deep --repair --json" ;;
+	check) options="$unlock --deep --repair --no-recover --json" ;;
 	freeze) options="--timeout" ;;
 	erase) options="--yes" ;;
 	path) options="$unlock --decrypt" ;;
