@@ -424,7 +424,7 @@ static bool gets_longer(const struct change *c, uint32_t i)
 static int choose(struct change *c)
 {
 	struct file *f = c->f;
-	bool small = f->log.unsynced + c->bytes <= SMALL;
+	bool small = RULE(W3) && f->log.unsynced + c->bytes <= SMALL;
 
 	for (uint32_t i = 0; i < c->count; i++) {
 		struct entry now;
@@ -451,7 +451,7 @@ static int reserve_pieces(struct change *c)
 	int r = 0;
 
 	for (uint32_t i = 0; i < c->count && r == 0; i++)
-		if (c->pieces[i].to_reserve)
+		if (c->pieces[i].to_reserve && RULE(W4))
 			r = reserve_page(c->e, c->n, layout_physical_page(c->pieces[i].page));
 	return r;
 }
@@ -667,7 +667,7 @@ static int prepare(struct change *c)
 
 		for (n = 1; i + n < c->count && c->pieces[i + n].page == page + n; n++)
 			;
-		r = tree_reserve(c->e, f, c->n->fd, page, n);
+		r = RULE(W4) ? tree_reserve(c->e, f, c->n->fd, page, n) : 0;
 		if (r == 0)
 			r = tree_prepare(c->e, f, c->n->fd, page, n);
 	}

@@ -240,7 +240,7 @@ static int move_on(struct tick *t, uint64_t durable)
 	struct journal_mark start;
 
 	for (struct job *j = t->jobs; j; j = j->next) {
-		if (j->error < 0)
+		if (j->error < 0 && RULE(C7))
 			dirty_restore_records(e, j->node, &j->first);
 		else
 			job_settle(j);

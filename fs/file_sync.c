@@ -91,7 +91,7 @@ static int write_again(struct engine *e, struct node *n)
 /* In place.  A failure stays with the file, whichever descriptor asks, until what was written is durable after all. */
 int file_sync_in_place(struct engine *e, struct node *n)
 {
-	int failed = atomic_load(&n->failed), r = failed ? write_again(e, n) : 0;
+	int failed = atomic_load(&n->failed), r = failed && RULE(W6) ? write_again(e, n) : 0;
 
 	if (r == 0)
 		r = dirty_sync(e, n);

@@ -1,4 +1,4 @@
-/* The first look at a file, as long as the volume has a range of epochs that a crash cut short (journal (F1) to (F6)).
+/* The first look at a file, as long as the volume has a range of epochs that a crash cut short (journal (F1) to (F5)).
  *
  * What a cut left of a file that was being made is shortened to what can be read, its bytes kept in .coffer/lost/; nothing else is
  * touched: everything else that does not verify is damage. */

@@ -346,16 +346,20 @@ void act_removexattr(struct live *l, unsigned object, const char *name)
 
 /* ------------------------------------------------------------------ syncing */
 
-void act_fsync(struct live *l, unsigned object)
+bool act_fsync(struct live *l, unsigned object)
 {
 	uint64_t node = node_of(l, object);
 	size_t from = begin(l);
+	int r;
 
-	worked(l, "fsync", fs_fsync(l->m.e, node, false));
+	r = fs_fsync(l->m.e, node, false);
 	acts_end_meanwhile(l);
+	if ((r < 0 && l->failing) || !worked(l, "fsync", r))
+		return false;
 	oracle_promise_content(&l->o, object, from, now(l));
 	oracle_promise_attributes(&l->o, object, from, now(l));
 	oracle_promise_way(&l->o, object, from, now(l));
+	return true;
 }
 
 void act_fdatasync(struct live *l, unsigned object)
@@ -380,18 +384,21 @@ void act_fsyncdir(struct live *l, unsigned dir)
 	oracle_promise_way(&l->o, dir, from, now(l));
 }
 
-void act_tick(struct live *l)
+bool act_tick(struct live *l)
 {
 	size_t from = begin(l);
+	int r = mounted_tick(&l->m);
 
-	worked(l, "checkpoint", mounted_tick(&l->m));
 	acts_end_meanwhile(l);
+	if ((r < 0 && (l->failing || l->full)) || !worked(l, "checkpoint", r))
+		return false;
 	for (unsigned i = 0; base_can_journal() && l->base->journal && i < l->o.object_count; i++) {
 		if (S_ISREG(l->o.objects[i].type))
 			oracle_promise_content(&l->o, i, from, now(l));
 		if (S_ISDIR(l->o.objects[i].type) && l->o.objects[i].readable_at > now(l))
 			l->o.objects[i].readable_at = now(l);
 	}
+	return true;
 }
 
 void act_remount(struct live *l)

@@ -6,6 +6,7 @@
 #define COFFER_TESTS_CRASH_ACTS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "oracle.h"
 #include "volume.h"
@@ -26,7 +27,8 @@ struct meanwhile {
 	overlap_act *act;
 	void *data;
 	pthread_t thread;
-	bool started, joined;
+	atomic_bool started;
+	bool joined;
 };
 
 struct live {
@@ -39,7 +41,9 @@ struct live {
 	struct meanwhile meanwhile;
 	bool full;
 	struct page_write full_page, pause_page;
-	long pause_ms;
+	uint32_t fail_ino; /* whose next sync fails; 0: none's */
+	bool failing;      /* a sync may fail, and then nothing is promised by it */
+	_Atomic long pause_ms;
 };
 
 void live_start(struct live *l, const struct base *b, uint64_t seed);
@@ -69,10 +73,10 @@ void act_chmod(struct live *l, unsigned object, mode_t mode);
 void act_setxattr(struct live *l, unsigned object, const char *name, size_t n);
 void act_removexattr(struct live *l, unsigned object, const char *name);
 
-void act_fsync(struct live *l, unsigned object);
+bool act_fsync(struct live *l, unsigned object); /* false: it failed, as it may */
 void act_fdatasync(struct live *l, unsigned object);
 void act_fsyncdir(struct live *l, unsigned dir);
-void act_tick(struct live *l);
+bool act_tick(struct live *l);
 /* Each does an operation in a thread of its own while the next one goes on.  If it cannot end before that does, it is waited for at
  * the end.  When sync number `after` (from 0) of those that the next operation makes has begun; */
 void act_meanwhile_sync(struct live *l, unsigned after, overlap_act *act, void *data);
@@ -85,6 +89,8 @@ void act_pause(struct live *l, unsigned object, uint64_t page, long ms);
 /* The store is full: it refuses every write of this page of the object.  An act_write that fails for that is no change. */
 void act_refuse(struct live *l, unsigned object, uint64_t page);
 void act_refuse_no_more(struct live *l);
+/* The next sync of this inode of the store fails (EIO); operations that sync may fail from then on, and then promise nothing. */
+void act_fail_sync(struct live *l, uint32_t ino);
 void act_remount(struct live *l);
 /* The process is killed and another one mounts: a second life, with the same history.  What has no name is gone; it must not be used. */
 void act_kill(struct live *l);

@@ -33,12 +33,17 @@ static void start_and_wait(struct live *l, long ms)
 	w->joined = pthread_timedjoin_np(w->thread, NULL, &until) == 0;
 }
 
-static void on_sync(void *data)
+static int on_sync(void *data, uint32_t ino)
 {
 	struct live *l = data;
 
-	if (!l->meanwhile.started && l->meanwhile.after-- == 0)
+	if (l->fail_ino && ino == l->fail_ino) {
+		l->fail_ino = 0;
+		return -EIO;
+	}
+	if (l->meanwhile.kind == MEANWHILE_SYNC && !l->meanwhile.started && l->meanwhile.after-- == 0)
 		start_and_wait(l, SYNC_MS);
+	return 0;
 }
 
 static bool is_page(const struct page_write *p, uint32_t ino, size_t n, uint64_t off)
@@ -99,7 +104,8 @@ void acts_end_meanwhile(struct live *l)
 
 	if (w->kind == MEANWHILE_NOTHING || (w->started && pthread_equal(w->thread, pthread_self())))
 		return; /* an operation within the other */
-	crash_store_on_sync(l->m.cs, NULL, NULL);
+	if (!l->fail_ino)
+		crash_store_on_sync(l->m.cs, NULL, NULL);
 	if (!l->full && !l->pause_ms)
 		crash_store_on_write(l->m.cs, NULL, NULL);
 	if (w->started && !w->joined)
@@ -127,4 +133,11 @@ void act_refuse_no_more(struct live *l)
 {
 	l->full = false;
 	crash_store_on_write(l->m.cs, NULL, NULL);
+}
+
+void act_fail_sync(struct live *l, uint32_t ino)
+{
+	l->failing = true;
+	l->fail_ino = ino;
+	crash_store_on_sync(l->m.cs, on_sync, l);
 }

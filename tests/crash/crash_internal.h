@@ -18,7 +18,7 @@ struct crash_store {
 	struct image image;
 	struct record record;
 	struct handle *handles;
-	size_t handle_count, handle_room;
+	size_t handle_count, handle_room, operations;
 	crash_sync_hook *hook;
 	void *hook_data;
 	crash_write_hook *write_hook;

@@ -16,8 +16,11 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct crash_store *crash_enter(struct store *s)
 {
+	struct crash_store *c = (struct crash_store *)s;
+
 	pthread_mutex_lock(&lock);
-	return (struct crash_store *)s;
+	c->operations++;
+	return c;
 }
 
 ssize_t crash_leave(ssize_t result)
@@ -222,7 +225,7 @@ static int crash_no_copy_on_write(struct store *s, int fd)
 static int crash_fallocate(struct store *s, int fd, int mode, uint64_t off, uint64_t n)
 {
 	struct crash_store *c = crash_enter(s);
-	struct call call = {.kind = CALL_ALLOCATE};
+	struct call call = {.kind = CALL_ALLOCATE, .space = off, .space_size = n};
 	int r = file_handle(c, fd, true, &call.ino);
 
 	if (r == 0 && n == 0)
@@ -272,6 +275,7 @@ static int sync_with(struct store *s, int fd, enum call_kind kind)
 	crash_sync_hook *hook = c->hook;
 	void *data = c->hook_data;
 	size_t at = c->record.count;
+	int r = 0;
 
 	if (!h || h->flags & O_PATH)
 		return (int)crash_leave(-EBADF);
@@ -279,11 +283,13 @@ static int sync_with(struct store *s, int fd, enum call_kind kind)
 	crash_apply(c, &call);
 	if (hook) {
 		crash_leave(0);
-		hook(data);
+		r = hook(data, call.ino);
 		crash_enter(s);
 	}
-	c->record.calls[at].done = c->record.count;
-	return (int)crash_leave(0);
+	if (r == 0)
+		c->record.calls[at].done = c->record.count;
+	c->record.calls[at].failed = r < 0;
+	return (int)crash_leave(r);
 }
 
 void crash_store_on_sync(struct crash_store *c, crash_sync_hook *hook, void *data)
@@ -438,6 +444,14 @@ const struct record *crash_store_record(struct crash_store *c)
 size_t crash_store_count(struct crash_store *c)
 {
 	return (size_t)crash_leave((ssize_t)crash_enter(&c->store)->record.count);
+}
+
+size_t crash_store_operations(struct crash_store *c)
+{
+	size_t n = crash_enter(&c->store)->operations - 1;
+
+	crash_leave(0);
+	return n;
 }
 
 size_t crash_store_handles(struct crash_store *c)

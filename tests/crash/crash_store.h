@@ -28,8 +28,9 @@ void crash_store_free(struct crash_store *c); /* with all that is still open */
 
 struct store *crash_store_ops(struct crash_store *c);
 /* Called when a sync has begun and before it returns, by the thread that asked for it; the store may be used.  What is written from
- * then on, that sync does not cover.  NULL: nothing is called. */
-typedef void crash_sync_hook(void *data);
+ * then on, that sync does not cover.  Negative: it fails so, and what it was to cover no later one does, as in kernels that then
+ * call the pages clean.  NULL: nothing is called. */
+typedef int crash_sync_hook(void *data, uint32_t ino);
 void crash_store_on_sync(struct crash_store *c, crash_sync_hook *hook, void *data);
 /* Called before a write, by the thread that asked for it; the store may be used.  Negative: the write is refused so.  NULL: nothing is
  * called. */
@@ -40,6 +41,8 @@ const struct image *crash_store_image(struct crash_store *c);
 /* The record.  Only the count may be asked for while somebody uses the store. */
 const struct record *crash_store_record(struct crash_store *c);
 size_t crash_store_count(struct crash_store *c);
+/* Operations of any kind so far; those that only read are not in the record. */
+size_t crash_store_operations(struct crash_store *c);
 /* Handles that are open. */
 size_t crash_store_handles(struct crash_store *c);
 

@@ -37,11 +37,13 @@ struct call {
 	uid_t uid;
 	gid_t gid;
 	dev_t rdev;
-	uint64_t off, size; /* size: also of data */
+	uint64_t off, size;         /* size: also of data */
+	uint64_t space, space_size; /* of ALLOCATE: the space that is there then */
 	uint8_t *data;
 	bool *fresh;           /* of a write: for each page that it touches, that it was a hole */
 	struct timespec ts[2]; /* of utimens, nothing left to be filled in */
 	uint64_t now;          /* the store's clock, ns */
+	bool failed;           /* a sync */
 	size_t done;           /* of a sync: calls that were recorded when it returned; SIZE_MAX: it has not */
 };
 

@@ -3,6 +3,26 @@
 
 #include "fs/record.h"
 
+static void write_and_tick(struct live *l, void *data)
+{
+	act_write(l, *(unsigned *)data, PAGE, PAGE);
+	act_tick(l);
+}
+
+/* journal (C1): a second checkpoint of a file begins when the first is over. */
+static void two_ticks(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_meanwhile_sync(&t->l, 0, write_and_tick, &f);
+	act_tick(&t->l);
+	trace_expect(t, trace_count(t, RECORD(RECORD_IMAGES)) == 2, "two checkpoints");
+	t->mark = trace_behind(t, SUPERBLOCK);
+	trace_expect(t, trace_count(t, RECORD(RECORD_IMAGES)) == 1, "the second behind the first");
+	trace_kill(t, trace_end(t));
+}
+
 /* journal (C2): newborns are synced before their epoch is called durable. */
 static void epoch(struct trace *t)
 {
@@ -97,7 +117,37 @@ static void freed_unlinked(struct trace *t)
 	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
 }
 
+/* journal (C7): a file that cannot be brought in place keeps its records; the others go on. */
+static void refused_below(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4), g = trace_file(t, "g", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_write(&t->l, g, 0, PAGE);
+	act_refuse(&t->l, f, 0);
+	trace_expect(t, !act_tick(&t->l), "the tick says it");
+	trace_expect(t, trace_count(t, PAGE_OF(f, 0)) == 0 && trace_count(t, PAGE_OF(g, 0)) == 1, "one is in place");
+	act_write(&t->l, f, PAGE, PAGE);
+	act_tick(&t->l);
+	act_refuse_no_more(&t->l);
+	trace_kill(t, trace_end(t));
+}
+
+/* The same, when it can be again. */
+static void refused_for_a_while(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_refuse(&t->l, f, 0);
+	trace_expect(t, !act_tick(&t->l), "the tick says it");
+	act_refuse_no_more(&t->l);
+	act_tick(&t->l);
+	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
+}
+
 const struct directed checkpoint_traces[] = {
+	{RULES, "two ticks", two_ticks},
 	{RULE_C2, "a newborn torn behind its tick", epoch},
 	{RULE_C3base, "a record behind an IMAGES", written_behind_images},
 	{RULE_C4files, "an APPLY over pages in place", applied_over_pages},
@@ -105,6 +155,8 @@ const struct directed checkpoint_traces[] = {
 	{RULE_C5size, "growth during a checkpoint", grown_meanwhile},
 	{RULE_C5way, "growth under way during a checkpoint", growing_meanwhile},
 	{RULE_C6, "a torn place behind a tick", freed},
+	{RULE_C7, "a file that cannot be brought in place", refused_below},
+	{RULE_C7, "one that can be again", refused_for_a_while},
 	{RULE_C6gone, "a removal that did not last", freed_unlinked},
 };
 const size_t checkpoint_count = sizeof(checkpoint_traces) / sizeof(checkpoint_traces[0]);

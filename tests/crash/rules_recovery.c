@@ -1,6 +1,9 @@
 /* Recovery and the first look: journal rules R and F. */
 #include "rules_traces.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "fs/record.h"
 
 /* ------------------------------------------------------------------ R0 */
@@ -27,6 +30,59 @@ static void synced_in_second_life(struct trace *t)
 	act_kill(&t->l);
 	act_fsync(&t->l, f);
 	CUT(t, trace_end(t), {NAME_OF(f), FATE_KEPT});
+}
+
+/* ------------------------------------------------------------------ R1, R6 */
+
+/* journal (R1): a torn superblock leaves the one before. */
+static void torn_superblock(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_tick(&t->l);
+	CUT(t, trace_behind(t, SUPERBLOCK), {SUPERBLOCK, FATE_TORN});
+}
+
+/* journal (R1): a record that does not open is none. */
+static void torn_record(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_truncate(&t->l, f, 2 * PAGE);
+	act_write(&t->l, f, PAGE, PAGE);
+	CUT(t, trace_end(t), {ANY_RECORD, FATE_TORN});
+}
+
+/* What a mount takes after a kill, with so many other files there. */
+static size_t cost_of_recovery(struct trace *t, unsigned others)
+{
+	unsigned f = trace_file(t, "f", 4);
+	char name[32];
+
+	for (unsigned i = 0; i < others; i++) {
+		snprintf(name, sizeof(name), "other-%u", i);
+		act_append(&t->l, act_create(&t->l, ORACLE_ROOT, name, 0644), 5000);
+	}
+	act_tick(&t->l);
+	act_write(&t->l, f, 0, PAGE);
+	trace_kill(t, trace_end(t));
+	trace_recover(t);
+	return t->recovery_cost;
+}
+
+/* journal (R6): recovery does not look at files without records. */
+static void others_left_alone(struct trace *t)
+{
+	enum { FEW = 5, MANY = 300 };
+	struct trace few;
+	size_t cost;
+
+	trace_start(&few, t->base);
+	cost = cost_of_recovery(&few, FEW);
+	trace_free(&few);
+	trace_expect(t, cost_of_recovery(t, MANY) <= cost + FEW, "it costs the same with more files");
 }
 
 /* ------------------------------------------------------------------ R2, R3 */
@@ -147,6 +203,40 @@ static void torn_newborn(struct trace *t)
 	CUT(t, trace_end(t), {ANY, FATE_KEPT}, {PAGE_OF(f, 2), FATE_TORN});
 }
 
+/* journal (F1): what verifies is as it says, also when its epoch was lost. */
+static void whole_newborn(struct trace *t)
+{
+	unsigned f = act_create(&t->l, ORACLE_ROOT, "f", 0644);
+
+	for (unsigned i = 0; i < 3; i++)
+		act_write(&t->l, f, i * PAGE, PAGE);
+	trace_kill(t, trace_end(t));
+	trace_judge(t);
+	trace_expect(t, trace_lost(t) == 0, "nothing was cut off");
+}
+
+/* journal (F4): what is cut off is kept. */
+static void kept_in_lost(struct trace *t)
+{
+	torn_newborn(t);
+	trace_judge(t);
+	trace_expect(t, trace_lost(t) == 1, "one file in lost/");
+}
+
+/* journal (F5): what was durable and does not verify is damage, and is not cut. */
+static void damage(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	trace_kill(t, trace_end(t));
+	trace_damage(t, f, 1);
+	trace_judge(t);
+	trace_expect(t, strstr(t->x.text, "read: Input/output error"), "an error");
+	trace_expect(t, trace_lost(t) == 0, "nothing in lost/");
+	t->x.text[0] = 0;
+	t->judged = true;
+}
+
 /* journal (F3): pages in place whose records did not last. */
 static void growth_without_records(struct trace *t)
 {
@@ -159,6 +249,9 @@ static void growth_without_records(struct trace *t)
 const struct directed recovery_traces[] = {
 	{RULE_R0, "a removal that only a kill came behind", removed_and_killed},
 	{RULE_R0, "an fsync in a second life", synced_in_second_life},
+	{RULES, "a torn superblock", torn_superblock},
+	{RULES, "a torn record", torn_record},
+	{RULES, "a recovery among many files", others_left_alone},
 	{RULE_R2, "a head that arrived before its maps", head_before_maps},
 	{RULE_R2left, "a ring that begins among the maps", ring_begins_among_maps},
 	{RULE_R2skip, "records of an earlier version", earlier_records},
@@ -168,6 +261,9 @@ const struct directed recovery_traces[] = {
 	{RULE_R4base, "a recovery cut in place", recovery_cut},
 	{RULE_R5, "a newborn torn: its epoch was lost", torn_newborn}, /* journal (R5) */
 	{RULE_F2, "a newborn torn: what is left of it", torn_newborn}, /* journal (F2) */
+	{RULES, "a newborn that is whole", whole_newborn},
+	{RULES, "what is left of a torn newborn, in lost/", kept_in_lost},
+	{RULES, "damage after a crash", damage},
 	{RULE_F3, "growth without records", growth_without_records},
 };
 const size_t recovery_count = sizeof(recovery_traces) / sizeof(recovery_traces[0]);

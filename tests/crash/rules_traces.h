@@ -6,7 +6,7 @@
 #include "trace.h"
 
 struct directed {
-	enum rule rule; /* switched off the second time */
+	enum rule rule; /* switched off the second time; RULES: nothing is, as no switch could leave it out */
 	const char *what;
 	void (*play)(struct trace *t); /* up to and with the crashes */
 };

@@ -66,6 +66,36 @@ static void killed_when_answered(struct trace *t)
 	trace_kill(t, trace_end(t));
 }
 
+/* journal (W3): of few small writes fsync costs one sync, also where they are in place as well. */
+static void small_writes(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	for (unsigned i = 0; i < 4; i++)
+		act_write(&t->l, f, i * 2 * PAGE, PAGE);
+	act_fsync(&t->l, f);
+	trace_expect(t, trace_count(t, JOURNAL_SYNC) == 1 && trace_count(t, SYNC_OF(f)) == 0, "one sync");
+	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
+}
+
+/* journal (W4): a checkpoint allocates nothing. */
+static void allocated_before(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_write(&t->l, f, PAGE, PAGE);
+	act_truncate(&t->l, f, 2 * PAGE);
+	act_write(&t->l, f, 3 * PAGE, PAGE);
+	act_append(&t->l, f, PAGE);
+	act_write(&t->l, f, 1000 * PAGE, PAGE); /* maps */
+	act_write(&t->l, f, 100 * PAGE, BIG);
+	trace_mark(t);
+	act_tick(&t->l);
+	trace_expect(t, trace_count(t, HEAD_OF(f)) == 1, "a checkpoint");
+	trace_expect(t, trace_allocated(t) == 0, "what it needs is there");
+	trace_kill(t, trace_end(t));
+}
+
 /* journal (W5a): fsync syncs the file where pages are in place. */
 static void synced_in_place(struct trace *t)
 {
@@ -108,6 +138,32 @@ static void shared_sync(struct trace *t)
 	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
 }
 
+/* journal (W6): what a failed sync was to cover is written again before the next. */
+static void failed_sync(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_append(&t->l, f, BIG);
+	act_fail_sync(&t->l, (uint32_t)t->l.o.objects[f].ino);
+	trace_expect(t, !act_fsync(&t->l, f), "the first fsync fails");
+	trace_expect(t, act_fsync(&t->l, f), "the next does not");
+	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
+}
+
+/* journal (W6): after a failed sync of the journal nothing is promised. */
+static void failed_journal(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4), g = trace_file(t, "g", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_write(&t->l, g, 0, PAGE);
+	act_fail_sync(&t->l, base_journal_ino(t->base));
+	trace_expect(t, !act_fsync(&t->l, f), "the first fsync fails");
+	trace_expect(t, !act_fsync(&t->l, f), "so does the next");
+	trace_expect(t, !act_fsync(&t->l, g), "and that of another file");
+	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
+}
+
 /* ------------------------------------------------------------------ B */
 
 static unsigned newborn(struct trace *t, const char *name, unsigned pages)
@@ -117,6 +173,18 @@ static unsigned newborn(struct trace *t, const char *name, unsigned pages)
 	act_write(&t->l, f, 0, pages * PAGE);
 	trace_mark(t);
 	return f;
+}
+
+/* journal (B1): an inline newborn's change is one write of one page. */
+static void inline_newborn(struct trace *t)
+{
+	unsigned f = act_create(&t->l, ORACLE_ROOT, "f", 0644);
+
+	act_append(&t->l, f, 3000);
+	trace_mark(t);
+	act_append(&t->l, f, 500);
+	trace_expect(t, trace_end(t) - t->mark == 1 && trace_count(t, HEAD_OF(f)) == 1, "one write");
+	trace_kill(t, trace_end(t));
 }
 
 /* journal (B2order): between page and head of a newborn the record fits the page. */
@@ -191,11 +259,16 @@ const struct directed writing_traces[] = {
 	{RULE_W1live, "a page cut off and written again", cut_and_written_again},
 	{RULE_W1both, "the same while the cut is brought in place", cut_and_written_again_meanwhile},
 	{RULE_W2, "pages in place, killed", killed_when_answered},
+	{RULE_W3, "small writes, synced", small_writes},
+	{RULE_W4, "what a checkpoint allocates", allocated_before},
 	{RULE_W5a, "pages in place, synced", synced_in_place},
 	{RULE_W5a, "a head in place, synced", synced_head},
 	{RULE_W5h, "a head in place, synced", synced_head},
 	{RULE_W5b, "a record, synced", synced_record},
 	{RULE_W5share, "a record that came during a sync", shared_sync},
+	{RULE_W6, "a failed sync of a file", failed_sync},
+	{RULES, "a failed sync of the journal", failed_journal},
+	{RULES, "an inline newborn", inline_newborn},
 	{RULE_B2order, "a newborn killed between page and head", newborn_killed},
 	{RULE_B3, "a newborn written after its fsync", newborn_synced},
 	{RULE_B3, "a newborn written after a tick", newborn_ticked},

@@ -7,6 +7,8 @@
  * way at the cut, or was when the call came, does nothing for it.  Durable calls are
  * kept.  Of the others:
  *
+ *   A sync that failed covers nothing, and what was written to its object before it no later one does.
+ *
  *   content   Of each write any of its 512-byte sectors is kept, in the order of the writes.  A sector is never torn.
  *   choice    ALL keeps everything; NONE drops all that is not durable; GIVEN (STRICT only) does with each call what is told of it, where
  *             torn keeps every second sector, and what is kept of an inode keeps the sizes, or the attributes, before it; RANDOM draws (from the seed) for each inode whether all of its

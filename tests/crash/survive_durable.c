@@ -71,8 +71,10 @@ static bool name_is_durable(struct synced *y, const struct call *c)
 
 static bool is_durable(struct synced *y, const struct call *c, size_t cut)
 {
+	if (call_is_sync(c) && c->failed)
+		y->full[c->ino] = y->data[c->ino] = false;
 	if (call_is_sync(c) && c->done > cut)
-		return false; /* under way */
+		return false; /* under way, or failed */
 	switch (c->kind) {
 	case CALL_SYNCFS:
 		y->all = true;

@@ -628,9 +628,11 @@ START_TEST(test_s6)
 }
 END_TEST
 
-static void put_meanwhile(void *data)
+static int put_meanwhile(void *data, uint32_t ino)
 {
+	ck_assert_uint_gt(ino, IMAGE_ROOT);
 	put(*(int *)data, PAGE, PAGE, 2);
+	return 0;
 }
 
 /* What comes while a sync is under way is not covered by it, and nothing is durable before it returns. */
@@ -652,6 +654,82 @@ START_TEST(test_slow_sync)
 		survive(&empty, crash_store_record(cs), &cut, &left, NULL);
 		ck_assert_uint_eq(at("f")->size, 0);
 	}
+}
+END_TEST
+
+static int fail_sync(void *data, uint32_t ino)
+{
+	(void)data;
+	(void)ino;
+	return -EIO;
+}
+
+/* A sync that failed is the last that would have covered what came before it. */
+START_TEST(test_failed_sync)
+{
+	int fd = make_file(root, "f");
+
+	sync_fd(root);
+	put(fd, 0, PAGE, 1);
+	crash_store_on_sync(cs, fail_sync, NULL);
+	ck_assert_int_eq(s->ops->fsync(s, fd), -EIO);
+	crash_store_on_sync(cs, NULL, NULL);
+	put(fd, PAGE, PAGE, 2);
+	sync_fd(fd);
+	crash(MODEL_STRICT, CHOICE_NONE, 0);
+	ck_assert_uint_eq(byte("f", 0), 0);
+	ck_assert_uint_eq(byte("f", PAGE), 2);
+	put(fd, 0, PAGE, 1);
+	sync_fd(fd);
+	crash(MODEL_STRICT, CHOICE_NONE, 0);
+	ck_assert_uint_eq(byte("f", 0), 1);
+}
+END_TEST
+
+static int refuse(void *data, uint32_t ino, const void *buf, size_t n, uint64_t off)
+{
+	(void)ino;
+	(void)buf;
+	return off <= *(uint64_t *)data && off + n > *(uint64_t *)data ? -ENOSPC : 0;
+}
+
+/* What is refused is not there, and not in the record. */
+START_TEST(test_refused_write)
+{
+	int fd = make_file(root, "f");
+	uint64_t at_byte = PAGE + 7;
+	char b[2 * CRASH_PAGE] = {1};
+	size_t calls = crash_store_count(cs);
+
+	crash_store_on_write(cs, refuse, &at_byte);
+	ck_assert_int_eq(store_pwrite(s, fd, b, sizeof(b), 0), -ENOSPC);
+	ck_assert_uint_eq(crash_store_count(cs), calls);
+	ck_assert_int_eq(store_pwrite(s, fd, b, PAGE, 0), PAGE);
+	crash_store_on_write(cs, NULL, NULL);
+	ck_assert_int_eq(store_pwrite(s, fd, b, sizeof(b), 0), sizeof(b));
+}
+END_TEST
+
+/* What is told of a call happens to it. */
+START_TEST(test_given)
+{
+	int fd = make_file(root, "f");
+	uint8_t given[16];
+	struct cut cut = {.model = MODEL_STRICT, .choice = CHOICE_GIVEN, .given = given};
+
+	sync_fd(root);
+	put(fd, 0, PAGE, 1);
+	put(fd, PAGE, PAGE, 2);
+	put(fd, 2 * PAGE, PAGE, 3);
+	cut.calls = crash_store_count(cs);
+	memset(given, FATE_DROPPED, sizeof(given));
+	given[cut.calls - 3] = FATE_TORN;
+	given[cut.calls - 2] = FATE_KEPT;
+	survive(&empty, crash_store_record(cs), &cut, &left, NULL);
+	ck_assert_uint_eq(at("f")->size, 2 * PAGE);
+	ck_assert_uint_eq(byte("f", 0), 0);
+	ck_assert_uint_eq(byte("f", SECTOR), 1);
+	ck_assert_uint_eq(byte("f", PAGE), 2);
 }
 END_TEST
 
@@ -677,10 +755,14 @@ END_TEST
 
 int main(void)
 {
-	const TTest *tests[] = {test_probe,       test_content, test_names,     test_nameless,      test_listing,
-				test_permissions, test_locks,   test_kill,      test_kill_then_cut, test_o1,
-				test_o2_o3,       test_s1,      test_s2_rename, test_s2_needs,      test_s3,
-				test_s4,          test_s5,      test_s6,        test_slow_sync,     test_repeats};
+	const TTest *tests[] = {test_probe,     test_content,     test_names,
+				test_nameless,  test_listing,     test_permissions,
+				test_locks,     test_kill,        test_kill_then_cut,
+				test_o1,        test_o2_o3,       test_s1,
+				test_s2_rename, test_s2_needs,    test_s3,
+				test_s4,        test_s5,          test_s6,
+				test_slow_sync, test_failed_sync, test_refused_write,
+				test_given,     test_repeats};
 	Suite *suite = suite_create("crash store");
 	TCase *t = tcase_create("all");
 	SRunner *runner;

@@ -122,6 +122,48 @@ size_t trace_behind_last(const struct trace *t, struct calls which)
 	return trace_end(t);
 }
 
+size_t trace_count(const struct trace *t, struct calls which)
+{
+	const struct record *r = crash_store_record(store_now(t));
+	size_t n = 0;
+
+	for (size_t i = t->mark; i < trace_end(t); i++)
+		n += is_one_of(t, &r->calls[i], which);
+	return n;
+}
+
+static bool was_allocated(const struct record *r, size_t before, uint32_t ino, uint64_t page)
+{
+	for (size_t i = 0; i < before; i++) {
+		const struct call *c = &r->calls[i];
+
+		if (c->kind == CALL_ALLOCATE && c->ino == ino && c->space / CRASH_PAGE <= page &&
+		    c->space + c->space_size > page * CRASH_PAGE)
+			return true;
+	}
+	return false;
+}
+
+size_t trace_allocated(const struct trace *t)
+{
+	const struct record *r = crash_store_record(store_now(t));
+	size_t n = 0;
+
+	for (size_t i = t->mark; i < trace_end(t); i++) {
+		const struct call *c = &r->calls[i];
+
+		for (size_t k = 0; c->kind == CALL_WRITE && k < call_pages(c); k++)
+			n += c->fresh[k] && !was_allocated(r, i, c->ino, c->off / CRASH_PAGE + k);
+	}
+	return n;
+}
+
+void trace_expect(struct trace *t, bool is_so, const char *what)
+{
+	if (!is_so && !t->x.text[0])
+		snprintf(t->x.text, sizeof(t->x.text), "not so: %s", what);
+}
+
 /* ------------------------------------------------------------------ crashes */
 
 static void crash_now(struct trace *t, const struct cut *cut)
@@ -169,19 +211,48 @@ void trace_recover(struct trace *t)
 {
 	struct fault why = {0};
 	struct mounted m;
+	size_t before;
 
 	trace_mark(t);
+	before = crash_store_operations(t->left);
 	if (mounted_start(&m, t->base, t->left, &why) < 0) {
 		snprintf(t->x.text, sizeof(t->x.text), "start: %s", why.text);
 		return;
 	}
 	t->recovered = crash_store_count(t->left);
+	t->recovery_cost = crash_store_operations(t->left) - before;
 	mounted_stop(&m);
+}
+
+void trace_damage(struct trace *t, unsigned object, uint64_t page)
+{
+	uint8_t wrong[64];
+	struct call c = {.kind = CALL_WRITE,
+			 .ino = (uint32_t)t->l.o.objects[object].ino,
+			 .off = layout_physical_page(page) * CRASH_PAGE + 100,
+			 .size = sizeof(wrong),
+			 .data = wrong};
+
+	memset(wrong, 0x5a, sizeof(wrong));
+	/* Behind the record: no crash is the cause. */
+	image_apply((struct image *)crash_store_image(t->left), &c);
+}
+
+size_t trace_lost(const struct trace *t)
+{
+	const struct image *m = crash_store_image(t->left);
+	uint32_t volume = image_inode(m, IMAGE_ROOT)->entries[0].ino;
+	uint32_t lost = image_lookup(m, image_lookup(m, volume, ".coffer"), "lost");
+
+	return lost ? image_inode(m, lost)->entry_count : 0;
 }
 
 void trace_judge(struct trace *t)
 {
-	if (t->l.refused[0])
+	if (t->judged)
+		return;
+	t->judged = true;
+	if (t->l.refused[0] && !t->x.text[0])
 		snprintf(t->x.text, sizeof(t->x.text), "live: %s", t->l.refused);
 	if (t->x.text[0])
 		return;

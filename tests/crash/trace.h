@@ -17,6 +17,8 @@ struct trace {
 	struct image under; /* what was there before the record of `left`, or of the live volume */
 	struct crash_store *left; /* by the crashes so far; NULL: none */
 	struct view view;
+	size_t recovery_cost; /* operations of the store in trace_recover */
+	bool judged;
 	struct examined x;
 };
 
@@ -73,6 +75,12 @@ size_t trace_behind(const struct trace *t,
 		    struct calls which); /* the first of them since the mark; all, if there is none */
 size_t trace_behind_last(const struct trace *t, struct calls which); /* the last */
 
+size_t trace_count(const struct trace *t, struct calls which); /* how many there are since it */
+/* Pages in files that were written since the mark where nothing was, and nothing was allocated before. */
+size_t trace_allocated(const struct trace *t);
+/* What else has to be: `what` names what is not so. */
+void trace_expect(struct trace *t, bool is_so, const char *what);
+
 /* The machine stops behind so many calls.  The first crash ends the live volume; those after it, the recovery. */
 void trace_kill(struct trace *t, size_t calls);
 void trace_cut(struct trace *t, size_t calls, const struct outcome *list, size_t n);
@@ -81,6 +89,11 @@ void trace_cut(struct trace *t, size_t calls, const struct outcome *list, size_t
 		  sizeof((const struct outcome[]){__VA_ARGS__}) / sizeof(struct outcome))
 /* Recovers, for another crash; the mark is set before. */
 void trace_recover(struct trace *t);
+
+/* Something writes over a page of what is left. */
+void trace_damage(struct trace *t, unsigned object, uint64_t page);
+/* Entries of .coffer/lost/ of what is left. */
+size_t trace_lost(const struct trace *t);
 
 /* Holds what is left against the history: t->x.text is empty, or says what it breaks. */
 void trace_judge(struct trace *t);
