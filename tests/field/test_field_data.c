@@ -17,7 +17,6 @@ struct set {
 	const char *directory, *format;
 	enum wanted (*wanted)(const char *path, const char *name);
 	struct scan_options options;
-	bool latin; /* may be refused for its encoding */
 };
 
 static unsigned good, refused_count, bad;

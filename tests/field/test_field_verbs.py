@@ -203,6 +203,163 @@ class Tokens(Case):
         self.assertEqual(result.out.encode(), JSON)
 
 
+FORMATS = {
+    "a.yaml": b"a: &x hunter2  # why\nb:\n  - |\n    two\n    lines\n  -\n  - {c: 1.50, \"d\":\"e\"}\nr: *x\n",
+    "a.json": JSON,
+    "a.jsonl": b'{"a": "hunter2"}\n\n{"a": 2}\r\n{"a": [true]}',
+    "a.toml": b'title = "hunter2" # c\n[db]\nport = 0x10\nwhen = 2026-11-28 10:00:00Z\n[[x]]\ny = [1, [2, {z = \'q\'}]]\n',
+    "a.xml": b'<?xml version="1.0"?>\n<r a="1" xmlns="u"><b>hunter2</b>mixed <c/>text<d><![CDATA[x]]></d><!-- c --></r>\n',
+    "a.csv": b'id,name,note\r\n1,"hunter2, b",\r\n2,c,"say ""hi"""\r\n',
+    "a.tsv": b"id\tname\n1\thunter2, b\n",
+    "a.ini": b"; c\n[db]\npassword = hunter2 ; c\nempty =\nlong = a\n  b\n",
+    ".gitconfig": b'[remote "o\\"x"]\n\turl = hunter2 # c\n\tflag\n[a] b = \"c;d\" e\n',
+    ".env": b"export A=hunter2 # c\nB='x\ny'\nC=\n",
+    "a.properties": b"a.b = hunter2 \\\n   and more\nc:d\n",
+}
+
+
+class Formats(Case):
+    def test_round_trips(self):
+        for name, text in FORMATS.items():
+            with self.subTest(name):
+                path = Path(self.file(name, text))
+                self.field("encrypt", path, "-i")
+                once = path.read_bytes()
+                self.assertNotIn(b"hunter2", once)
+                self.assertIn(b"coffer1r.", once)
+                self.assertIn(b"c", once)
+                self.field("rotate", path)
+                self.assertEqual(path.read_bytes(), once)
+                self.field("decrypt", path, "-i")
+                self.assertEqual(path.read_bytes(), text)
+
+    def test_set_and_get(self):
+        values = ["plain", "", "two words", "a: b # c", "'single' \"double\"", "back\\slash", "\u00e4\u20ac\U0001f600", "true", "12",
+                  "<a>&amp;", "x;y,z\tq", "-", "#", "{", "[a", "null", " lead", "%a", "@b", "`c", "~"]
+        places = {"a.yaml": "a", "a.json": "db.password", "a.toml": "title", "a.xml": "/r/b", "a.csv": "%0:name", "a.tsv": "name",
+                  "a.ini": "db.password", ".gitconfig": '*."o\\"x".url', ".env": "A", "a.properties": '"a.b"',
+                  "a.jsonl": "%0:a"}
+        for name, at in places.items():
+            path = Path(self.file(name, FORMATS[name]))
+            for value in values + ["line 1\nline 2"]:
+                with self.subTest(name, value=value):
+                    result = cli.run("field", "set", path, at, "--raw", *self.keyring, input=value.encode())
+                    if result.status and "cannot be written" in result.err:
+                        self.assertIn("\n", value)
+                        self.assertIn(name, ("a.ini",))
+                        continue
+                    self.assertEqual(result.status, 0, result.err)
+                    self.assertEqual(self.field("get", path, at, "--raw").out, value)
+
+    def test_attribute(self):
+        path = Path(self.file("a.xml", FORMATS["a.xml"]))
+        self.field("encrypt", path, "-i", "--path", "/r/@a")
+        self.assertIn(b'<r a="coffer1r.', path.read_bytes())
+        self.assertIn(b"hunter2", path.read_bytes())
+        self.assertEqual(self.field("get", path, "/r/@a").out, "1\n")
+
+    def test_a_value_cannot_become_a_key(self):
+        for name, at, value in [(".env", "A", "x\nEVIL=1"), ("a.toml", "title", '"\nevil = "1'), ("a.yaml", "a", "x\nevil: 1")]:
+            path = Path(self.file(name, FORMATS[name]))
+            before = self.good("field", "list", path).out.count("\n")
+            self.field("set", path, at, "--raw", input=value.encode())
+            self.assertEqual(self.good("field", "list", path).out.count("\n"), before)
+            self.assertEqual(self.field("get", path, at, "--raw").out, value)
+
+
+class Rules(Case):
+    RULES = b"""version: 1
+keyring: vault
+context: production
+rules:
+  - files: ["*.yaml", "conf/*.json"]
+    encrypt: ["**.password", "list"]
+    leave: "list[1]"
+  - files: "*.csv"
+    keys: "^mail$"
+    mode: deterministic
+    domain: mail
+    bind: none
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.file(".coffer-fields.yaml", self.RULES)
+        os.mkdir(self.path("conf"))
+        self.key_only = ("--key-file", self.key)
+
+    def test_rules_decide(self):
+        path = Path(self.file("a.yaml", b"db: {user: u, password: p}\nlist: [1, 2, 3]\n"))
+        self.good("field", "encrypt", path, "-i", *self.key_only)
+        text = path.read_bytes()
+        self.assertTrue(text.startswith(b"db: {user: u, password: coffer1r."))
+        self.assertEqual(text.count(b"coffer1r."), 3)
+        self.assertIn(b", 2, coffer", text)
+        self.good("field", "check", path)
+        self.assertEqual(self.good("field", "get", path, "db.password", *self.key_only).out, "p\n")
+        self.bad(cli.FAILED, "field", "decrypt", path, "--context", "staging", *self.key_only, says="context")
+        self.good("field", "decrypt", path, "-i", *self.key_only)
+        self.bad(cli.FAILED, "field", "decrypt", path, *self.key_only, says="in clear where the rules want a token")
+        self.assertEqual(cli.run("field", "check", path).status, cli.FAILED)
+
+    def test_set_encrypts_what_the_rules_want(self):
+        path = Path(self.file("a.yaml", b"db: {user: u, password: p}\n"))
+        self.good("field", "set", path, "db.password", *self.key_only, input=b"new")
+        self.good("field", "set", path, "db.user", *self.key_only, input=b"you")
+        self.assertTrue(path.read_bytes().startswith(b"db: {user: you, password: coffer1r."))
+
+    def test_below_and_elsewhere(self):
+        path = Path(self.file("conf/a.json", b'{"password": "p", "x": 1}'))
+        self.good("field", "encrypt", path, "-i", *self.key_only)
+        self.assertIn(b'"x": 1', path.read_bytes())
+        path = Path(self.file("a.json", b'{"password": "p", "x": 1}'))
+        self.bad(cli.USAGE, "field", "encrypt", path, "-i", *self.key_only, says="no rule about")
+        self.good("field", "check", path)
+
+    def test_columns(self):
+        path = Path(self.file("a.csv", b"id,mail\n1,a@b\n2,a@b\n3,c@d\n"))
+        self.bad(cli.FAILED, "field", "encrypt", path, "-i", *self.key_only, says="domain create mail")
+        self.good("field", "domain", "create", "mail", "--keyring", self.vault, *self.key_only)
+        self.good("field", "encrypt", path, "-i", *self.key_only)
+        rows = [line.split(",")[1] for line in path.read_text().splitlines()[1:]]
+        self.assertEqual(rows[0], rows[1])
+        self.assertNotEqual(rows[0], rows[2])
+        self.assertEqual(self.good("field", "decrypt", path, *self.key_only).out, "id,mail\n1,a@b\n2,a@b\n3,c@d\n")
+
+    def test_mistakes(self):
+        path = self.file("a.yaml", b"a: b\n")
+        for old, new, says in [(b"encrypt:", b"encrypts:", "unknown"), (b"version: 1", b"version: 2", "version"),
+                               (b"version: 1", b"# none", "version"), (b"mode: deter", b"mode: indeter", "mode"),
+                               (b"context: production", b"contekst: x", "unknown"), (b"^mail$", b"(", "regex"),
+                               (b'"**.password"', b'"a..b"', "path")]:
+            self.file(".coffer-fields.yaml", self.RULES.replace(old, new))
+            target = self.file("a.csv", b"a\nb\n") if b"mode" in old or b"mail" in old else path
+            self.bad(cli.FAILED if says not in ("mode", "regex", "path") else cli.USAGE, "field", "encrypt", target,
+                     *self.key_only, says=says)
+
+    def test_no_context_warns(self):
+        self.file(".coffer-fields.yaml", self.RULES.replace(b"context: production\n", b""))
+        path = self.file("a.yaml", b"password: b\n")
+        self.assertIn("names no context", self.good("field", "encrypt", path, "-i", *self.key_only).err)
+
+    def test_init(self):
+        os.unlink(self.path(".coffer-fields.yaml"))
+        self.good("field", "init", cwd=self.top)
+        result = cli.run("field", "init", cwd=self.top)
+        self.assertEqual(result.status, cli.REFUSED)
+        path = Path(self.file("a.yaml", b"password: b\nc: d\n"))
+        self.good("field", "encrypt", path, "-i", *self.keyring)
+        self.assertEqual(path.read_bytes().count(b"coffer1r."), 1)
+
+    def test_foreign_rules(self):
+        if os.geteuid():
+            self.skipTest("needs root")
+        os.chown(self.path(".coffer-fields.yaml"), 12345, 12345)
+        path = self.file("a.yaml", b"password: b\n")
+        self.bad(cli.REFUSED, "field", "encrypt", path, *self.key_only, says="another user")
+        self.good("field", "encrypt", path, "--rules", self.path(".coffer-fields.yaml"), *self.key_only)
+
+
 class Bad(Case):
     def test_broken_syntax(self):
         for text, says in [(b'{"a": 1,}', "x.json:1:9: "), (b'{\n"a": "x\n"}', "x.json:2:8: "), (b"", "x.json:1:1: "),

@@ -52,6 +52,7 @@ int cmd_field_check(const struct verb *v, int argc, char **argv, struct fault *w
 int cmd_field_rotate(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_migrate(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_domain(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_init(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_pubkey(const struct verb *v, int argc, char **argv, struct fault *why);
 
 /* The programs that mount(8) and fsck(8) call; they return an exit status of those manual pages. */

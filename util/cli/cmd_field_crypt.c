@@ -12,11 +12,11 @@ static int rewrite(struct field_keys *k, const struct field_options *o, enum ope
 {
 	_cleanup_field_file_ struct field_file f = {0};
 	struct operation op = {.kind = kind, .keep_going = o->keep_going, .report = field_report_error};
-	int ret = field_file_begin(&f, o, name, true, why);
+	int ret = field_file_begin(&f, o, name, why);
 
 	op.accept_sealed = o->mode && strcmp(o->mode, "sealed") == 0;
 	if (ret == 0 && !k->box)
-		ret = field_keys_for(k, o, f.keyring, why);
+		ret = field_keys_for(k, o, f.rules.keyring, why);
 	op.box = k->box;
 	if (ret == 0)
 		ret = field_rewrite(&f, o, &op, why);
@@ -70,7 +70,7 @@ int cmd_field_encrypt(const struct verb *v, int argc, char **argv, struct fault 
 
 int cmd_field_decrypt(const struct verb *v, int argc, char **argv, struct fault *why)
 {
-	struct field_options o = FIELD_OPTIONS_NONE;
+	struct field_options o = {.unlock = UNLOCK_SOURCE_NONE, .unruled = UNRULED_ALL};
 	const struct option_spec specs[] = {
 		OPTIONS_FIELD_KEYRING(&o),
 		OPTIONS_FIELD_FORMAT(&o),

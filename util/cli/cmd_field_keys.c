@@ -18,7 +18,7 @@ static int reseal(const struct field_options *o, enum operation_kind kind, struc
 			       .accept_sealed = true,
 			       .only_domain = domain,
 			       .report = field_report_error};
-	int ret = field_file_begin(&f, o, name, true, why);
+	int ret = field_file_begin(&f, o, name, why);
 
 	if (ret == 0)
 		ret = field_rewrite(&f, o, &op, why);
@@ -54,15 +54,15 @@ static int change_domain(struct field_keys *k, const char *name, bool move, stru
 static int open_keys(struct field_keys *k, const struct field_options *o, const char *name, struct fault *why)
 {
 	_cleanup_field_file_ struct field_file f = {0};
-	int ret = field_file_begin(&f, o, name, true, why);
+	int ret = field_file_begin(&f, o, name, why);
 
-	return ret < 0 ? ret : field_keys_for(k, o, f.keyring, why);
+	return ret < 0 ? ret : field_keys_for(k, o, f.rules.keyring, why);
 }
 
 int cmd_field_rotate(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_field_keys_ struct field_keys k = FIELD_KEYS_NONE;
-	struct field_options o = FIELD_OPTIONS_NONE;
+	struct field_options o = {.unlock = UNLOCK_SOURCE_NONE, .unruled = UNRULED_ALL};
 	const char *domain = NULL;
 	const struct option_spec specs[] = {
 		OPTIONS_FIELD_KEYRING(&o),
@@ -93,7 +93,7 @@ int cmd_field_rotate(const struct verb *v, int argc, char **argv, struct fault *
 int cmd_field_migrate(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_field_keys_ struct field_keys k = FIELD_KEYS_NONE, to = FIELD_KEYS_NONE;
-	struct field_options o = FIELD_OPTIONS_NONE;
+	struct field_options o = {.unlock = UNLOCK_SOURCE_NONE, .unruled = UNRULED_ALL};
 	struct unlock_source to_unlock = UNLOCK_SOURCE_NONE;
 	const char *to_keyring = NULL;
 	const struct option_spec specs[] = {

@@ -12,7 +12,7 @@ static int look(const struct field_options *o, enum operation_kind kind, const c
 	_cleanup_field_file_ struct field_file f = {0};
 	struct operation op = {.kind = kind,
 			       .report = kind == OPERATION_CHECK ? field_report_error : field_report_line};
-	int ret = field_file_begin(&f, o, name, true, why);
+	int ret = field_file_begin(&f, o, name, why);
 
 	if (ret < 0)
 		return ret;
@@ -24,7 +24,7 @@ static int look(const struct field_options *o, enum operation_kind kind, const c
 
 int cmd_field_list(const struct verb *v, int argc, char **argv, struct fault *why)
 {
-	struct field_options o = FIELD_OPTIONS_NONE;
+	struct field_options o = {.unlock = UNLOCK_SOURCE_NONE, .unruled = UNRULED_ALL};
 	const struct option_spec specs[] = {OPTIONS_FIELD_FORMAT(&o), {OPTION_TEXT, 0, 0, "rules", &o.rules}, {0}};
 	struct words words;
 	uint64_t failed = 0;
@@ -37,7 +37,7 @@ int cmd_field_list(const struct verb *v, int argc, char **argv, struct fault *wh
 
 int cmd_field_check(const struct verb *v, int argc, char **argv, struct fault *why)
 {
-	struct field_options o = FIELD_OPTIONS_NONE;
+	struct field_options o = {.unlock = UNLOCK_SOURCE_NONE, .unruled = UNRULED_NOTHING};
 	const struct option_spec specs[] = {
 		OPTIONS_FIELD_FORMAT(&o),
 		{OPTION_TEXT, 0, 0, "rules", &o.rules},

@@ -10,26 +10,6 @@
 
 enum { VALUE_READ_MAX = TOKEN_VALUE_MAX + 1, NAME_ROOM = 200 };
 
-/* The path is one argument, commas and all. */
-static int select_path(struct field_file *f, const char *path, struct fault *why)
-{
-	struct rule *how = &f->plan.rules[0];
-	struct pattern *p;
-	int ret = pattern_parse(path, strlen(path), f->format->style, &p, why);
-
-	if (ret < 0)
-		return ret;
-	how->encrypt = calloc(1, sizeof(struct pattern *));
-	if (!how->encrypt) {
-		pattern_free(&p);
-		return fault_errno(why, EXIT_FAILED, -ENOMEM, "path");
-	}
-	how->encrypt[0] = p;
-	how->encrypt_count = 1;
-	plan_ready(&f->plan);
-	return 0;
-}
-
 static int unknown_path(const struct field_file *f, const char *path, struct fault *why)
 {
 	_cleanup_buffer_ struct buffer near = {0};
@@ -61,11 +41,9 @@ int cmd_field_get(const struct verb *v, int argc, char **argv, struct fault *why
 
 	if (ret)
 		return ret == OPTIONS_HELP ? 0 : ret;
-	ret = field_file_begin(&f, &o, words.at[0], false, why);
+	ret = field_file_choose(&f, &o, words.at[0], words.at[1], why);
 	if (ret == 0)
-		ret = select_path(&f, words.at[1], why);
-	if (ret == 0)
-		ret = field_keys_for(&k, &o, f.keyring, why);
+		ret = field_keys_for(&k, &o, f.rules.keyring, why);
 	if (ret < 0)
 		return ret;
 	op.box = k.box;
@@ -164,11 +142,9 @@ int cmd_field_set(const struct verb *v, int argc, char **argv, struct fault *why
 		return fault_set(why, EXIT_USAGE, EINVAL, "set: standard input is the value; name the file");
 	ret = value_type(type, &op.value_type, why);
 	if (ret == 0)
-		ret = field_file_begin(&f, &o, words.at[0], false, why);
+		ret = field_file_choose(&f, &o, words.at[0], words.at[1], why);
 	if (ret == 0)
-		ret = select_path(&f, words.at[1], why);
-	if (ret == 0)
-		ret = field_keys_for(&k, &o, f.keyring, why);
+		ret = field_keys_for(&k, &o, f.rules.keyring, why);
 	if (ret == 0)
 		ret = read_value(raw, &value, why);
 	if (ret < 0)

@@ -59,8 +59,7 @@ int field_keys_for(struct field_keys *k, const struct field_options *o, const ch
 void field_file_end(struct field_file *f)
 {
 	plan_free(&f->plan);
-	free(f->keyring);
-	f->keyring = NULL;
+	rules_free(&f->rules);
 }
 
 static int find_format(struct field_file *f, const char *given, struct fault *why)
@@ -76,21 +75,40 @@ static int find_format(struct field_file *f, const char *given, struct fault *wh
 			 log_escape(f->name, shown, sizeof(shown)), format_names());
 }
 
+static int set_separator(struct field_file *f, const char *text, struct fault *why)
+{
+	if (!text)
+		return 0;
+	f->scan.separator = strcmp(text, "\\t") == 0 ? '\t' : text[0];
+	if ((text[1] && f->scan.separator != '\t') || strchr("\"\r\n", f->scan.separator))
+		return fault_set(why, EXIT_USAGE, EINVAL, "separator %s: give one character, or \\t", text);
+	return 0;
+}
+
+static int set_dialect(struct field_file *f, const char *given, struct fault *why)
+{
+	static const char *const names[] = {"plain", "git", "systemd", "php", NULL};
+
+	f->scan.dialect = given ? given : ini_dialect_of_file(f->name);
+	for (size_t i = 0; given && strcmp(names[i], given) != 0; i++)
+		if (!names[i + 1])
+			return fault_set(why, EXIT_USAGE, EINVAL, "dialect %s: give plain, git, systemd or php", given);
+	return 0;
+}
+
 static int set_scan_options(struct field_file *f, const struct field_options *o, struct fault *why)
 {
 	size_t n = strlen(f->name);
+	int ret;
 
-	f->scan = (struct scan_options){.lenient = o->lenient, .no_header = o->no_header, .dialect = o->dialect};
+	f->scan = (struct scan_options){.lenient = o->lenient || f->rules.lenient,
+					.no_header = o->no_header || f->rules.no_header};
 	if (n > 4 && strcmp(f->name + n - 4, ".tsv") == 0)
 		f->scan.separator = '\t';
 	if (n > 6 && strcmp(f->name + n - 6, ".jsonc") == 0)
 		f->scan.lenient = true;
-	if (!o->separator)
-		return 0;
-	f->scan.separator = strcmp(o->separator, "\\t") == 0 ? '\t' : o->separator[0];
-	if ((o->separator[1] && f->scan.separator != '\t') || strchr("\"\r\n", f->scan.separator))
-		return fault_set(why, EXIT_USAGE, EINVAL, "--separator %s: give one character, or \\t", o->separator);
-	return 0;
+	ret = set_separator(f, o->separator ? o->separator : f->rules.separator, why);
+	return ret < 0 ? ret : set_dialect(f, o->dialect ? o->dialect : f->rules.dialect, why);
 }
 
 static int text_copy(char **to, const char *from, struct fault *why)
@@ -103,7 +121,7 @@ static int text_copy(char **to, const char *from, struct fault *why)
 }
 
 /* The options that say how, over what the rules say. */
-static int apply_manner(struct rule *r, const struct field_options *o, struct fault *why)
+static int apply_manner(struct rule *r, const struct field_file *f, const struct field_options *o, struct fault *why)
 {
 	int ret = 0;
 
@@ -112,7 +130,7 @@ static int apply_manner(struct rule *r, const struct field_options *o, struct fa
 	if (ret == 0 && o->bind)
 		ret = rule_set_bind(r, o->bind, why);
 	if (ret == 0)
-		ret = text_copy(&r->context, o->context, why);
+		ret = text_copy(&r->context, o->context ? o->context : r->context ? NULL : f->rules.context, why);
 	if (ret == 0)
 		ret = text_copy(&r->domain, o->domain, why);
 	if (ret < 0)
@@ -129,34 +147,109 @@ static int apply_manner(struct rule *r, const struct field_options *o, struct fa
 	return 0;
 }
 
-static int plan_from_options(struct field_file *f, const struct field_options *o, bool select, struct fault *why)
+/* Once for a process: tokens without a context can be carried from one environment to another. */
+static void warn_of_context(const struct field_file *f)
 {
-	struct rule *r;
-	int ret = plan_add_rule(&f->plan, &r);
+	static bool warned;
 
+	if (warned || f->rules.context || !f->rules.path)
+		return;
+	for (size_t i = 0; i < f->plan.count; i++)
+		if (f->plan.rules[i].context)
+			return;
+	warned = true;
+	log_warning("%s names no context: its tokens could be carried to another environment", f->rules.path);
+}
+
+static int load_rules(struct field_file *f, const struct field_options *o, struct fault *why)
+{
+	_cleanup_free_ char *found = NULL;
+	int ret = o->rules ? 0 : rules_find(f->name, &found, why);
+	const char *path = o->rules ? o->rules : found;
+
+	if (ret < 0 || !path)
+		return ret;
+	return rules_load(path, f->name, o->format ? format_by_name(o->format) : format_of_file(f->name), &f->rules,
+			  &f->plan, why);
+}
+
+/* What is chosen by options. */
+static int choose(struct field_file *f, const struct field_options *o, struct fault *why)
+{
+	char shown[NAME_ROOM];
+	struct rule *r;
+	int ret;
+
+	if (!o->paths && !o->key_regex && f->rules.about)
+		return 0;
+	if (!o->paths && !o->key_regex && f->rules.path && o->unruled == UNRULED_NOTHING)
+		return 0;
+	if (!o->paths && !o->key_regex && f->rules.path && o->unruled == UNRULED_REFUSED)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s has no rule about %s; choose with --path", f->rules.path,
+				 log_escape(f->name, shown, sizeof(shown)));
+	ret = plan_choose(&f->plan, &r);
 	if (ret < 0)
 		return fault_errno(why, EXIT_FAILED, ret, "options");
 	if (o->paths)
 		ret = rule_add_paths(&r->encrypt, &r->encrypt_count, o->paths, f->format->style, why);
 	if (ret == 0 && o->key_regex)
 		ret = rule_set_keys(r, o->key_regex, why);
-	r->everything = select && !o->paths && !o->key_regex;
-	return ret < 0 ? ret : apply_manner(r, o, why);
+	r->everything = !o->paths && !o->key_regex;
+	return ret;
 }
 
-int field_file_begin(struct field_file *f, const struct field_options *o, const char *name, bool select,
-		     struct fault *why)
+static int finish_plan(struct field_file *f, const struct field_options *o, struct fault *why)
+{
+	int ret;
+
+	f->plan.fallback = (struct rule){.mode = TOKEN_RANDOM, .bind = BIND_KEYS};
+	ret = apply_manner(&f->plan.fallback, f, o, why);
+	if (ret == 0 && f->plan.chosen)
+		ret = apply_manner(f->plan.chosen, f, o, why);
+	for (size_t i = 0; ret == 0 && i < f->plan.count; i++)
+		ret = apply_manner(&f->plan.rules[i], f, o, why);
+	plan_ready(&f->plan);
+	if (ret == 0)
+		warn_of_context(f);
+	return ret;
+}
+
+static int begin(struct field_file *f, const struct field_options *o, const char *name, struct fault *why)
 {
 	int ret;
 
 	*f = (struct field_file){.name = name};
-	ret = find_format(f, o->format, why);
+	ret = load_rules(f, o, why);
 	if (ret == 0)
-		ret = set_scan_options(f, o, why);
+		ret = find_format(f, o->format ? o->format : f->rules.format, why);
+	return ret < 0 ? ret : set_scan_options(f, o, why);
+}
+
+int field_file_begin(struct field_file *f, const struct field_options *o, const char *name, struct fault *why)
+{
+	int ret = begin(f, o, name, why);
+
 	if (ret == 0)
-		ret = plan_from_options(f, o, select, why);
-	plan_ready(&f->plan);
-	return ret;
+		ret = choose(f, o, why);
+	return ret < 0 ? ret : finish_plan(f, o, why);
+}
+
+int field_file_choose(struct field_file *f, const struct field_options *o, const char *name, const char *path,
+		      struct fault *why)
+{
+	struct rule *r;
+	int ret = begin(f, o, name, why);
+
+	if (ret < 0)
+		return ret;
+	ret = plan_choose(&f->plan, &r);
+	if (ret == 0)
+		r->encrypt = calloc(1, sizeof(struct pattern *));
+	if (ret < 0 || !r->encrypt)
+		return fault_errno(why, EXIT_FAILED, -ENOMEM, "path");
+	ret = pattern_parse(path, strlen(path), f->format->style, &r->encrypt[0], why);
+	r->encrypt_count = ret == 0;
+	return ret < 0 ? ret : finish_plan(f, o, why);
 }
 
 /* ------------------------------------------------------------------ running */

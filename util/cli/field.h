@@ -4,6 +4,7 @@
 
 #include "util/cli/options.h"
 #include "util/field/operation.h"
+#include "util/field/rules.h"
 #include "util/field/target.h"
 
 /* The options, as they were given. */
@@ -12,6 +13,7 @@ struct field_options {
 	const char *keyring, *rules, *key_regex, *mode, *domain, *bind, *context, *format, *public_key, *output,
 		*dialect, *separator;
 	char *paths;
+	enum { UNRULED_REFUSED, UNRULED_ALL, UNRULED_NOTHING } unruled; /* a file that the rules say nothing about */
 	bool in_place, lenient, no_header, keep_going;
 	int pad;
 };
@@ -67,13 +69,16 @@ struct field_file {
 	const struct format *format;
 	struct scan_options scan;
 	struct plan plan;
-	char *keyring; /* from the rules; NULL: none */
+	struct rules rules;
 };
 #define _cleanup_field_file_ _cleanup_(field_file_end)
 void field_file_end(struct field_file *f);
-/* `select`: without a choice, everything is selected. */
-int field_file_begin(struct field_file *f, const struct field_options *o, const char *name, bool select,
+/* What the options choose, else what the rules select, else everything. */
+int field_file_begin(struct field_file *f, const struct field_options *o, const char *name,
 		     struct fault *why) MUST_CHECK;
+/* One value: PATH is taken as it is, commas and all. */
+int field_file_choose(struct field_file *f, const struct field_options *o, const char *name, const char *path,
+		      struct fault *why) MUST_CHECK;
 
 /* Runs the operation over the file: with `to` NULL only looks, else writes there. */
 int field_run(const struct field_file *f, struct operation *op, int in, engine_write write, void *write_context,

@@ -114,4 +114,10 @@
 	"none.\n\n" HELP_FIELD_KEYRING "\nexample:\n"                                                                  \
 	"  coffer field pubkey --keyring ~/vault > vault.pub\n"
 
+#define ARGUMENTS_FIELD_INIT ""
+#define HELP_FIELD_INIT                                                                                                \
+	"Writes .coffer-fields.yaml here, with comments: the rules that say which values of which files are "          \
+	"encrypted.\n\nexample:\n"                                                                                     \
+	"  cd ~/project && coffer field init\n"
+
 #endif

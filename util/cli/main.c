@@ -45,6 +45,7 @@ static const struct verb verbs[] = {
 	{"field rotate", ARGUMENTS_FIELD_ROTATE, NULL, HELP_FIELD_ROTATE, cmd_field_rotate},
 	{"field migrate", ARGUMENTS_FIELD_MIGRATE, NULL, HELP_FIELD_MIGRATE, cmd_field_migrate},
 	{"field domain", ARGUMENTS_FIELD_DOMAIN, NULL, HELP_FIELD_DOMAIN, cmd_field_domain},
+	{"field init", ARGUMENTS_FIELD_INIT, NULL, HELP_FIELD_INIT, cmd_field_init},
 	{"field pubkey", ARGUMENTS_FIELD_PUBKEY, NULL, HELP_FIELD_PUBKEY, cmd_field_pubkey},
 	{"key audit show", ARGUMENTS_KEY_AUDIT_SHOW, NULL, HELP_KEY_AUDIT_SHOW, cmd_key_audit_show},
 	{"key audit verify", ARGUMENTS_KEY_AUDIT_VERIFY, NULL, HELP_KEY_AUDIT_VERIFY, cmd_key_audit_verify},

@@ -300,7 +300,11 @@ int found_value(const struct found *f, struct buffer *out)
 
 int found_path_text(const struct found *f, struct buffer *out)
 {
-	return path_print(f->path, f->path_size, f->scan->format->style, out);
+	/* The number of the document says nothing where there is one document only. */
+	bool alone = f->scan->documents && !f->scan->format->streams && f->scan->document == 0;
+	size_t skip = alone && f->path_size >= STEP_HEAD ? STEP_HEAD : 0;
+
+	return path_print(f->path + skip, f->path_size - skip, f->scan->format->style, out);
 }
 
 int found_where(const struct found *f, struct buffer *out)

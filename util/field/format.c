@@ -6,7 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct format *const formats[] = {&format_json, &format_jsonl};
+static const struct format *const formats[] = {&format_json,       &format_jsonl, &format_csv, &format_env, &format_ini,
+					       &format_properties, &format_toml,  &format_xml, &format_yaml};
 enum { FORMATS = sizeof(formats) / sizeof(formats[0]) };
 
 /* What follows the last dot, or the name itself. */
@@ -27,7 +28,13 @@ static const struct {
 	{".cfg", "ini"},
 	{".conf", "ini"},
 	{".gitconfig", "ini"},
+	{".gitmodules", "ini"},
 	{".service", "ini"},
+	{".netdev", "ini"},
+	{".network", "ini"},
+	{".mount", "ini"},
+	{".timer", "ini"},
+	{".socket", "ini"},
 	{".env", "env"},
 	{".properties", "properties"},
 };
@@ -67,6 +74,23 @@ const struct format *format_of_file(const char *file)
 			return format_by_name(endings[i].format);
 	}
 	return NULL;
+}
+
+const char *ini_dialect_of_file(const char *file)
+{
+	static const char *const units[] = {".service", ".socket", ".timer", ".mount", ".network", ".netdev", NULL};
+	const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
+	size_t n = strlen(name);
+
+	if (strcmp(name, ".gitconfig") == 0 || strcmp(name, ".gitmodules") == 0 ||
+	    (n > 0 && strcmp(name, "config") == 0 && slash - file >= 4 && strncmp(slash - 4, ".git", 4) == 0))
+		return "git";
+	if (strcmp(name, "php.ini") == 0)
+		return "php";
+	for (size_t i = 0; units[i]; i++)
+		if (n > strlen(units[i]) && strcmp(name + n - strlen(units[i]), units[i]) == 0)
+			return "systemd";
+	return "plain";
 }
 
 int token_bare(const struct leaf *l, const char *token, size_t n, struct buffer *out)

@@ -25,11 +25,14 @@ struct format {
 	void (*end)(struct scan *s); /* frees s->state; NULL: there is none */
 };
 
-extern const struct format format_json, format_jsonl;
+extern const struct format format_json, format_jsonl, format_csv, format_env, format_ini, format_properties,
+	format_toml, format_xml, format_yaml;
 
 const struct format *format_by_name(const char *name);
 /* By the name of the file; NULL if that tells nothing. */
 const struct format *format_of_file(const char *file);
+/* "git", "systemd", "php" or "plain". */
+const char *ini_dialect_of_file(const char *file);
 /* Names of all, for messages: "json, jsonl, ..." */
 const char *format_names(void);
 

@@ -407,7 +407,7 @@ int operation_edit(void *context, const struct found *f, struct buffer *with, bo
 	ret = plan_find(o->plan, f, &i.selected, why);
 	if (ret < 0)
 		return ret;
-	i.reader = plan_reader(o->plan, i.selected);
+	i.reader = i.selected ? i.selected : &o->plan->fallback;
 	/* The shortest token has 70 characters; most values are told by their first letters. */
 	if (f->source_size >= 9 && memmem(f->source, f->source_size < 64 ? f->source_size : 64, "coffer", 6)) {
 		ret = found_value(f, &i.value);

@@ -37,6 +37,10 @@ void plan_free(struct plan *p)
 	for (size_t i = 0; i < p->count; i++)
 		rule_free(&p->rules[i]);
 	free(p->rules);
+	if (p->chosen)
+		rule_free(p->chosen);
+	free(p->chosen);
+	rule_free(&p->fallback);
 	free(p->cache);
 	*p = (struct plan){0};
 }
@@ -50,6 +54,16 @@ int plan_add_rule(struct plan *p, struct rule **out)
 	p->rules = bigger;
 	*out = &p->rules[p->count++];
 	**out = (struct rule){.mode = TOKEN_RANDOM, .bind = BIND_KEYS};
+	return 0;
+}
+
+int plan_choose(struct plan *p, struct rule **out)
+{
+	p->chosen = calloc(1, sizeof(*p->chosen));
+	if (!p->chosen)
+		return -ENOMEM;
+	*p->chosen = (struct rule){.mode = TOKEN_RANDOM, .bind = BIND_KEYS};
+	*out = p->chosen;
 	return 0;
 }
 
@@ -196,32 +210,44 @@ static int ambiguous(const struct found *f, struct fault *why)
 			 where.bytes);
 }
 
-/* Before the first use: the rules are complete. */
+static bool names_document(const struct rule *r)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < r->encrypt_count; i++)
+		any = any || pattern_names_document(r->encrypt[i]);
+	for (size_t i = 0; i < r->leave_count; i++)
+		any = any || pattern_names_document(r->leave[i]);
+	return any;
+}
+
 void plan_ready(struct plan *p)
 {
-	for (size_t i = 0; i < p->count; i++) {
-		const struct rule *r = &p->rules[i];
-
-		for (size_t j = 0; j < r->encrypt_count; j++)
-			p->by_document |= pattern_names_document(r->encrypt[j]);
-		for (size_t j = 0; j < r->leave_count; j++)
-			p->by_document |= pattern_names_document(r->leave[j]);
-	}
+	p->by_document = p->chosen && names_document(p->chosen);
+	for (size_t i = 0; i < p->count; i++)
+		p->by_document = p->by_document || names_document(&p->rules[i]);
 }
 
 static int find(const struct plan *p, const struct found *f, const struct rule **out, struct fault *why)
 {
-	*out = NULL;
-	for (size_t i = 0; i < p->count; i++) {
-		enum match m = selects(&p->rules[i], f->path, f->path_size);
+	enum match m = p->chosen ? selects(p->chosen, f->path, f->path_size) : MATCH_YES;
 
-		if (m == MATCH_AMBIGUOUS)
+	*out = NULL;
+	if (m == MATCH_AMBIGUOUS)
+		return ambiguous(f, why);
+	if (m == MATCH_NO)
+		return 0;
+	for (size_t i = 0; i < p->count; i++) {
+		m = selects(&p->rules[i], f->path, f->path_size);
+		/* A rule that does not tell keys of one name apart means all of them. */
+		if (m == MATCH_AMBIGUOUS && !p->rules[i].demanded)
 			return ambiguous(f, why);
-		if (m == MATCH_YES) {
+		if (m != MATCH_NO) {
 			*out = &p->rules[i];
 			return 0;
 		}
 	}
+	*out = p->chosen;
 	return 0;
 }
 
@@ -260,9 +286,4 @@ int plan_find(struct plan *p, const struct found *f, const struct rule **out, st
 		memcpy(p->cache->slots[at].path, f->path + skip, n);
 	}
 	return ret;
-}
-
-const struct rule *plan_reader(const struct plan *p, const struct rule *selected)
-{
-	return selected ? selected : &p->rules[0];
 }

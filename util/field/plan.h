@@ -24,13 +24,16 @@ struct rule {
 void rule_free(struct rule *r);
 
 struct plan {
-	struct rule *rules;
+	struct rule *rules; /* what is encrypted, and how: the first that selects a value holds */
 	size_t count;
-	bool by_document; /* a pattern names a document: nothing is remembered from one to the next */
+	struct rule *chosen;  /* what was asked for now, of all that; NULL: everything.  Says how where no rule does */
+	struct rule fallback; /* how a token is read that no rule selects */
+	bool by_document;     /* a pattern names a document: nothing is remembered from one to the next */
 	struct plan_cache *cache;
 };
 void plan_free(struct plan *p);
 int plan_add_rule(struct plan *p, struct rule **out) MUST_CHECK;
+int plan_choose(struct plan *p, struct rule **out) MUST_CHECK;
 
 /* Patterns separated by commas (in quotes they are part of a name), appended to a rule's list. */
 int rule_add_paths(struct pattern ***list, size_t *count, const char *text, enum path_style style,
@@ -44,7 +47,5 @@ int rule_set_mode(struct rule *r, const char *text, struct fault *why) MUST_CHEC
 void plan_ready(struct plan *p);
 /* The rule that selects the value; *out NULL: none.  A path that stands several times and was not told apart: -EINVAL. */
 int plan_find(struct plan *p, const struct found *f, const struct rule **out, struct fault *why) MUST_CHECK;
-/* The same, or the first rule: how a token is to be read that no rule selects. */
-const struct rule *plan_reader(const struct plan *p, const struct rule *selected);
 
 #endif

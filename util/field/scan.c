@@ -70,7 +70,7 @@ static int grow(void **array, size_t count, size_t *room, size_t size)
 
 /* ------------------------------------------------------------------ pieces of a file */
 
-static uint32_t container_of(const struct scan *s)
+uint32_t scan_container(const struct scan *s)
 {
 	return s->depth > 1 ? s->levels[s->depth - 2].member : NODE_TOP;
 }
@@ -307,24 +307,32 @@ static int add_counted(struct level *l, uint32_t hash, const char *name, size_t 
 	return 0;
 }
 
-int scan_key(struct scan *s, enum step_kind kind, const char *name, size_t length, uint64_t *which)
+int scan_count(struct scan *s, enum step_kind kind, const char *name, size_t length, uint64_t *before)
 {
 	struct level *l = &s->levels[s->depth - 1];
 	uint32_t hash = hash_of(name, length) ^ (kind == STEP_ATTRIBUTE);
 	struct counted *c = find_counted(l, hash, name, length);
-	uint64_t number = c ? ++c->count : 1;
-	int ret = c ? 0 : add_counted(l, hash, name, length);
 
-	if (which)
-		*which = number - 1;
-	return ret < 0 ? ret : scan_add_node(s, container_of(s), kind, number, name, length, &l->member);
+	*before = c ? c->count++ : 0;
+	return c ? 0 : add_counted(l, hash, name, length);
+}
+
+int scan_key(struct scan *s, enum step_kind kind, const char *name, size_t length, uint64_t *before)
+{
+	struct level *l = &s->levels[s->depth - 1];
+	uint64_t count;
+	int ret = scan_count(s, kind, name, length, &count);
+
+	if (before)
+		*before = count;
+	return ret < 0 ? ret : scan_add_node(s, scan_container(s), kind, count + 1, name, length, &l->member);
 }
 
 int scan_index(struct scan *s)
 {
 	struct level *l = &s->levels[s->depth - 1];
 
-	return scan_add_node(s, container_of(s), STEP_INDEX, l->next_index++, "", 0, &l->member);
+	return scan_add_node(s, scan_container(s), STEP_INDEX, l->next_index++, "", 0, &l->member);
 }
 
 /* ------------------------------------------------------------------ UTF-8 */

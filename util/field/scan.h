@@ -83,11 +83,14 @@ void scan_position(const struct scan *s, size_t at, uint64_t *line, uint64_t *co
 /* --- containers: open, then for each member a key or an index, its leaf or container, and pop; close. */
 int scan_open(struct scan *s) MUST_CHECK; /* -EINVAL reported by the caller: too deep (-E2BIG) */
 void scan_close(struct scan *s);
-/* A member of the open container, counted among those of the same name; *which (may be NULL) says how many there were before. */
-int scan_key(struct scan *s, enum step_kind kind, const char *name, size_t length, uint64_t *which) MUST_CHECK;
+/* A member of the open container, counted among those of the same name; *before (may be NULL) says how many there were. */
+int scan_key(struct scan *s, enum step_kind kind, const char *name, size_t length, uint64_t *before) MUST_CHECK;
+/* Counts only. */
+int scan_count(struct scan *s, enum step_kind kind, const char *name, size_t length, uint64_t *before) MUST_CHECK;
 int scan_index(struct scan *s) MUST_CHECK; /* the next element */
 /* The node of the member that is open, and making one without containers (formats with a tree of their own). */
 uint32_t scan_node(const struct scan *s);
+uint32_t scan_container(const struct scan *s); /* the node of the container that is open */
 int scan_add_node(struct scan *s, uint32_t parent, enum step_kind kind, uint64_t number, const char *name,
 		  size_t length, uint32_t *out) MUST_CHECK;
 int scan_leaf(struct scan *s, uint32_t node, size_t start, size_t end, enum leaf_type type, uint8_t quoting) MUST_CHECK;

@@ -1,0 +1,429 @@
+/* XML 1.0, tag by tag in bounded memory.
+ *
+ *   (1) expat reads the same bytes beside and says whether they are well-formed; external entities are never loaded, and it refuses entities
+ *       that grow without measure.
+ *   (2) The content of an element without child elements is one leaf, comments and CDATA sections included; between child elements each
+ *       text that is not blank is one, called text().  Attributes are leaves without their quotes, but for xmlns and xml:space.
+ *   (3) leaf.quoting: the quote around an attribute, 0 for content. */
+#include <ctype.h>
+#include <errno.h>
+#include <expat.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/field/format.h"
+
+struct xml {
+	XML_Parser expat;
+	bool childless; /* the open element had no child element so far */
+	bool seen;      /* the root element */
+};
+
+static void xml_end(struct scan *s)
+{
+	struct xml *x = s->state;
+
+	if (x && x->expat)
+		XML_ParserFree(x->expat);
+	free(x);
+	s->state = NULL;
+}
+
+/* ------------------------------------------------------------------ where things end */
+
+/* Behind `end` from `at` on; SIZE_MAX if it is not there (yet). */
+static size_t behind(const struct scan *s, size_t at, const char *end)
+{
+	size_t n = strlen(end);
+	const char *found = s->size - at >= n ? memmem(s->text + at, s->size - at, end, n) : NULL;
+
+	return found ? (size_t)(found - s->text) + n : SIZE_MAX;
+}
+
+static bool begins(const struct scan *s, size_t at, const char *with)
+{
+	size_t n = strlen(with);
+
+	return s->size - at >= n && memcmp(s->text + at, with, n) == 0;
+}
+
+/* Behind the '>' of a tag, over quotes. */
+static size_t tag_end(const struct scan *s, size_t at)
+{
+	char quote = '\0';
+
+	for (; at < s->size; at++) {
+		char c = s->text[at];
+
+		if (quote && c == quote)
+			quote = '\0';
+		else if (!quote && (c == '"' || c == '\''))
+			quote = c;
+		else if (!quote && c == '>')
+			return at + 1;
+	}
+	return SIZE_MAX;
+}
+
+static size_t doctype_end(const struct scan *s, size_t at)
+{
+	bool inside = false;
+
+	while (at < s->size) {
+		if (begins(s, at, "<!--")) {
+			at = behind(s, at + 4, "-->");
+		} else if (begins(s, at, "<?")) {
+			at = behind(s, at + 2, "?>");
+		} else if (s->text[at] == '"' || s->text[at] == '\'') {
+			char quote[2] = {s->text[at], '\0'};
+			at = behind(s, at + 1, quote);
+		} else if (s->text[at] == '[') {
+			inside = true;
+			at++;
+		} else if (s->text[at] == ']') {
+			inside = false;
+			at++;
+		} else if (s->text[at] == '>' && !inside) {
+			return at + 1;
+		} else {
+			at++;
+		}
+	}
+	return SIZE_MAX;
+}
+
+/* Behind the markup at `at` that is no tag: comment, CDATA section, instruction, document type.  0: it is a tag. */
+static size_t other_end(const struct scan *s, size_t at)
+{
+	if (begins(s, at, "<!--"))
+		return behind(s, at + 4, "-->");
+	if (begins(s, at, "<![CDATA["))
+		return behind(s, at + 9, "]]>");
+	if (begins(s, at, "<?"))
+		return behind(s, at + 2, "?>");
+	if (begins(s, at, "<!DOCTYPE"))
+		return doctype_end(s, at + 9);
+	return s->size - at < 9 && begins(s, at, "<!") && !s->final ? SIZE_MAX : 0;
+}
+
+static bool space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool all_space(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!space(p[i]))
+			return false;
+	return true;
+}
+
+static size_t name_end(const struct scan *s, size_t at, size_t end)
+{
+	while (at < end && !space(s->text[at]) && !strchr("/>=", s->text[at]))
+		at++;
+	return at;
+}
+
+/* ------------------------------------------------------------------ tags */
+
+static bool about_names(const char *name, size_t n)
+{
+	return (n >= 5 && memcmp(name, "xmlns", 5) == 0 && (n == 5 || name[5] == ':')) ||
+	       (n == 9 && memcmp(name, "xml:space", 9) == 0);
+}
+
+/* What does not look like an attribute is left to expat to name. */
+static int attributes(struct scan *s, size_t at, size_t end)
+{
+	int ret = 0;
+
+	while (ret == 0 && at < end) {
+		while (at < end && space(s->text[at]))
+			at++;
+		size_t name = at, name_to = name_end(s, at, end);
+		for (at = name_to; at < end && space(s->text[at]);)
+			at++;
+		if (name_to == name || at >= end || s->text[at] != '=')
+			return 0;
+		for (at++; at < end && space(s->text[at]);)
+			at++;
+		if (at >= end || (s->text[at] != '"' && s->text[at] != '\''))
+			return 0;
+		const char *close = memchr(s->text + at + 1, s->text[at], end - at - 1);
+		if (!close)
+			return 0;
+		size_t start = at + 1, stop = (size_t)(close - s->text);
+		if (!about_names(s->text + name, name_to - name)) {
+			ret = scan_key(s, STEP_ATTRIBUTE, s->text + name, name_to - name, NULL);
+			if (ret == 0)
+				ret = scan_leaf(s, scan_node(s), start, stop, LEAF_STRING, (uint8_t)s->text[at]);
+		}
+		at = stop + 1;
+	}
+	return ret;
+}
+
+static int start_tag(struct scan *s, struct xml *x, size_t at, size_t end)
+{
+	size_t name = at + 1, name_to = name_end(s, name, end - 1);
+	bool empty = s->text[end - 2] == '/';
+	int ret = scan_key(s, STEP_KEY, s->text + name, name_to - name, NULL);
+
+	if (ret == 0)
+		ret = scan_open(s);
+	if (ret == -E2BIG)
+		return scan_error(s, at, "more than %d levels", SCAN_DEPTH_MAX);
+	if (ret == 0)
+		ret = attributes(s, name_to, end - (empty ? 2 : 1));
+	x->childless = !empty;
+	x->seen = true;
+	if (empty)
+		scan_close(s);
+	return ret;
+}
+
+/* The text before a child element or before the end of an element that had some. */
+static int mixed_text(struct scan *s, size_t start, size_t end)
+{
+	int ret;
+
+	if (s->depth < 2 || all_space(s->text + start, end - start))
+		return 0;
+	ret = scan_key(s, STEP_KEY, "text()", 6, NULL);
+	return ret < 0 ? ret : scan_leaf(s, scan_node(s), start, end, LEAF_STRING, 0);
+}
+
+static int end_tag(struct scan *s, struct xml *x, size_t content, size_t at)
+{
+	int ret = 0;
+
+	if (s->depth < 2)
+		return scan_error(s, at, "an end tag without its start tag");
+	if (x->childless)
+		ret = scan_leaf(s, scan_container(s), content, at, LEAF_STRING, 0);
+	else
+		ret = mixed_text(s, content, at);
+	x->childless = false;
+	scan_close(s);
+	return ret;
+}
+
+/* ------------------------------------------------------------------ pieces */
+
+static int xml_begin(struct scan *s)
+{
+	struct xml *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return -ENOMEM;
+	s->state = x;
+	x->expat = XML_ParserCreate(NULL);
+	return x->expat ? scan_open(s) : -ENOMEM;
+}
+
+/* Invariant (1). */
+static int feed_expat(struct scan *s, size_t n)
+{
+	struct xml *x = s->state;
+	enum XML_Status status = XML_Parse(x->expat, s->text, (int)n, s->final);
+	uint64_t line, column;
+
+	if (status == XML_STATUS_OK)
+		return 0;
+	line = XML_GetCurrentLineNumber(x->expat);
+	column = XML_GetCurrentColumnNumber(x->expat) + 1;
+	s->line = line;
+	s->column = column;
+	return scan_error(s, 0, "%s", XML_ErrorString(XML_GetErrorCode(x->expat)));
+}
+
+/* Only texts in which '<' is one byte. */
+static int check_encoding(struct scan *s)
+{
+	const unsigned char *p = (const unsigned char *)s->text;
+
+	if (s->size >= 2 && ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff) || !p[0] || !p[1]))
+		return scan_error(s, 0, "UTF-16 or UTF-32: convert the file to UTF-8 first");
+	return 0;
+}
+
+/* Markup after markup.  *content: where the text before the next tag begins; nothing behind it is used up yet. */
+static int scan_tags(struct scan *s, struct xml *x, size_t *content)
+{
+	size_t at = *content, end;
+	int ret = 0;
+
+	while (ret == 0) {
+		const char *open = memchr(s->text + at, '<', s->size - at);
+
+		if (!open)
+			return 0;
+		at = (size_t)(open - s->text);
+		end = other_end(s, at);
+		if (end == SIZE_MAX)
+			return 0;
+		if (end) {
+			at = end;
+			if (s->depth < 2)
+				*content = at; /* outside the root there is no text */
+			continue;
+		}
+		end = tag_end(s, at);
+		if (end == SIZE_MAX)
+			return 0;
+		if (s->text[at + 1] == '/') {
+			ret = end_tag(s, x, *content, at);
+		} else {
+			ret = mixed_text(s, *content, at);
+			if (ret == 0)
+				ret = start_tag(s, x, at, end);
+		}
+		at = *content = end;
+	}
+	return ret;
+}
+
+static int xml_scan(struct scan *s, size_t *used)
+{
+	size_t content = scan_bom(s);
+	struct fault own = {0}, *why = s->why;
+	int ret = s->state ? 0 : xml_begin(s), judged;
+
+	*used = 0;
+	if (ret == 0 && s->first)
+		ret = check_encoding(s);
+	if (ret < 0)
+		return ret;
+	s->why = &own;
+	ret = scan_tags(s, s->state, &content);
+	s->why = why;
+	if (ret == -ENOMEM)
+		return ret;
+	*used = s->final || ret < 0 ? s->size : content;
+	if (*used == scan_bom(s) && !s->final)
+		*used = 0;
+	judged = feed_expat(s, *used); /* its words are better */
+	if (judged == 0 && ret < 0)
+		*s->why = own;
+	return judged < 0 ? judged : ret;
+}
+
+/* ------------------------------------------------------------------ values */
+
+static const struct {
+	const char *name, *text;
+} entities[] = {{"&lt;", "<"}, {"&gt;", ">"}, {"&amp;", "&"}, {"&quot;", "\""}, {"&apos;", "'"}};
+
+/* "&#65;" or "&#x41;" at p; returns its length, 0 if it is none. */
+static size_t character(const char *p, size_t n, uint32_t *code)
+{
+	bool hex = n > 3 && p[1] == '#' && p[2] == 'x';
+	size_t i = hex ? 3 : 2, start = i;
+
+	*code = 0;
+	if (n < 4 || p[1] != '#')
+		return 0;
+	for (; i < n && *code <= 0x10ffff; i++) {
+		char c = p[i];
+		uint32_t v;
+
+		if (c == ';')
+			return i > start ? i + 1 : 0;
+		if (!isxdigit((unsigned char)c))
+			return 0;
+		v = c <= '9' ? (uint32_t)(c - '0') : (uint32_t)((c | 32) - 'a' + 10);
+		if (!hex && v > 9)
+			return 0;
+		*code = *code * (hex ? 16 : 10) + v;
+	}
+	return 0;
+}
+
+static int add_reference(const char *p, size_t n, size_t *used, struct buffer *out)
+{
+	uint32_t code;
+
+	for (size_t i = 0; i < sizeof(entities) / sizeof(entities[0]); i++) {
+		size_t m = strlen(entities[i].name);
+
+		if (n >= m && memcmp(p, entities[i].name, m) == 0) {
+			*used = m;
+			return buffer_text(out, entities[i].text);
+		}
+	}
+	*used = character(p, n, &code);
+	if (*used)
+		return utf8_add(out, code);
+	*used = 1; /* an entity of the document's own stays as it is written */
+	return buffer_byte(out, '&');
+}
+
+static int xml_value(const struct leaf *l, const char *source, size_t n, struct buffer *out)
+{
+	struct scan s = {.text = source, .size = n, .final = true};
+	size_t i = 0, used;
+	int ret = 0;
+
+	(void)l;
+	while (ret == 0 && i < n) {
+		if (source[i] == '&') {
+			ret = add_reference(source + i, n - i, &used, out);
+			i += used;
+		} else if (source[i] == '<' && (used = other_end(&s, i)) != 0 && used != SIZE_MAX) {
+			if (begins(&s, i, "<![CDATA["))
+				ret = buffer_add(out, source + i + 9, used - i - 12);
+			i = used;
+		} else {
+			ret = buffer_byte(out, source[i++]);
+		}
+	}
+	return ret;
+}
+
+static enum leaf_type xml_type(const struct leaf *l, const char *source, size_t n)
+{
+	(void)l;
+	(void)source;
+	(void)n;
+	return LEAF_STRING;
+}
+
+static int xml_source(enum leaf_type type, const struct leaf *l, const char *value, size_t n, struct buffer *out)
+{
+	char escaped[16];
+	int ret = 0;
+
+	if (type != LEAF_STRING)
+		return bare_type(value, n) == type ? buffer_add(out, value, n) : -EINVAL;
+	for (size_t i = 0; ret == 0 && i < n;) {
+		size_t m = utf8_length(value + i, n - i);
+		unsigned char c = (unsigned char)value[i];
+
+		if (!m || (c < ' ' && c != '\t' && c != '\n' && c != '\r'))
+			return -EILSEQ; /* XML has no way to write it */
+		if (c == '&' || c == '<' || c == '>')
+			ret = buffer_text(out, c == '&' ? "&amp;" : c == '<' ? "&lt;" : "&gt;");
+		else if (c == '\r' || (l->quoting && (c == '\n' || c == '\t' || c == l->quoting))) {
+			snprintf(escaped, sizeof(escaped), "&#%u;", c);
+			ret = buffer_text(out, escaped);
+		} else {
+			ret = buffer_add(out, value + i, m);
+		}
+		i += m;
+	}
+	return ret;
+}
+
+const struct format format_xml = {
+	.name = "xml",
+	.streams = true,
+	.style = PATH_SLASHES,
+	.scan = xml_scan,
+	.value = xml_value,
+	.type = xml_type,
+	.source = xml_source,
+	.token = token_bare,
+	.end = xml_end,
+};
