@@ -18,7 +18,8 @@
  *  (C2) the epoch counts up first; what is newborn then is so no more, and is synced before the epoch is called durable.
  *  (C4) files with pages in place are synced before APPLY, and APPLY is synced before anything goes in place (C5).
  *  (C6) everything is in place and synced before the superblock frees its records; directories are synced before that, too, so that
- *       the records of an unlinked file, and ids and sidecars made through the journal, are needed no more. */
+ *       the records of an unlinked file, and ids and sidecars made through the journal, are needed no more.
+ *  (C7) a tick that fails has freed nothing: each of its jobs keeps its records, and is brought in place by a later one. */
 
 enum { TICK_SECONDS = 5, SYNC_ALL_ABOVE = 64 };
 
@@ -28,7 +29,8 @@ struct tick {
 	uint32_t count;
 	struct job *jobs;
 	time_t started;
-	int error; /* the first */
+	int error;      /* the first */
+	int names_lost; /* a directory could not be synced: nothing may be freed */
 	bool newborns_failed;
 };
 
@@ -122,6 +124,14 @@ static void sync_all_at_once(struct tick *t)
 			dirty_covered(t->nodes[i], written[i]);
 }
 
+/* What its version names in place is not durable: the version must not be applied (C4). */
+static void hold_back(struct tick *t, struct node *n, int error)
+{
+	for (struct job *j = t->jobs; j; j = j->next)
+		if (j->node == n && RULE(C4files))
+			j->error = error;
+}
+
 /* Files first, then the directories that name them. */
 static void sync_nodes(struct tick *t, bool directories)
 {
@@ -133,10 +143,15 @@ static void sync_nodes(struct tick *t, bool directories)
 			continue;
 		r = sync_node(t->e, n);
 		note(t, r);
-		if (r < 0 && !directories)
+		if (r == 0)
+			continue;
+		dirty_add(t->e, n);
+		if (directories) {
+			t->names_lost = r;
+		} else {
 			t->newborns_failed = true;
-		if (r < 0)
-			dirty_add(t->e, n);
+			hold_back(t, n, r);
+		}
 	}
 }
 
@@ -183,9 +198,11 @@ static int append_apply(struct tick *t)
 	int r = 0;
 
 	for (struct job *j = t->jobs; j && r == 0; j = j->next) {
-		memcpy(body + n, j->version, AEAD_TAG);
-		n += AEAD_TAG;
-		if (n == sizeof body || !j->next) {
+		if (j->error == 0) {
+			memcpy(body + n, j->version, AEAD_TAG);
+			n += AEAD_TAG;
+		}
+		if (n == sizeof body || (n && !j->next)) {
 			r = journal_append(t->e->journal, RECORD_APPLY, body, n, NULL, 0, NULL, NULL);
 			n = 0;
 		}
@@ -202,10 +219,10 @@ static void bring_in_place(struct tick *t)
 	uint32_t count = 0;
 
 	for (struct job *j = t->jobs; j; j = j->next, count++) {
-		int r = in_place_write(e, j);
-
-		j->error = r;
-		note(t, r);
+		if (j->error < 0)
+			continue;
+		j->error = in_place_write(e, j);
+		note(t, j->error);
 	}
 	if (!RULE(C6))
 		return;
@@ -220,13 +237,17 @@ static void bring_in_place(struct tick *t)
 	}
 }
 
+/* (C7) Those that failed, and all if nothing was freed, wait for the next tick. */
 static void end_jobs(struct tick *t, bool freed)
 {
 	while (t->jobs) {
 		struct job *j = t->jobs;
+		bool done = freed && j->error == 0;
 
 		t->jobs = j->next;
-		job_end(t->e, j, freed && j->error == 0);
+		if (!done)
+			dirty_restore_records(t->e, j->node, &j->first);
+		job_end(t->e, j, done);
 	}
 }
 
@@ -274,7 +295,11 @@ static int tick_journal(struct tick *t)
 	if (r == 0)
 		bring_in_place(t);
 	if (r == 0)
+		r = t->names_lost;
+	if (r == 0)
 		r = move_on(t, durable);
+	if (r < 0)
+		dirty_keep_sides(e);
 	if (r < 0)
 		log_error("a commit failed (%s); nothing since the last good one is durable", strerror(-r));
 	end_jobs(t, r == 0);

@@ -174,6 +174,16 @@ void dirty_keep_side(struct engine *e)
 	pthread_mutex_unlock(&e->dirty.lock);
 }
 
+void dirty_keep_sides(struct engine *e)
+{
+	struct side_marks *s = &e->dirty.sides;
+
+	pthread_mutex_lock(&e->dirty.lock);
+	if (s->some[1])
+		keep_side_from(s, &s->first[1]);
+	pthread_mutex_unlock(&e->dirty.lock);
+}
+
 /* Records are in the ring that no dirty file needs: the next ticks free them. */
 bool dirty_holds_the_ring(struct engine *e)
 {

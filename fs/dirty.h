@@ -28,6 +28,8 @@ void dirty_forget(struct engine *e, struct node *n);
 /* Before a record that belongs to no file is appended: it is kept until the second tick from now is over. */
 void dirty_keep_side(struct engine *e);
 /* Records are in the ring: the next ticks free them, though nothing may be dirty. */
+/* The tick that took the list has failed: what it should have made needless is needed on. */
+void dirty_keep_sides(struct engine *e);
 bool dirty_holds_the_ring(struct engine *e);
 /* Where the ring may begin, now that the checkpoint of a tick is over. */
 struct journal_mark dirty_first_record(struct engine *e);
