@@ -15,12 +15,24 @@ import time
 import traceback
 
 import harness
-from harness import Failure
+from harness import Failure, read_file
 
 # What a program gets from a mount whose process was killed: these are no findings.
 DEAD_MOUNT = (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENODEV, errno.ESTALE, errno.EPIPE)
 # A child that stored to a mapped file of the mount dies of SIGBUS; SIGKILL is ours, when plain directories take the mount's place.
 DEAD_SIGNALS = (signal.SIGBUS, signal.SIGKILL)
+
+
+def where_they_are():
+    """Of every process: what it is, and where in the kernel it waits."""
+    lines = []
+    for pid in sorted(int(p) for p in os.listdir("/proc") if p.isdigit()):
+        with contextlib.suppress(OSError):
+            words = read_file(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode(errors="replace")
+            if words:
+                lines.append(f"{pid} {words[:100]}")
+                lines += ["    " + s for s in read_file(f"/proc/{pid}/stack").decode().splitlines()[:6]]
+    return "\n".join(lines)
 
 
 class SideLog:
@@ -149,7 +161,7 @@ class Workload:
         for c in self.children:
             while c.poll() is None:
                 if time.monotonic() > end:
-                    raise Failure(f"{c.name} hangs on the dead mount (process {c.pid})")
+                    raise Failure(f"{c.name} hangs on the dead mount (process {c.pid})\n{where_they_are()}")
                 time.sleep(0.005)
             if c.status != 0 and -c.status not in DEAD_SIGNALS:
                 raise Failure(f"not of the dead mount: {c.story()}")
