@@ -79,8 +79,12 @@ static int write_again(struct engine *e, struct node *n)
 		uint64_t pages = layout_pages(f->head.size);
 		struct page_range all = f->log.pinned ? f->log.in_place : (struct page_range){0, pages};
 
-		for (uint64_t page = all.first; page < all.end && page < pages && r == 0; page++)
-			r = write_page_again(e, n, f, page);
+		all.end = all.end < pages ? all.end : pages;
+		for (uint64_t page = all.first; page < all.end && r == 0; page++) {
+			r = tree_next(e, f, n->fd, page, all.end, false, &page);
+			if (r == 0 && page < all.end)
+				r = write_page_again(e, n, f, page);
+		}
 	}
 	file_unlock(f);
 	if (r == 0)

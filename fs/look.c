@@ -117,10 +117,9 @@ static void say(struct engine *e, struct node *n, uint64_t size, const char *wha
 
 /* ------------------------------------------------------------------ what verifies */
 
-/* Reads one page: 1 if it is there, 0 if not. */
-static int is_readable(struct engine *e, struct node *n, struct file *f, uint64_t page, uint64_t physical)
+/* Reads one page that is no hole: 1 if it is there, 0 if not. */
+static int is_readable(struct engine *e, struct node *n, struct file *f, uint64_t page)
 {
-	uint64_t at = layout_physical_page(page) << PAGE_SHIFT;
 	struct page_place where = {f->head.file_id, PAGE_DATA, 0, page};
 	size_t bytes = layout_page_bytes(f->head.size, page);
 	uint8_t content[PAGE_BYTES];
@@ -129,11 +128,8 @@ static int is_readable(struct engine *e, struct node *n, struct file *f, uint64_
 
 	if (r < 0 || logged_find(&f->log.pages, page))
 		return r < 0 ? r : 1;
-	/* A hole behind the physical end is missing, too: its size was never durable. */
-	if (entry_is_hole(&entry))
-		return f->log.pinned || at < physical;
 
-	ssize_t got = store_pread(e->store, n->fd, content, bytes, at);
+	ssize_t got = store_pread(e->store, n->fd, content, bytes, layout_physical_page(page) << PAGE_SHIFT);
 
 	if (got < 0)
 		return (int)got;
@@ -142,18 +138,39 @@ static int is_readable(struct engine *e, struct node *n, struct file *f, uint64_
 	return r < 0 ? r : 1;
 }
 
+/* Holes [page, end): a hole behind the physical end is missing, too, unless records say so: its size was never durable.  Returns the first that
+ * is. */
+static uint64_t end_of_holes(const struct file *f, uint64_t page, uint64_t end, uint64_t physical)
+{
+	if (f->log.pinned)
+		return end;
+	while (page < end && (layout_physical_page(page) << PAGE_SHIFT) < physical)
+		page++;
+	return page;
+}
+
 /* Pages from the first that can be read.  Only what is not there, or does not verify, ends them; everything else is an error. */
 static int readable_pages(struct engine *e, struct node *n, struct file *f, uint64_t *out)
 {
-	uint64_t pages = layout_pages(f->head.size), page = 0;
+	uint64_t pages = layout_pages(f->head.size), page = 0, next = 0;
 	struct store_stat st;
 	int r = store_stat(e->store, n->fd, &st);
 
 	*out = pages;
 	if (r < 0 || !layout_is_paged(f->head.size))
 		return r;
-	for (r = 1; page < pages && r > 0; page += r > 0)
-		r = is_readable(e, n, f, page, st.size);
+	while (page < pages) {
+		r = tree_next(e, f, n->fd, page, pages, false, &next);
+		if (r < 0)
+			break;
+		page = end_of_holes(f, page, next, st.size);
+		if (page < next || page == pages)
+			break;
+		r = is_readable(e, n, f, page);
+		if (r <= 0)
+			break;
+		page++;
+	}
 	*out = page;
 	return r == -EBADMSG || r > 0 ? 0 : r;
 }
