@@ -12,6 +12,7 @@
 #include "fs/logged.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/side.h"
 #include "util/base/log.h"
 
 /* Invariants (docs/durability.md; there PAGE is a piece in a record's payload, ENTRY one in place):
@@ -160,15 +161,16 @@ static void note_record(struct engine *e, struct file *f, const struct journal_m
 	journal_expect(e->journal, HEAD_COST);
 }
 
-/* (N1) The first record after each tick says where the file is. */
-static void add_hint(struct engine *e, struct node *n, struct file *f, char path[RECORD_PATH_MAX],
+/* (N1) The first record after each tick says where the file is; true if it is nowhere, which another record is to say (N2). */
+static bool add_hint(struct engine *e, struct node *n, struct file *f, char path[RECORD_PATH_MAX],
 		     struct record_path *hint)
 {
 	*hint = (struct record_path){path, 0};
 	if (f->log.hinted == e->ticks + 1)
-		return;
+		return false;
 	hint->size = names_backing_path(e, n, path, RECORD_PATH_MAX);
 	f->log.hinted = e->ticks + 1;
+	return hint->size == 0 && !node_has_name(e, n);
 }
 
 static int append_change(struct change *c, struct change_record *r, const struct journal_part *payload, unsigned parts,
@@ -183,7 +185,9 @@ static int append_change(struct change *c, struct change_record *r, const struct
 		return -ENOMEM;
 	memcpy(r->file_id, f->head.file_id, 16);
 	memcpy(r->base, f->log.base, AEAD_TAG);
-	add_hint(c->e, c->n, f, path, &r->hint);
+
+	bool nameless = add_hint(c->e, c->n, f, path, &r->hint);
+
 	dirty_keep_records(c->e, c->n);
 
 	int result = 0;
@@ -196,11 +200,14 @@ static int append_change(struct change *c, struct change_record *r, const struct
 					parts, &begin, payload_at);
 
 	r->hint = (struct record_path){NULL, 0};
-	if (result < 0)
+	if (result < 0) {
 		f->log.hinted = 0;
-	else
-		note_record(c->e, f, &begin);
-	return result;
+		return result;
+	}
+	note_record(c->e, f, &begin);
+	if (nameless)
+		side_log_nameless(c->e, c->n, r->file_id);
+	return 0;
 }
 
 /* ------------------------------------------------------------------ memory */
@@ -296,15 +303,21 @@ static int log_newborn(struct change *c)
 		.size = c->size, .clear = c->clear, .count = c->count, .old = c->old, .pieces = c->pieces};
 	_cleanup_free_ uint8_t *body = malloc(RECORD_BODY_MAX);
 	char path[RECORD_PATH_MAX];
+	int result;
 
 	if (!body)
 		return -ENOMEM;
 	note_mtime(&r.mtime);
 	memcpy(r.file_id, c->f->head.file_id, 16);
 	memcpy(r.base, c->f->log.base, AEAD_TAG);
-	add_hint(c->e, c->n, c->f, path, &r.hint);
+	bool nameless = add_hint(c->e, c->n, c->f, path, &r.hint);
+
 	dirty_keep_records(c->e, c->n);
-	return journal_append(c->e->journal, RECORD_CHANGE, body, change_record_encode(&r, body), NULL, 0, NULL, NULL);
+	result =
+		journal_append(c->e->journal, RECORD_CHANGE, body, change_record_encode(&r, body), NULL, 0, NULL, NULL);
+	if (result == 0 && nameless)
+		side_log_nameless(c->e, c->n, r.file_id);
+	return result;
 }
 
 static bool is_first_content(const struct change *c)

@@ -314,14 +314,17 @@ static void tick(struct tick *t)
 	note(t, r);
 	if (t->count == 0 && !atomic_load(&e->gone_some) && !dirty_holds_the_ring(e)) {
 		free(t->nodes);
+		e->good_ticks++;
 		return;
 	}
 	if (e->journal)
 		note(t, tick_journal(t));
 	else
 		sync_before_apply(t);
-	if (t->error == 0)
+	if (t->error == 0) {
 		gone_sweep(e, t->started);
+		e->good_ticks++;
+	}
 	let_go(t);
 	e->ticks++;
 }

@@ -128,6 +128,30 @@ void dirty_entry(struct engine *e, struct node *dir, struct node *n)
 	dirty_in_place(e, dir);
 }
 
+void dirty_renamed(struct engine *e, struct node *n)
+{
+	atomic_store(&n->renamed, atomic_load(&e->good_ticks) + 1);
+}
+
+/* The tick that was under way may have come too early for it; the next covers it. */
+static bool is_settled(const struct engine *e, struct node *n)
+{
+	uint64_t renamed = atomic_load(&n->renamed);
+
+	return renamed == 0 || atomic_load(&e->good_ticks) > renamed;
+}
+
+bool dirty_names_settled(struct engine *e, struct node *n, struct node *dir)
+{
+	bool settled = is_settled(e, n);
+
+	pthread_mutex_lock(&e->table.lock);
+	for (; settled && dir; dir = dir->links ? dir->links->parent : NULL)
+		settled = is_settled(e, dir);
+	pthread_mutex_unlock(&e->table.lock);
+	return settled;
+}
+
 /* ------------------------------------------------------------------ records that are needed */
 
 /* Marks are taken under the list's lock, and before the record is appended: whoever looks for the first one sees it, or looks at an end of

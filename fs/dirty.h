@@ -17,6 +17,11 @@ void dirty_metadata(struct engine *e, struct node *n);
 /* An entry of `dir` appeared for n (may be NULL) or went. */
 void dirty_entry(struct engine *e, struct node *dir, struct node *n);
 
+/* (N2) A node has got another name, or lost one of several.  Settled: since the names of n, and those of `dir` (NULL: none) and of all above it,
+ * changed last all has become durable, so that a cut leaves n there, if anywhere. */
+void dirty_renamed(struct engine *e, struct node *n);
+bool dirty_names_settled(struct engine *e, struct node *n, struct node *dir);
+
 /* Before the first record of a file since its last checkpoint is appended: from here on the ring is kept.  Afterwards the node is on the list.
  * True if it was kept already. */
 bool dirty_keep_records(struct engine *e, struct node *n);

@@ -376,9 +376,13 @@ int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t pa
 			r = -ENOMEM;
 		if (r == 0)
 			r = side_settle_target(e, m.dir, &m.b);
-		if (r == 0)
-			r = with_sidecar(&job);
 		if (r == 0) {
+			atomic_store(&m.old->never_named, false);
+			side_log_named(e, m.old, m.dir, m.b.name);
+			r = with_sidecar(&job);
+		}
+		if (r == 0) {
+			dirty_renamed(e, m.old);
 			node_linked(e, m.old, m.dir, l);
 			l = NULL;
 			r = store_stat(e->store, m.old->fd, &m.st);

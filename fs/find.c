@@ -11,7 +11,7 @@
 #include "fs/node.h"
 #include "util/base/log.h"
 
-int find_add(struct find_list *l, const uint8_t id[16], const char *path)
+int find_add(struct find_list *l, const uint8_t id[16], const char *path, bool gone)
 {
 	if (l->count == l->room) {
 		size_t room = l->room ? 2 * l->room : 64;
@@ -25,7 +25,7 @@ int find_add(struct find_list *l, const uint8_t id[16], const char *path)
 
 	struct found *f = &l->list[l->count++];
 
-	*f = (struct found){.path = path ? strdup(path) : NULL};
+	*f = (struct found){.path = path ? strdup(path) : NULL, .gone = gone};
 	memcpy(f->id, id, 16);
 	return path && !f->path ? -ENOMEM : 0;
 }
@@ -227,7 +227,7 @@ int find_all(struct engine *e, struct find_list *l, bool *walked)
 	*walked = false;
 	for (size_t i = 0; i < l->count && r == 0; i++) {
 		r = find_by_path(e, &l->list[i]);
-		if (!l->list[i].node)
+		if (!l->list[i].node && !l->list[i].gone)
 			*walked = true;
 	}
 	return r == 0 && *walked ? find_by_walking(e, l) : r;

@@ -7,6 +7,7 @@
 struct found {
 	uint8_t id[16];
 	char *path;        /* where it should be; NULL: nobody knows */
+	bool gone;         /* if it is not there it was removed */
 	struct node *node; /* with a reference; NULL: it was removed */
 };
 
@@ -17,8 +18,8 @@ struct find_list {
 };
 
 /* Takes a copy of the path. */
-int find_add(struct find_list *l, const uint8_t id[16], const char *path) MUST_CHECK;
-/* *walked: some were not where they should be. */
+int find_add(struct find_list *l, const uint8_t id[16], const char *path, bool gone) MUST_CHECK;
+/* *walked: some were not where they should be, and not told gone. */
 int find_all(struct engine *e, struct find_list *l, bool *walked) MUST_CHECK;
 void find_free(struct find_list *l);
 

@@ -57,21 +57,23 @@ struct node {
 	mode_t type;      /* S_IFMT bits */
 	bool in_inodes;   /* is found by (dev, ino) */
 
-	pthread_mutex_t lock;  /* the fields below */
-	int fd;                /* -1: none */
-	unsigned fd_users;     /* operations that use it now */
-	unsigned pins;         /* reasons to keep it: unlinked, mode that forbids reopening */
-	uint32_t fd_slot;      /* in descriptors.slots */
-	atomic_bool fd_recent; /* second chance */
-	atomic_bool parked;    /* lives under .coffer/open/ */
-	struct dir *dir;       /* directories */
-	struct file *file;     /* regular files, while a descriptor is open */
+	pthread_mutex_t lock;    /* the fields below */
+	int fd;                  /* -1: none */
+	unsigned fd_users;       /* operations that use it now */
+	unsigned pins;           /* reasons to keep it: unlinked, mode that forbids reopening */
+	uint32_t fd_slot;        /* in descriptors.slots */
+	atomic_bool fd_recent;   /* second chance */
+	atomic_bool never_named; /* made without a name, and has got none so far */
+	atomic_bool parked;      /* lives under .coffer/open/ */
+	struct dir *dir;         /* directories */
+	struct file *file;       /* regular files, while a descriptor is open */
 
 	/* What the store has and what of it is durable (dirty.c). */
 	atomic_uint_fast64_t written, synced; /* changes in place; how many of them a sync has covered */
 	atomic_uint_fast64_t metadata; /* the last that is of mode, owner, times, attributes: fdatasync does not do */
 	atomic_bool lent;              /* a record says what its mode was before rights were lent (N4) */
 	atomic_bool name_new;          /* has a name that no sync of its directory has covered */
+	atomic_uint_fast64_t renamed;  /* when its names changed last, in ticks (dirty_renamed); 0: not yet */
 	atomic_int failed;             /* a sync failed (W6): negative errno until the data is durable another way */
 	bool dirty;                    /* stands in engine->dirty, which holds a reference; under dirty.lock */
 	bool logged; /* has records that no checkpoint covers, from `first_record` on; under dirty.lock */
@@ -141,7 +143,8 @@ struct engine {
 	struct journal *journal;    /* NULL: changes are written through */
 	atomic_uint_fast64_t epoch; /* of newborn heads (journal (C2)) */
 	atomic_uint_fast64_t ticks;
-	atomic_uint_fast64_t settled; /* files whose changes have come in place: sizes seen before may be older */
+	atomic_uint_fast64_t good_ticks; /* those after which everything was durable */
+	atomic_uint_fast64_t settled;    /* files whose changes have come in place: sizes seen before may be older */
 	struct dirty_list dirty;
 	pthread_mutex_t checkpointing;
 	atomic_bool lost_ranges; /* the superblock names some: files are looked at before they are believed (look.c) */

@@ -367,6 +367,7 @@ struct node *node_enter_nameless(struct engine *e, const struct store_stat *st)
 	if (n) {
 		n->refs++;
 		n->lookups++;
+		n->never_named = true;
 	}
 	pthread_mutex_unlock(&e->table.lock);
 	return n;

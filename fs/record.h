@@ -14,7 +14,7 @@ enum record_type {
 	RECORD_SIDE,       /* a directory's id or a long name's sidecar, with its place */
 	RECORD_MODE,       /* a mode that is about to be lent */
 	RECORD_MOVED,      /* hints: another path, */
-	RECORD_GONE,       /* and the end of one */
+	RECORD_GONE,       /* and that there is none any more */
 };
 
 enum {

@@ -31,7 +31,7 @@ static int find_files(struct recovery *rec, struct find_list *l)
 		const struct logged_file *f = &rec->log.files[i];
 		_cleanup_free_ char *path = f->place == PLACE_NONE ? NULL : paths_text(&rec->log.paths, f->place);
 
-		r = find_add(l, f->id, path);
+		r = find_add(l, f->id, path, record_log_gone(&rec->log, f));
 	}
 	if (r == 0)
 		r = find_all(rec->e, l, &rec->walked);
@@ -47,7 +47,7 @@ static int recover_files(struct recovery *rec, struct find_list *l, bool *no_key
 		struct found *f = &l->list[i];
 
 		/* (N2) Without, GONE is believed. */
-		if (!f->node || (!RULE(N2) && rec->log.files[i].gone))
+		if (!f->node || (!RULE(N2) && rec->log.files[i].gone != FILE_NONE))
 			continue;
 		r = recover_file(rec, f->node, &rec->log.files[i]);
 		if (r == -ENOKEY) {

@@ -69,7 +69,7 @@ static int find_file(struct record_log *l, const uint8_t id[16], uint32_t *out)
 		l->file_room = room;
 	}
 	*out = l->file_count++;
-	l->files[*out] = (struct logged_file){.place = PLACE_NONE};
+	l->files[*out] = (struct logged_file){.place = PLACE_NONE, .gone = FILE_NONE};
 	memcpy(l->files[*out].id, id, 16);
 	return index_put(&l->file_ids, id, *out);
 }
@@ -79,7 +79,7 @@ static int note_hint(struct record_log *l, uint32_t file, struct record_path hin
 {
 	if (hint.size == 0)
 		return 0;
-	l->files[file].gone = false;
+	l->files[file].gone = FILE_NONE;
 	return paths_enter(&l->paths, hint, &l->files[file].place);
 }
 
@@ -117,7 +117,7 @@ static void note_apply(struct record_log *l, const struct logged_record *apply)
 
 /* (N2) A file whose place is known moves from there, whatever the record says: of two that were exchanged the path before is already that of the
  * other. */
-static int note_moved(struct record_log *l, const struct logged_record *r)
+static int note_moved(struct record_log *l, const struct logged_record *r, uint32_t number)
 {
 	struct moved_record m;
 	uint32_t file, place = PLACE_NONE;
@@ -130,16 +130,16 @@ static int note_moved(struct record_log *l, const struct logged_record *r)
 		place = l->files[file].place;
 	if (place == PLACE_NONE)
 		place = paths_find(&l->paths, m.from);
-	result = place == PLACE_NONE ? 0 : paths_move(&l->paths, place, m.to);
+	result = place == PLACE_NONE ? 0 : paths_move(&l->paths, place, m.to, number + 1);
 	return result < 0 || file == FILE_NONE ? result : note_hint(l, file, m.to);
 }
 
-static void note_gone(struct record_log *l, const struct logged_record *r)
+static void note_gone(struct record_log *l, const struct logged_record *r, uint32_t number)
 {
 	uint32_t file = r->body_size >= 16 ? index_find(&l->file_ids, r->body) : FILE_NONE;
 
 	if (file != FILE_NONE)
-		l->files[file].gone = true;
+		l->files[file].gone = number;
 }
 
 /* The sidecar of a long name belongs to that very name: only the directory's path may change. */
@@ -181,9 +181,9 @@ static int note(struct record_log *l, uint32_t number)
 		note_apply(l, r);
 		return 0;
 	case RECORD_MOVED:
-		return note_moved(l, r);
+		return note_moved(l, r, number);
 	case RECORD_GONE:
-		note_gone(l, r);
+		note_gone(l, r, number);
 		return 0;
 	case RECORD_SIDE:
 		return note_side(l, r);
@@ -255,6 +255,11 @@ int record_log_read(struct engine *e, struct record_log *out)
 	while (got >= 0 && (got = journal_read(e->journal, &r)) > 0)
 		got = add(out, &r);
 	return got < 0 ? got : sort_by_file(out);
+}
+
+bool record_log_gone(const struct record_log *l, const struct logged_file *f)
+{
+	return f->gone != FILE_NONE && !paths_moved_since(&l->paths, f->place, f->gone);
 }
 
 void record_log_free(struct record_log *l)

@@ -22,7 +22,7 @@ struct logged_record {
 struct logged_file {
 	uint8_t id[16];
 	uint32_t place;        /* the last that was told; PLACE_NONE: none was */
-	bool gone;             /* its last name went, and nothing was told of it since */
+	uint32_t gone;         /* number of the GONE behind the last path that was told; FILE_NONE: there is none */
 	uint32_t first, count; /* its records: so many of record_log.by_file, in their order */
 };
 
@@ -48,6 +48,9 @@ struct record_log {
 /* Reads to the first record that does not open (R1). */
 int record_log_read(struct engine *e, struct record_log *out) MUST_CHECK;
 void record_log_free(struct record_log *l);
+
+/* (N2) True if a file that is not at the last path told of it was removed. */
+bool record_log_gone(const struct record_log *l, const struct logged_file *f);
 
 /* Record number i of a file, from 0. */
 static inline const struct logged_record *record_of(const struct record_log *l, const struct logged_file *f, uint32_t i)

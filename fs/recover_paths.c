@@ -90,7 +90,7 @@ static int add(struct paths *p, uint32_t parent, struct record_path name, uint32
 	if (!copy)
 		return -ENOMEM;
 	*out = p->count++;
-	p->list[*out] = (struct place){copy, parent, PLACE_NONE};
+	p->list[*out] = (struct place){copy, parent, PLACE_NONE, 0};
 	link_in(p, *out);
 	return 0;
 }
@@ -101,7 +101,7 @@ int paths_start(struct paths *p)
 	p->list = calloc(1, sizeof *p->list);
 	if (!p->list)
 		return -ENOMEM;
-	p->list[PLACE_ROOT] = (struct place){NULL, PLACE_NONE, PLACE_NONE};
+	p->list[PLACE_ROOT] = (struct place){NULL, PLACE_NONE, PLACE_NONE, 0};
 	p->count = p->room = 1;
 	return grow_buckets(p);
 }
@@ -178,7 +178,7 @@ static bool lies_in(const struct paths *p, uint32_t place, uint32_t above)
 	return place == above;
 }
 
-int paths_move(struct paths *p, uint32_t place, struct record_path to)
+int paths_move(struct paths *p, uint32_t place, struct record_path to, uint32_t when)
 {
 	struct record_path name = paths_last(to);
 	uint32_t above, there;
@@ -201,8 +201,16 @@ int paths_move(struct paths *p, uint32_t place, struct record_path to)
 	free(p->list[place].name);
 	p->list[place].name = copy;
 	p->list[place].parent = above;
+	p->list[place].moved = when;
 	link_in(p, place);
 	return 0;
+}
+
+bool paths_moved_since(const struct paths *p, uint32_t place, uint32_t when)
+{
+	while (place != PLACE_NONE && p->list[place].moved <= when)
+		place = p->list[place].parent;
+	return place != PLACE_NONE;
 }
 
 /* ------------------------------------------------------------------ text */

@@ -13,6 +13,7 @@ enum { PLACE_ROOT = 0 }; /* data/ itself */
 struct place {
 	char *name;
 	uint32_t parent, chain;
+	uint32_t moved; /* when it moved last; 0: never */
 };
 
 struct paths {
@@ -30,7 +31,9 @@ int paths_enter_above(struct paths *p, struct record_path path, uint32_t *out) M
 /* The place that a path leads to; PLACE_NONE if nothing was entered there or below. */
 uint32_t paths_find(const struct paths *p, struct record_path path);
 /* What is at this place has another path now, with all below it.  What had that path keeps its own, but is found by none. */
-int paths_move(struct paths *p, uint32_t place, struct record_path to) MUST_CHECK;
+int paths_move(struct paths *p, uint32_t place, struct record_path to, uint32_t when) MUST_CHECK;
+/* True if the path of a place has changed since, by a move of its own or of a place above. */
+bool paths_moved_since(const struct paths *p, uint32_t place, uint32_t when);
 
 /* The path of a place ("" for the root), and of a name in it; the caller's.  NULL without memory, or if it is longer than any path. */
 char *paths_text(const struct paths *p, uint32_t place);

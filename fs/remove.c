@@ -124,8 +124,6 @@ static int unlink_entry(struct engine *e, struct node *dir, const struct backing
 		bool pinned = removal_keep_open(e, n);
 
 		removal_link_text(e, dir, b->name, st, text);
-		if (st->nlink == 1)
-			side_log_gone(e, n);
 		r = e->store->ops->unlink(e->store, dir->fd, b->name);
 		removal_name_went(e, dir, b->name, n, pinned, r == 0);
 		if (r == 0)
@@ -133,8 +131,12 @@ static int unlink_entry(struct engine *e, struct node *dir, const struct backing
 	}
 	if (r == 0) {
 		dirty_entry(e, dir, NULL);
-		if (n && st->nlink > 1)
+		if (st->nlink == 1)
+			side_log_gone(e, n, dir);
+		if (n && st->nlink > 1) {
+			dirty_renamed(e, n);
 			dirty_metadata(e, n);
+		}
 		side_drop_sidecar(e, dir, b);
 	}
 	node_unref(e, n);

@@ -93,6 +93,7 @@ static void note_move(struct moving *m, bool done)
 		struct moved *w = &m->moved[i];
 
 		if (done && w->node) {
+			dirty_renamed(m->e, w->node);
 			side_log_moved(m->e, w->node, w->path, w->size);
 			dirty_entry(m->e, i ? m->from : m->to, w->node);
 			dirty_metadata(m->e, w->node);
@@ -200,15 +201,16 @@ static int move_over_file(struct moving *m)
 
 	if (m->replaces)
 		removal_link_text(e, m->to, m->new_name.name, &m->new_st, text);
-	if (m->replaces && m->new_st.nlink == 1)
-		side_log_gone(e, old);
-
 	int r = move(m, m->flags & RENAME_NOREPLACE && e->caps.rename_noreplace ? RENAME_NOREPLACE : 0);
 
 	if (parked && r < 0)
 		removal_unpark(e, old, parked_name);
 	if (pinned && (r < 0 || node_has_name(e, old)))
 		node_unpin(e, old);
+	if (r == 0 && m->replaces && m->new_st.nlink == 1)
+		side_log_gone(e, old, m->to);
+	else if (r == 0 && old)
+		dirty_renamed(e, old);
 	if (r == 0)
 		symlink_drop_body(e, text);
 	node_unref(e, old);

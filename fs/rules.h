@@ -36,6 +36,7 @@ enum rule {
 	RULE_C7,
 	RULE_N1,
 	RULE_N2,
+	RULE_N2settled,
 	RULE_N3,
 	RULE_N4,
 	RULE_R0,

@@ -126,16 +126,45 @@ void side_log_moved(struct engine *e, struct node *n, const char *from, size_t s
 		log_info("a hint for recovery could not be written");
 }
 
-void side_log_gone(struct engine *e, struct node *n)
+/* (N2) If its removal does not last the file is where it was told to be, or nowhere: else nothing is said.  What is not told makes recovery look
+ * for the file in vain. */
+static void log_gone(struct engine *e, struct node *n, struct node *dir, const uint8_t id[16])
+{
+	if ((dirty_names_settled(e, n, dir) || !RULE(N2settled)) &&
+	    journal_append(e->journal, RECORD_GONE, id, 16, NULL, 0, NULL, NULL) < 0)
+		log_info("a hint for recovery could not be written");
+}
+
+void side_log_gone(struct engine *e, struct node *n, struct node *dir)
 {
 	uint8_t id[16];
 
 	if (!e->journal || !n || !S_ISREG(n->type) || !node_use_cached(n))
 		return;
-	/* What cannot be appended makes recovery look for the file in vain. */
-	if (logged_file(n, id) && journal_append(e->journal, RECORD_GONE, id, sizeof id, NULL, 0, NULL, NULL) < 0)
-		log_info("a hint for recovery could not be written");
+	if (logged_file(n, id))
+		log_gone(e, n, dir, id);
 	node_unuse(e, n);
+}
+
+void side_log_nameless(struct engine *e, struct node *n, const uint8_t id[16])
+{
+	/* Of one that had a name nobody knows any more where. */
+	if (atomic_load(&n->never_named))
+		log_gone(e, n, NULL, id);
+}
+
+void side_log_named(struct engine *e, struct node *n, struct node *dir, const char *name)
+{
+	char path[RECORD_PATH_MAX];
+	uint8_t body[RECORD_PATH_MAX + 32];
+	struct moved_record r = {.from = {"", 0}, .to = {path, 0}};
+
+	if (!e->journal || !S_ISREG(n->type) || node_has_name(e, n) || !logged_file(n, r.file_id))
+		return;
+	r.to.size = path_in(e, dir, name, path, sizeof path);
+	if (r.to.size &&
+	    journal_append(e->journal, RECORD_MOVED, body, moved_record_encode(&r, body), NULL, 0, NULL, NULL) < 0)
+		log_info("a hint for recovery could not be written");
 }
 
 static int log_mode(struct engine *e, struct node *n, mode_t mode, mode_t lent)

@@ -15,9 +15,12 @@ int side_log_sidecar(struct engine *e, struct node *dir, const struct backing_na
 int side_settle_target(struct engine *e, struct node *to, const struct backing_name *b) MUST_CHECK;
 void side_drop_sidecar(struct engine *e, struct node *dir, const struct backing_name *b);
 
-/* n has moved; `from` is its path before, of `size` characters.  The last name of n is about to go. */
+/* n has moved; `from` is its path before, of `size` characters.  The last name of n, in `dir`, has gone.  n, which has none, is about to get this one. */
 void side_log_moved(struct engine *e, struct node *n, const char *from, size_t size);
-void side_log_gone(struct engine *e, struct node *n);
+void side_log_gone(struct engine *e, struct node *n, struct node *dir);
+void side_log_named(struct engine *e, struct node *n, struct node *dir, const char *name);
+/* A record of n, which has no name, was written; the file is locked.  (Of one that had a name side_log_gone has told.) */
+void side_log_nameless(struct engine *e, struct node *n, const uint8_t id[16]);
 
 /* (N4) Rights are about to be lent to the owner of n, whose mode is `mode`; durable when this returns. */
 int side_log_mode(struct engine *e, struct node *n, mode_t mode, mode_t lent) MUST_CHECK;

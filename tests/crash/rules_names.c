@@ -27,6 +27,33 @@ static void gone_and_back(struct trace *t)
 	CUT(t, trace_end(t), {ANY_RECORD, FATE_KEPT});
 }
 
+/* journal (N2): GONE says where a file is not only if its name, and those above, had lasted. */
+static void renamed_and_gone(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_fsync(&t->l, f);
+	act_rename(&t->l, ORACLE_ROOT, "f", ORACLE_ROOT, "g", 0);
+	act_unlink(&t->l, ORACLE_ROOT, "g");
+	CUT(t, trace_end(t), {ANY_RECORD, FATE_KEPT});
+}
+
+/* The same for a directory above. */
+static void moved_and_gone(struct trace *t)
+{
+	unsigned d = act_mkdir(&t->l, ORACLE_ROOT, "d", 0755), f = act_create(&t->l, d, "f", 0644);
+
+	act_append(&t->l, f, 4 * PAGE);
+	act_tick(&t->l);
+	trace_mark(t);
+	act_write(&t->l, f, 0, PAGE);
+	act_fsync(&t->l, f);
+	act_rename(&t->l, ORACLE_ROOT, "d", ORACLE_ROOT, "e", 0);
+	act_unlink(&t->l, d, "f");
+	CUT(t, trace_end(t), {ANY_RECORD, FATE_KEPT});
+}
+
 /* journal (N3): the id of a directory is in the journal before its name appears. */
 static void directory_without_id(struct trace *t)
 {
@@ -53,6 +80,8 @@ static void lent(struct trace *t)
 const struct directed name_traces[] = {
 	{RULE_N1, "two files exchanged", exchanged},
 	{RULE_N2, "a removal that did not last", gone_and_back},
+	{RULE_N2settled, "removed behind a name that did not last", renamed_and_gone},
+	{RULE_N2settled, "removed from a directory whose name did not last", moved_and_gone},
 	{RULE_N3, "a directory whose id did not last", directory_without_id},
 	{RULE_N4, "killed while rights were lent", lent},
 };

@@ -37,6 +37,8 @@ class Cost:
         self.calls, self.bytes = int(io["syscr"]), int(io["rchar"])
         lines = LINE.findall(volume.log_text())
         self.files, self.pages, self.ms = (int(n) for n in lines[-1][:3]) if lines else (0, 0, 0)
+        with open(f"/proc/{volume.process.pid}/stat", encoding="ascii") as f:
+            self.cpu = int(f.read().rsplit(") ", 1)[1].split()[11]) / os.sysconf("SC_CLK_TCK")
         self.walked = bool(lines) and "the tree was walked" in lines[-1][3]
 
     def __str__(self):
@@ -152,7 +154,7 @@ def test_sparse():
         some = mount_after_kill(volume)
         print(f"     without: {nothing}\n     with: {some}")
         equal((some.files, some.walked), (1, False), "recovered")
-        if some.calls > nothing.calls + 100 or some.bytes > nothing.bytes + (512 << 10):
+        if some.calls > nothing.calls + 100 or some.bytes > nothing.bytes + (512 << 10) or some.cpu > nothing.cpu + 2:
             raise Failure(f"with: {some}; without: {nothing}")
         for turn, place in enumerate(places):
             with open(path, "rb") as f:
