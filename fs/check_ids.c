@@ -181,6 +181,44 @@ static int mend(struct check *c, struct check_dir *d, const struct lost_director
 	return r < 0 || written < 0 ? r : check_names_again(c, d);
 }
 
+static int mend_root(struct check *c, struct check_dir *d)
+{
+	const struct check_candidates none = {0};
+	struct lost_directory l = {.path = NULL};
+	int r = names_read_record(c->e, d->node->fd, &d->node->dir->record), written = -EROFS;
+
+	if (r == 0 &&
+	    crypto_equal(d->node->dir->record.id, keyring_root_directory(c->opened.keyring), DIRECTORY_ID_SIZE))
+		return 0;
+	if (r < 0 && r != -ENOENT && r != -EBADMSG)
+		return 0; /* the walk says so */
+	l.missing = r == -ENOENT;
+	r = check_list_read(c->e, d->node->fd, &d->entries);
+	if (r == -ENOMEM)
+		return r;
+
+	enum outcome o = find_id(c, d, &none);
+
+	if (o > FRESH)
+		return 0;
+	written = write_id(c, d, l.missing);
+	return say(c, d, &l, o, written);
+}
+
+int check_root_first(struct check *c)
+{
+	struct check_dir *d;
+	int r = check_enter_path(c, "", &d);
+
+	if (r == 0 && d && node_use(c->e, d->node) == 0) {
+		r = mend_root(c, d);
+		node_unuse(c->e, d->node);
+	}
+	if (d)
+		check_leave(c, &d);
+	return r;
+}
+
 int check_lost_directories(struct check *c)
 {
 	int r = 0;

@@ -207,6 +207,8 @@ int check_keep_doubled(struct check *c, const struct check_dir *d, const struct 
 		       uint64_t other) MUST_CHECK;
 int check_doubled(struct check *c) MUST_CHECK;
 int check_lost_directories(struct check *c) MUST_CHECK;
+/* The id of data/ alone, before there is any recovery: without it there is none. */
+int check_root_first(struct check *c) MUST_CHECK;
 /* An engine as a mount's, for what has to be done as a mount does it. */
 int check_mount_engine(struct check *c, struct engine **out, struct fault *why) MUST_CHECK;
 /* Before the tree: recovers, or notes what is not to be judged. */
@@ -248,7 +250,6 @@ int repair_move(struct check *c, int from_dir, const char *from, int to_dir,
 int repair_rename(struct check *c, int dir, const char *from, const char *to) MUST_CHECK; /* never replaces */
 /* Makes a file as long as its head says. */
 int repair_size(struct check *c, const struct check_entry *en, uint64_t size) MUST_CHECK;
-int repair_remove_new(struct check *c, int dir, const char *backing) MUST_CHECK; /* .coffer-new-* */
 /* The finding on an entry that cannot be read; a repair sets it aside. */
 int check_unreadable(struct check *c, struct check_entry *en, const char *kind, const char *what) MUST_CHECK;
 

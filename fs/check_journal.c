@@ -179,7 +179,9 @@ static int bring_in_place(struct check *c)
 		return say_pending(c, "the volume uses a feature that this coffer may not change");
 	if (no_key)
 		return say_pending(c, "some are under a generation that is suspended; resume it first");
-	r = check_recover(c, &why);
+	r = c->repair ? check_root_first(c) : 0;
+	if (r == 0)
+		r = check_recover(c, &why);
 	if (r == -ENOMEM)
 		return r;
 	return r < 0 ? say_pending(c, why.text) : 0;

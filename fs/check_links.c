@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,12 +49,11 @@ int check_symlink(struct check *c, struct check_entry *en)
 	return check_unreadable(c, en, "symlink", "the target of the symbolic link does not authenticate");
 }
 
-/* A body that nothing names is what a crash between making it and its link leaves.  It goes only if every link was read and nothing was
- * set aside. */
+/* A body that nothing names is what a crash between making it and its link leaves.  It goes only if every link was read. */
 static int check_body(struct check *c, const char *name, bool unneeded)
 {
 	struct check_kind k = {CHECK_NOTE, "link-body", false};
-	char path[64 + NAME_MAX];
+	char path[64 + NAME_MAX], aside[NAME_MAX + 1];
 	uint8_t id[BODY_ID];
 	int r = -EBUSY;
 
@@ -67,29 +65,18 @@ static int check_body(struct check *c, const char *name, bool unneeded)
 	if (check_ids_find(&c->bodies, id))
 		return 0;
 	if (c->repair && unneeded)
-		r = c->e->store->ops->unlink(c->e->store, c->e->links_dir, name);
+		r = repair_set_aside(c, c->e->links_dir, name, aside);
 	k.repaired = r == 0;
 	return check_say_volume(c, path, k, "no symbolic link names this target%s",
-				r == 0                   ? "; removed"
+				r == 0                   ? "; moved to .coffer/lost/"
 				: c->repair && !unneeded ? "; kept, since not every link could be read"
-							 : "; --repair removes it");
-}
-
-static bool nothing_set_aside(struct check *c)
-{
-	struct check_list list = {0};
-	int fd = c->e->store->ops->open(c->e->store, c->e->dot, "lost", O_RDONLY | O_DIRECTORY, 0);
-	bool empty = fd == -ENOENT || (fd >= 0 && check_list_read(c->e, fd, &list) == 0 && list.count == 0);
-
-	store_close(c->e->store, fd);
-	check_list_free(&list);
-	return empty;
+							 : "; --repair moves it to .coffer/lost/");
 }
 
 int check_link_bodies(struct check *c)
 {
 	_cleanup_(check_list_free) struct check_list list = {0};
-	bool unneeded = !c->partial && nothing_set_aside(c);
+	bool unneeded = !c->partial;
 	int r;
 
 	if (c->e->links_dir < 0)

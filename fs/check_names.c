@@ -75,25 +75,36 @@ bool check_is_coffers(struct check *c, struct check_dir *d, const char *backing,
 
 /* ------------------------------------------------------------------ conflict copies */
 
-/* How much of a backing name stands before what a sync client put behind it: "NAME (1)", "NAME.sync-conflict-..."; 0 if all of it is
- * a name. */
-static size_t before_mark(const char *backing)
+static bool opens_until(struct check *c, struct node *dir, const char *backing, size_t n, char out[NAME_MAX + 1])
+{
+	char base[NAME_MAX + 1];
+
+	if (n > NAME_MAX)
+		return false;
+	memcpy(base, backing, n);
+	base[n] = 0;
+	return check_looks_like_a_name(base) && names_decrypt(c->e, dir, base, out) == 0;
+}
+
+/* How much of a backing name stands before what a sync client put behind it: "NAME (1)", "NAME~", "NAME.sync-conflict-...", and, of letters
+ * that names have too, "NAME-HOST", "NAME_conflict-..."; 0 if no beginning is a name of this directory.  out: that name. */
+static size_t before_mark(struct check *c, struct node *dir, const char *backing, char out[NAME_MAX + 1])
 {
 	size_t tilde = backing[0] == '~', n = tilde + strspn(backing + tilde, alphabet);
 
-	return backing[n] ? n : 0;
+	if (backing[n] && opens_until(c, dir, backing, n, out))
+		return n;
+	while (--n > tilde && n < NAME_MAX)
+		if ((backing[n] == '-' || backing[n] == '_') && opens_until(c, dir, backing, n, out))
+			return n;
+	return 0;
 }
 
 bool check_copy_name(struct check *c, struct node *dir, const char *backing, char out[NAME_MAX + 1])
 {
-	char base[NAME_MAX + 1];
-	size_t n = before_mark(backing), length;
+	size_t n = before_mark(c, dir, backing, out), length;
 
-	if (n == 0 || n > NAME_MAX)
-		return false;
-	memcpy(base, backing, n);
-	base[n] = 0;
-	if (names_decrypt(c->e, dir, base, out) < 0)
+	if (n == 0)
 		return false;
 	length = strlen(out);
 	/* A long name leaves no room: it loses its end, the mark tells it apart. */
@@ -103,12 +114,38 @@ bool check_copy_name(struct check *c, struct node *dir, const char *backing, cha
 	return length > 0;
 }
 
+/* The backing name for a name; or for another like it, if that one is taken. */
+static int free_name(struct check *c, struct node *dir, char name[NAME_MAX + 1], struct backing_name *b)
+{
+	enum { TRIES = 100 };
+	char mark[8] = "";
+	size_t length = strlen(name);
+	struct store_stat st;
+
+	for (unsigned i = 1; i <= TRIES; i++) {
+		if (i > 1)
+			snprintf(mark, sizeof mark, " %u", i);
+		if (length + strlen(mark) > NAME_MAX)
+			length = NAME_MAX - strlen(mark);
+		snprintf(name + length, NAME_MAX + 1 - length, "%s", mark);
+
+		int r = names_encrypt(c->e, dir->dir, names_generation(dir->dir), name, b);
+
+		if (r == 0)
+			r = store_stat_at(c->e->store, dir->fd, b->name, &st);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r;
+	}
+	name[length] = 0;
+	return -EEXIST;
+}
+
 /* Gives it a name of its own beside the original. */
-static int recover_copy(struct check *c, struct check_entry *en)
+static int recover_copy(struct check *c, struct check_entry *en, char name[NAME_MAX + 1])
 {
 	struct node *dir = en->dir->node;
 	struct backing_name b;
-	int r = names_encrypt(c->e, dir->dir, names_generation(dir->dir), en->name, &b);
+	int r = free_name(c, dir, name, &b);
 
 	if (r == 0)
 		r = names_add_sidecar(c->e, dir->fd, &b);
@@ -121,10 +158,10 @@ static int recover_copy(struct check *c, struct check_entry *en)
 	return r;
 }
 
-static int check_copy(struct check *c, struct check_entry *en)
+static int check_copy(struct check *c, struct check_entry *en, char name[NAME_MAX + 1])
 {
 	struct check_kind k = {CHECK_WARNING, "conflict", false};
-	int r = c->repair ? recover_copy(c, en) : -EROFS;
+	int r = c->repair ? recover_copy(c, en, name) : -EROFS;
 
 	k.repaired = r == 0;
 	en->copy = true;
@@ -202,7 +239,7 @@ int check_name(struct check *c, struct check_entry *en, char name[NAME_MAX + 1])
 	}
 	if (check_copy_name(c, en->dir->node, en->backing, name)) {
 		en->name = name;
-		return check_copy(c, en);
+		return check_copy(c, en, name);
 	}
 	if (!check_is_coffers(c, en->dir, en->backing, &en->st)) {
 		en->done = true;
@@ -221,22 +258,18 @@ static bool begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* Removes what is not needed any more; says so. */
+/* Sets aside what is not needed any more, if it is so; says so. */
 static int leftover(struct check *c, struct check_dir *d, const char *backing, const char *kind, const char *what,
-		    int (*remove)(struct check *c, int dir, const char *backing))
+		    bool unneeded)
 {
-	int r = c->repair && remove ? remove(c, d->node->fd, backing) : -EROFS;
+	char aside[NAME_MAX + 1];
+	int r = c->repair && unneeded ? repair_set_aside(c, d->node->fd, backing, aside) : -EROFS;
 
 	return check_say(c, d, backing, NULL, (struct check_kind){CHECK_NOTE, kind, r == 0}, "%s%s", what,
-			 r == 0        ? "; removed"
-			 : !remove     ? ""
-			 : r == -EROFS ? "; --repair removes it"
-				       : "; it cannot be removed");
-}
-
-static int remove_file(struct check *c, int dir, const char *backing)
-{
-	return c->e->store->ops->unlink(c->e->store, dir, backing);
+			 r == 0        ? "; moved to .coffer/lost/"
+			 : !unneeded   ? ""
+			 : r == -EROFS ? "; --repair moves it to .coffer/lost/"
+				       : "; it cannot be moved to .coffer/lost/");
 }
 
 static bool same_text(struct check *c, struct check_dir *d, const char *a, const char *b)
@@ -257,7 +290,7 @@ static int check_record_copy(struct check *c, struct check_dir *d, const char *b
 	if (!d->has_id && n >= 0 && directory_record_open(c->e->keys->directory_key, text, (size_t)n, &record) == 0)
 		check_candidate(&d->candidates, record.id);
 	return leftover(c, d, backing, "conflict", "a conflict copy of the directory's id",
-			same_text(c, d, backing, DIRECTORY_RECORD_NAME) ? remove_file : NULL);
+			same_text(c, d, backing, DIRECTORY_RECORD_NAME));
 }
 
 /* ~HASH.n without ~HASH, or what a sync client made of one. */
@@ -269,10 +302,10 @@ static int check_sidecar(struct check *c, struct check_dir *d, const char *backi
 	snprintf(entry, sizeof entry, "%.*s", LONG_NAME_SIZE, backing);
 	snprintf(sidecar, sizeof sidecar, "%s" SIDECAR_SUFFIX, entry);
 	if (strlen(entry) != LONG_NAME_SIZE || !check_looks_like_a_name(entry))
-		return leftover(c, d, backing, "stray", "not made by coffer", NULL);
+		return leftover(c, d, backing, "stray", "not made by coffer", false);
 	if (strcmp(backing, sidecar) != 0)
 		return leftover(c, d, backing, "conflict", "a conflict copy of a long name's sidecar",
-				same_text(c, d, backing, sidecar) ? remove_file : NULL);
+				same_text(c, d, backing, sidecar));
 	if (check_list_has(&d->entries, entry))
 		return 0;
 	/* A conflict copy of the entry needs it, too; a repair of that has made its own. */
@@ -284,7 +317,7 @@ static int check_sidecar(struct check *c, struct check_dir *d, const char *backi
 		    store_stat_at(c->e->store, d->node->fd, d->entries.names[i], &st) == 0)
 			return 0;
 	}
-	return leftover(c, d, backing, "sidecar", "a sidecar of a long name that does not exist", remove_file);
+	return leftover(c, d, backing, "sidecar", "a sidecar of a long name that does not exist", true);
 }
 
 int check_own_name(struct check *c, struct check_dir *d, const char *backing)
@@ -296,11 +329,10 @@ int check_own_name(struct check *c, struct check_dir *d, const char *backing)
 	if (begins(backing, DIRECTORY_RECORD_NAME))
 		return check_record_copy(c, d, backing);
 	if (begins(backing, ".coffer-new-"))
-		return leftover(c, d, backing, "leftover", "a directory whose making was interrupted",
-				repair_remove_new);
+		return leftover(c, d, backing, "leftover", "a directory whose making was interrupted", true);
 	if (begins(backing, ".coffer-tmp-"))
-		return leftover(c, d, backing, "leftover", "a temporary file of an interrupted change", remove_file);
+		return leftover(c, d, backing, "leftover", "a temporary file of an interrupted change", true);
 	if (backing[0] == '~' && n > strlen(SIDECAR_SUFFIX))
 		return check_sidecar(c, d, backing);
-	return leftover(c, d, backing, "stray", "not made by coffer; the mount does not show it", NULL);
+	return leftover(c, d, backing, "stray", "not made by coffer; the mount does not show it", false);
 }

@@ -151,21 +151,3 @@ int repair_size(struct check *c, const struct check_entry *en, uint64_t size)
 	store_close(c->e->store, fd);
 	return r;
 }
-
-/* Only what mkdir makes before it gives the directory its name; anything else in it stays. */
-int repair_remove_new(struct check *c, int dir, const char *backing)
-{
-	struct check_list list = {0};
-	struct store *s = c->e->store;
-	int fd = store_open(s, dir, backing, O_RDONLY | O_DIRECTORY, 0);
-	int r = fd < 0 ? fd : check_list_read(c->e, fd, &list);
-
-	for (size_t i = 0; i < list.count && r == 0; i++)
-		if (strcmp(list.names[i], DIRECTORY_RECORD_NAME) != 0)
-			r = -ENOTEMPTY;
-	if (r == 0 && list.count)
-		r = s->ops->unlink(s, fd, DIRECTORY_RECORD_NAME);
-	check_list_free(&list);
-	store_close(s, fd);
-	return r < 0 ? r : s->ops->rmdir(s, dir, backing);
-}

@@ -111,11 +111,14 @@ static int check_dot_entry(struct check *c, const char *name)
 	if (begins(name, ATOMIC_FILE_PREFIX) || begins(name, ".coffer-probe-") || strcmp(name, "journal.new") == 0)
 		return leftover(c, c->opened.dot, ".coffer/", name, "left by interrupted work");
 	snprintf(path, sizeof path, ".coffer/%s", name);
-	return check_say_volume(c, path, (struct check_kind){CHECK_NOTE, "stray", false},
-				begins(name, "keyring.")
-					? "a copy of the keyring that coffer did not make: it opens the "
-					  "volume with what opened it then; remove it"
-					: "not made by coffer");
+	if (begins(name, "keyring"))
+		return check_say_volume(c, path, (struct check_kind){CHECK_NOTE, "conflict", false},
+					"a copy of the keyring that coffer did not make: it opens the "
+					"volume with what opened it then; remove it");
+	if (begins(name, "volume") || begins(name, "journal"))
+		return check_say_volume(c, path, (struct check_kind){CHECK_NOTE, "conflict", false},
+					"a copy that coffer did not make and does not use; remove it");
+	return check_say_volume(c, path, (struct check_kind){CHECK_NOTE, "stray", false}, "not made by coffer");
 }
 
 static int check_dot(struct check *c)

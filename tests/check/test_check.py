@@ -10,7 +10,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
+import subprocess
 import sys
 import time
 
@@ -385,8 +387,8 @@ def copy_of_an_id(c):
     return Expect(
         (NOTE, "conflict", f"<{c.backing('docs')}/.coffer-dir.sync-conflict-20260101-120000-ABCDEFG"),
         touch=[re.escape(c.backing("docs")) + r"/\.coffer-dir\.sync"],
+        aside=1,
     )
-
 
 
 def second_of(c, a, b):
@@ -459,6 +461,35 @@ def conflict_copy_of_dropbox(c):
 @case
 def conflict_copy_numbered(c):
     return conflict(c, "big/big", " (1)")
+
+
+@case
+def conflict_copy_with_a_tilde(c):
+    return conflict(c, "docs/two", "~")
+
+
+@case
+def conflict_copy_of_onedrive(c):
+    """The mark is of letters that a name may have, too."""
+    return conflict(c, "docs/paged", "-DESKTOP-7Q2X")
+
+
+@case
+def conflict_copy_of_an_old_client(c):
+    return conflict(c, f"docs/{LONG}", "_conflict-20260101-120000", f"docs/{LONG}_conflict-20260101-120000")
+
+
+@case
+def conflict_copy_that_is_damaged(c):
+    """It has its name for a moment, and goes where the rest goes that cannot be read."""
+    run("cp", "-a", c.path("docs/one"), c.path("docs/one") + " (1)")
+    flip(c.path("docs/one") + " (1)", 300)
+    return Expect(
+        (WARNING, "conflict", "docs/one (1)"),
+        (ERROR, "head", "docs/one (1)"),
+        touch=[re.escape(c.backing("docs")) + "/"],
+        aside=1,
+    )
 
 
 @case
@@ -633,14 +664,14 @@ def sidecar_copied(c):
     name = c.path(f"docs/{LONG}")
     shutil.copy(name + ".n", name + ".sync-conflict-1.n", follow_symlinks=False)
     backing = c.backing(f"docs/{LONG}")
-    return Expect((NOTE, "conflict", f"<{backing}.sync-conflict-1.n"), touch=[re.escape(backing) + r"\.sync"])
+    return Expect((NOTE, "conflict", f"<{backing}.sync-conflict-1.n"), touch=[re.escape(backing) + r"\.sync"], aside=1)
 
 
 @case
 def sidecar_without_entry(c):
     os.unlink(c.path(f"docs/{LONG}"))
     name = c.backing(f"docs/{LONG}")
-    return Expect((NOTE, "sidecar", f"<{name}.n"), lose=[f"docs/{LONG}"], touch=[re.escape(name)])
+    return Expect((NOTE, "sidecar", f"<{name}.n"), lose=[f"docs/{LONG}"], touch=[re.escape(name)], aside=1)
 
 
 # --- files
@@ -878,7 +909,7 @@ def bodies_exchanged(c):
 def body_unreferenced(c):
     name = os.path.basename(body_of(c, "links/long"))
     os.unlink(c.path("links/long"))
-    return Expect((NOTE, "link-body", f"<.coffer/links/{name}"), lose=["links/long"], touch=[r"\.coffer/links/"])
+    return Expect((NOTE, "link-body", f"<.coffer/links/{name}"), lose=["links/long"], touch=[r"\.coffer/links/"], aside=1)
 
 
 @case
@@ -951,7 +982,7 @@ def leftovers(c):
         ".coffer/open/.coffer-open-4",
         ".coffer/gone/.coffer-gone-5",
     ]
-    return Expect(*[(NOTE, "leftover", "<" + w) for w in where], touch=[re.escape(w) for w in where])
+    return Expect(*[(NOTE, "leftover", "<" + w) for w in where], touch=[re.escape(w) for w in where], aside=2)
 
 
 @case
@@ -960,18 +991,30 @@ def leftover_with_something_in_it(c):
     os.mkdir(new)
     write_file(f"{new}/precious", b"data")
     found = [(NOTE, "leftover", f"<{c.backing('docs')}/.coffer-new-AAAA")]
-    return Expect(*found, left=found)
+    return Expect(*found, touch=[re.escape(c.backing("docs")) + r"/\.coffer-new"], aside=1)
 
 
 @case
 def strays(c):
     write_file(f"{c.dir}/README.txt", b"what is this?")
     write_file(f"{c.dir}/.coffer/notes", b"why?")
-    shutil.copy(f"{c.dir}/.coffer/keyring.json", f"{c.dir}/.coffer/keyring (1).json")
     write_file(f"{c.dir}/.coffer/links/x", b"?")
-    found = [
-        (NOTE, "stray", "<" + w) for w in ("README.txt", ".coffer/notes", ".coffer/keyring (1).json", ".coffer/links/x")
-    ]
+    found = [(NOTE, "stray", "<" + w) for w in ("README.txt", ".coffer/notes", ".coffer/links/x")]
+    return Expect(*found, left=found)
+
+
+@case
+def conflict_copies_beside_the_tree(c):
+    """Of keyring, settings and journal: said, and left to the user."""
+    copies = {
+        "keyring (1).json": "keyring.json",
+        "keyring.sync-conflict-20260101-120000-ABCDEFG.json": "keyring.json",
+        "volume (conflicted copy).json": "volume.json",
+        "journal (conflicted copy)": "journal",
+    }
+    for name, of in copies.items():
+        shutil.copy(f"{c.dir}/.coffer/{of}", f"{c.dir}/.coffer/{name}")
+    found = [(NOTE, "conflict", f"<.coffer/{name}") for name in copies]
     return Expect(*found, left=found)
 
 
@@ -1069,6 +1112,41 @@ def test_fsck_statuses():
         flip(f"{c.dir}/.coffer/{name}", 300)
     equal(c.fsck("-a", *key, c.dir).returncode, 4, "no keyring")
     equal(c.v.coffer("check", c.dir, *key, check=False).returncode, 4, "no keyring")
+
+
+def test_conflict_copy_whose_name_is_taken():
+    """The next one gets a number of its own."""
+    p = pristine()
+    c = p.copy()
+    for name in ("docs/one (1)", "docs/one (1) 2", "docs/one (1) 3"):
+        run("cp", "-a", c.path("docs/one"), c.path("docs/one") + " (1)")
+        status, report = c.check("--repair")
+        equal((status, findings(report, repaired=True)), (1, [(WARNING, "conflict", name)]), "repair")
+    equal((c.check("--deep")[0], findings(c.check("--deep")[1])), (0, []), "afterwards")
+    with c.mounted() as mnt:
+        for name in ("docs/one", "docs/one (1)", "docs/one (1) 2", "docs/one (1) 3"):
+            equal(read_file(f"{mnt}/{name}"), TREE["docs/one"], name)
+
+
+def catches(pid, number):
+    with open(f"/proc/{pid}/status") as f:
+        caught = int(re.search(r"SigCgt:\s*(\w+)", f.read())[1], 16)
+    return caught >> (number - 1) & 1
+
+
+def test_stopped_by_a_signal():
+    """Between two objects: the exit status says that it is not all."""
+    c = pristine().copy()
+    for i in range(40):
+        run("cp", "-a", c.path("big"), c.path("hollow") + f"/{i:04}")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        argv = [COFFER, "check", c.dir, "--deep", *c.v.unlock()]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=c.v.environment())
+        while process.poll() is None and not catches(process.pid, number):
+            pass
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        equal((process.returncode, out), (32, ""), f"{err}: exit status, output")
 
 
 def test_portable():

@@ -5,17 +5,12 @@ after another; what `coffer check` says, what it brings in place, and what --rep
 One volume is made, killed with changes that are in the journal only, and copied for each case.
 """
 
-import base64
 import contextlib
 import json
 import os
 import re
 import shutil
-import signal
-import stat
-import subprocess
 import sys
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "mount"))
@@ -258,6 +253,18 @@ def records(path):
     return [m for m in range(2 * SLOT, len(data), 64) if data[m : m + 4] == b"COJR"]
 
 
+def test_without_the_id_of_the_root():
+    """No mount, and no recovery, without it: it is mended first."""
+    c = killed().copy()
+    os.unlink(f"{c.dir}/data/.coffer-dir")
+    status, report = c.check()
+    equal((status, (ERROR, "journal", JOURNAL) in findings(report)), (4, True), findings(report))
+    status, report = c.check("--repair", "--deep")
+    equal((status, findings(report)), (1, [(ERROR, "directory-id", "<data")]), "repair")
+    equal(report["recovered"]["files"] >= len(LOGGED), True, "recovered")
+    in_mount(c, AFTER)
+
+
 def test_clean_flag_with_records():
     """They are brought in place by a repair; a mount would pass them over."""
     c = killed().copy()
@@ -375,9 +382,9 @@ def test_clean_and_linked():
 
 def test_clean_and_a_link():
     c = case(clean=True)
-    os.rename(journal(c), f"{c.dir}/.coffer/journal.moved")
-    os.symlink("journal.moved", journal(c))
-    stray = (NOTE, "stray", "<.coffer/journal.moved")
+    os.rename(journal(c), f"{c.dir}/.coffer/moved")
+    os.symlink("moved", journal(c))
+    stray = (NOTE, "stray", "<.coffer/moved")
     damaged(c, left=[stray])
 
 
