@@ -592,6 +592,19 @@ bool argon2_cost_valid(const struct argon2_cost *c)
 	       c->m_kib <= ARGON2_M_MAX;
 }
 
+int pbkdf2_sha256(const void *password, size_t n, const void *salt, size_t salt_size, unsigned long iterations,
+		  void *out, size_t out_size)
+{
+	gcry_error_t e;
+
+	e = n && salt_size && iterations ? gcry_kdf_derive(password, n, GCRY_KDF_PBKDF2, GCRY_MD_SHA256, salt,
+							   salt_size, iterations, out_size, out)
+					 : gcry_error(GPG_ERR_INV_VALUE);
+	if (e)
+		wipe(out, out_size);
+	return to_errno(e);
+}
+
 int argon2id(const void *passphrase, size_t n, const void *salt, size_t salt_size, const struct argon2_cost *cost,
 	     void *out, size_t out_size)
 {

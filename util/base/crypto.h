@@ -89,6 +89,10 @@ int x25519(const uint8_t scalar[32], const uint8_t *point, uint8_t out[32]) MUST
 int key_wrap(const uint8_t kek[32], const void *in, size_t n, uint8_t *out) MUST_CHECK;
 int key_unwrap(const uint8_t kek[32], const uint8_t *in, size_t n, void *out) MUST_CHECK;
 
+/* PBKDF2 with HMAC-SHA-256, RFC 8018; for formats of others (SLIP-0039).  Nothing empty. */
+int pbkdf2_sha256(const void *password, size_t n, const void *salt, size_t salt_size, unsigned long iterations,
+		  void *out, size_t out_size) MUST_CHECK;
+
 /* Argon2id, RFC 9106.  Bounds are checked before anything is computed: 1 <= t <= 64, 8 p <= m_kib <= 1 GiB, 1 <= p <= 16, salt
  * at least 16 bytes, out at least 16; outside: -EINVAL.  An empty passphrase: -EINVAL. */
 struct argon2_cost {
