@@ -123,7 +123,7 @@ int generation_get(const struct keyring *k, uint32_t number, struct generation *
 }
 
 /* The last HISTORY_MAX - 1 steps are kept, and the first one; the audit log has them all. */
-static int put_history(json_object *o, enum key_state state)
+int generation_put_history(json_object *o, enum key_state state)
 {
 	json_object *history, *entry = json_object_new_object();
 	int ret;
@@ -200,7 +200,7 @@ int generation_step(struct keyring *k, struct generation *g, enum key_event e, s
 		json_object_object_del(g->json, "destroy_at");
 	}
 	ret = put_string(g->json, "state", key_state_name(g->state));
-	return ret < 0 ? ret : put_history(g->json, g->state);
+	return ret < 0 ? ret : generation_put_history(g->json, g->state);
 }
 
 /* --- new ones */
@@ -224,7 +224,7 @@ static int put_generation(json_object *generations, uint32_t number, uint32_t sc
 	if (ret == 0)
 		ret = put_now(o, "created");
 	if (ret == 0)
-		ret = put_history(o, state);
+		ret = generation_put_history(o, state);
 	if (ret == 0)
 		ret = crypto_random(key.b, sizeof(key.b));
 	if (ret == 0)

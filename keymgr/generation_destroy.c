@@ -64,7 +64,7 @@ static int check_unused(const struct keyring *k, const struct generation *g, con
 	return 0;
 }
 
-static int put_floor(struct keyring *k, uint32_t scope, uint32_t floor)
+int generation_put_floor(struct keyring *k, uint32_t scope, uint32_t floor)
 {
 	struct problem p = {0};
 	json_object *array, *o = NULL;
@@ -100,7 +100,7 @@ int keyring_raise_floor(struct keyring *k, uint32_t generation, const struct gen
 			return ret;
 	}
 	ret = note(k, "floor", generation);
-	return generation_reload(k, ret < 0 ? ret : put_floor(k, g->scope, generation), why);
+	return generation_reload(k, ret < 0 ? ret : generation_put_floor(k, g->scope, generation), why);
 }
 
 static bool is_due(const struct generation *g)

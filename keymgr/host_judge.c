@@ -11,25 +11,18 @@
 #include "keymgr/host_memory_internal.h"
 #include "util/base/encode.h"
 
-struct seen {
-	uint64_t sequence;
-	uint32_t generation, floor[SCOPES];
-	struct audit_link audit;
-};
-
 static void instance_name(const struct keyring *k, char out[2 * INSTANCE_ID_SIZE + 1])
 {
 	hex_encode(k->settings.instance_id, INSTANCE_ID_SIZE, out);
 }
 
-/* False: this instance is not known. */
-static bool seen_load(const struct host_memory *m, const struct keyring *k, struct seen *out)
+bool host_memory_seen(const struct host_memory *m, const struct keyring *k, struct host_seen *out)
 {
 	char name[2 * INSTANCE_ID_SIZE + 1];
 	struct problem p = {0};
 	json_object *instances, *o, *floors;
 
-	*out = (struct seen){0};
+	*out = (struct host_seen){0};
 	instance_name(k, name);
 	if (member_object(m->doc, "instances", &instances, &p) < 0 || member_object(instances, name, &o, &p) < 0)
 		return false;
@@ -47,9 +40,9 @@ static bool seen_load(const struct host_memory *m, const struct keyring *k, stru
 
 void host_memory_audit(const struct host_memory *m, const struct keyring *k, struct audit_link *out)
 {
-	struct seen seen;
+	struct host_seen seen;
 
-	seen_load(m, k, &seen);
+	host_memory_seen(m, k, &seen);
 	*out = seen.audit;
 }
 
@@ -98,14 +91,15 @@ static bool proved(const struct keyring *k, json_object *roots)
 	       keyring_root_succeeds(k, known) == 0;
 }
 
-static int check_root(const struct host_memory *m, const struct keyring *k, const struct trust *trust, bool *accepted,
-		      struct fault *why)
+int host_memory_check_root(const struct host_memory *m, const struct keyring *k, const struct trust *trust,
+			   bool *accepted, struct fault *why)
 {
 	json_object *roots = roots_of(m);
 	char fingerprint[2 * FINGERPRINT_SIZE + 1], shown[2 * FINGERPRINT_SIZE + 8];
 	size_t n = roots ? json_object_array_length(roots) : 0;
 	int at;
 
+	*accepted = false;
 	hex_encode(k->fingerprint, FINGERPRINT_SIZE, fingerprint);
 	keyring_fingerprint(k, shown);
 	if (trust->root && !same_fingerprint(trust->root, fingerprint))
@@ -131,7 +125,7 @@ static int check_root(const struct host_memory *m, const struct keyring *k, cons
 
 /* --- instances */
 
-static bool is_older(const struct keyring *k, const struct seen *seen)
+static bool is_older(const struct keyring *k, const struct host_seen *seen)
 {
 	return k->sequence < seen->sequence || k->next_generation - 1 < seen->generation ||
 	       k->floor[SCOPE_DEFAULT] < seen->floor[SCOPE_DEFAULT] ||
@@ -143,8 +137,8 @@ static int check_instance(const struct host_memory *m, const struct keyring *k, 
 {
 	struct problem p = {0};
 	json_object *instances;
-	struct seen seen;
-	bool known = seen_load(m, k, &seen);
+	struct host_seen seen;
+	bool known = host_memory_seen(m, k, &seen);
 
 	if (member_object(m->doc, "instances", &instances, &p) < 0 ||
 	    (!known && json_object_object_length(instances) == 0) || (known && !is_older(k, &seen)))
@@ -170,8 +164,7 @@ int host_memory_check(const struct host_memory *m, const struct keyring *k, cons
 {
 	int ret;
 
-	*accepted = false;
-	ret = check_root(m, k, trust, accepted, why);
+	ret = host_memory_check_root(m, k, trust, accepted, why);
 	return ret < 0 ? ret : check_instance(m, k, trust, accepted, why);
 }
 
@@ -212,11 +205,11 @@ static int note_instance(struct host_memory *m, const struct keyring *k, const s
 	char name[2 * INSTANCE_ID_SIZE + 1];
 	struct problem p = {0};
 	json_object *instances, *o = json_object_new_object();
-	struct seen before;
+	struct host_seen before;
 	int ret;
 
 	instance_name(k, name);
-	seen_load(m, k, &before);
+	host_memory_seen(m, k, &before);
 	if (!audit)
 		audit = &before.audit;
 	ret = member_object(m->doc, "instances", &instances, &p);

@@ -27,6 +27,16 @@ struct trust {
  * root); all EXIT_REFUSED. */
 int host_memory_check(const struct host_memory *m, const struct keyring *k, const struct trust *trust, bool *accepted,
 		      struct fault *why) MUST_CHECK;
+/* The root alone. */
+int host_memory_check_root(const struct host_memory *m, const struct keyring *k, const struct trust *trust,
+			   bool *accepted, struct fault *why) MUST_CHECK;
+/* What was seen of the keyring's instance.  False, and zeros: it is not known. */
+struct host_seen {
+	uint64_t sequence;
+	uint32_t generation, floor[2];
+	struct audit_link audit;
+};
+bool host_memory_seen(const struct host_memory *m, const struct keyring *k, struct host_seen *out);
 /* The keyring, and where its audit log stands (NULL: not known), are what is remembered from now on. */
 int host_memory_note(struct host_memory *m, const struct keyring *k, const struct audit_link *audit) MUST_CHECK;
 /* Where the audit log of this instance stood; n is 0 if that is not known. */

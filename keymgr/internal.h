@@ -23,6 +23,8 @@ enum {
 enum volume_key { VOLUME_KEY_DIRECTORY, VOLUME_KEY_JOURNAL, VOLUME_KEY_AUDIT, VOLUME_KEYS };
 extern const char *const volume_key_names[VOLUME_KEYS];
 
+enum document_kind { DOCUMENT_KEYRING, DOCUMENT_VOLUME, DOCUMENT_BACKUP };
+
 struct protector {
 	uint32_t id;
 	char type[TYPE_MAX + 1];
@@ -45,6 +47,7 @@ struct generation {
 /* The document is what counts: a change edits `doc` and loads the rest from it again, so that members which this program does
  * not know survive. */
 struct keyring {
+	enum document_kind kind; /* a volume's own, or a backup of it */
 	json_object *doc;
 	struct sealed_text sealed; /* as read; kept until the MAC has been checked */
 
@@ -81,7 +84,6 @@ struct keyring {
 };
 
 /* --- settings.c */
-enum document_kind { DOCUMENT_VOLUME, DOCUMENT_KEYRING };
 /* The first checks of section 3, then the settings.  -ENOTSUP for an unknown version or flag, in *why. */
 int settings_load(json_object *doc, enum document_kind kind, struct settings *out, bool *read_only, struct problem *p,
 		  struct fault *why) MUST_CHECK;
@@ -107,6 +109,9 @@ int generation_get(const struct keyring *k, uint32_t number, struct generation *
 /* Whether the state machine lets it go that way; and going.  The keyring has to be loaded again after a step. */
 int generation_may(const struct generation *g, enum key_event e, struct fault *why) MUST_CHECK;
 int generation_step(struct keyring *k, struct generation *g, enum key_event e, struct fault *why) MUST_CHECK;
+/* One more step in the history of a generation that is there as JSON. */
+int generation_put_history(json_object *o, enum key_state state) MUST_CHECK;
+int generation_put_floor(struct keyring *k, uint32_t scope, uint32_t floor) MUST_CHECK;
 /* After an edit of the document with this result: loads the keyring from it again. */
 int generation_reload(struct keyring *k, int ret, struct fault *why) MUST_CHECK;
 
@@ -129,6 +134,7 @@ int keyring_take_root(struct keyring *k, struct secret **root, struct fault *why
 int keyring_root_prk(const struct keyring *k, struct stack_key *prk) MUST_CHECK;
 
 /* --- keyring_write.c */
+int keyring_seal(const struct keyring *k, struct sealed_text *out) MUST_CHECK;
 int keyring_file_write(struct store *s, int dot, struct keyring *k, bool *first) MUST_CHECK;
 
 /* The handle that holds .coffer/keyring.lock, waiting for it. */
@@ -140,6 +146,12 @@ int keyring_root_succeeds(const struct keyring *k, const uint8_t known[FINGERPRI
 /* A link of the chain. */
 int keyring_root_link(const struct secret *replaced, const struct secret *successor,
 		      const uint8_t volume_id[VOLUME_ID_SIZE], json_object **out) MUST_CHECK;
+
+/* --- backup_list.c, backup.c */
+int backup_note_made(struct keyring *k, const struct keyring *backup) MUST_CHECK;
+/* Whether both keyrings hold the same key as a generation.  Their roots may differ. */
+int generation_same_key(const struct keyring *a, const struct generation *x, const struct keyring *b,
+			const struct generation *y, bool *same) MUST_CHECK;
 
 /* --- entry.c */
 /* After a change: the host remembers it, if it remembered what was before.  keyring.lock is held. */

@@ -132,7 +132,7 @@ int keyring_load(struct keyring *k, struct problem *p, struct fault *why)
 	char written[TIME_TEXT + 1];
 	int ret;
 
-	ret = settings_load(k->doc, DOCUMENT_KEYRING, &k->settings, &k->read_only, p, why);
+	ret = settings_load(k->doc, k->kind, &k->settings, &k->read_only, p, why);
 	if (ret == 0)
 		ret = member_number(k->doc, "sequence", 1, DOCUMENT_NUMBER_MAX, &k->sequence, p);
 	if (ret == 0)

@@ -6,6 +6,11 @@
 #include "keymgr/protector.h"
 #include "util/base/kdf_labels.h"
 
+static const char *name_of(const struct keyring *k)
+{
+	return k->kind == DOCUMENT_BACKUP ? "the backup" : ".coffer/" KEYRING_FILE;
+}
+
 int keyring_root_prk(const struct keyring *k, struct stack_key *prk)
 {
 	return kdf_extract(k->root->bytes, k->root->size, prk->b);
@@ -27,7 +32,8 @@ static int check_mac(const struct keyring *k, const struct wrapping *root)
 	uint8_t mac[SHA256_SIZE];
 	int ret;
 
-	ret = wrapping_derive(root, LABEL_KEYRING_MAC, key.b, sizeof(key.b));
+	ret = wrapping_derive(root, k->kind == DOCUMENT_BACKUP ? LABEL_BACKUP_MAC : LABEL_KEYRING_MAC, key.b,
+			      sizeof(key.b));
 	if (ret == 0)
 		ret = hmac_sha256(key.b, sizeof(key.b), k->sealed.text, k->sealed.document_size, mac);
 	if (ret < 0)
@@ -70,9 +76,9 @@ int keyring_take_root(struct keyring *k, struct secret **root, struct fault *why
 		ret = check_commitment(k, &w);
 	if (ret == -EKEYREJECTED)
 		return fault_set(why, EXIT_DAMAGED, EKEYREJECTED,
-				 ".coffer/%s holds another root key than the one expected; put back the right keyring "
+				 "%s holds another root key than the one expected; put back the right keyring "
 				 "from a backup",
-				 KEYRING_FILE);
+				 name_of(k));
 	if (ret == 0)
 		ret = check_mac(k, &w);
 	if (ret == 0)
@@ -81,10 +87,9 @@ int keyring_take_root(struct keyring *k, struct secret **root, struct fault *why
 		ret = check_keys(k, &w);
 	if (ret == -EBADMSG)
 		return fault_set(why, EXIT_DAMAGED, EBADMSG,
-				 ".coffer/%s was changed by somebody without its keys; put it back from a backup",
-				 KEYRING_FILE);
+				 "%s was changed by somebody without its keys; put it back from a backup", name_of(k));
 	if (ret < 0)
-		return fault_errno(why, EXIT_FAILED, ret, "cannot check .coffer/%s", KEYRING_FILE);
+		return fault_errno(why, EXIT_FAILED, ret, "cannot check %s", name_of(k));
 	sealed_text_free(&k->sealed);
 	k->root = secret_move(root);
 	return 0;
@@ -105,9 +110,9 @@ static int try_kind(struct keyring *k, enum secret_kind kind, const struct secre
 			continue;
 		if (ret == -EBADMSG)
 			return fault_set(why, EXIT_DAMAGED, EBADMSG,
-					 ".coffer/%s: the secret is right but the key it protects is damaged; put it "
+					 "%s: the secret is right but the key it protects is damaged; put it "
 					 "back from a backup",
-					 KEYRING_FILE);
+					 name_of(k));
 		if (ret < 0)
 			return fault_errno(why, EXIT_FAILED, ret, "cannot try the %s", p->type);
 		k->opened_by = p->id;
@@ -124,8 +129,8 @@ static int find_root(struct keyring *k, const struct unlock_secret *with, struct
 	bool looks_like = false;
 	int ret;
 
-	if (with->kind == SECRET_KEY_FILE)
-		return try_kind(k, SECRET_KEY_FILE, with->bytes, root, why);
+	if (with->kind == SECRET_KEY_FILE || with->kind == SECRET_SHARES)
+		return try_kind(k, with->kind, with->bytes, root, why);
 	ret = recovery_key_parse(with->bytes, &raw, &looks_like, &typo);
 	if (ret == -ENOMEM)
 		return fault_errno(why, EXIT_FAILED, ret, "cannot read the recovery key");
@@ -143,6 +148,9 @@ int keyring_unlock(struct keyring *k, const struct unlock_secret *with, struct f
 	int ret;
 
 	ret = find_root(k, with, &root, why);
+	if (ret == -EKEYREJECTED && k->kind == DOCUMENT_BACKUP)
+		return fault_set(why, EXIT_WRONG_SECRET, EKEYREJECTED,
+				 "that does not open the backup, which is protected by: %s", k->protectors[0].type);
 	if (ret == -EKEYREJECTED)
 		return fault_set(why, EXIT_WRONG_SECRET, EKEYREJECTED,
 				 "wrong passphrase, key file or recovery key; try again, or list the protectors with "

@@ -24,7 +24,7 @@ struct keyring_change {
 enum { COPIES = 2 };
 static const char *const copies[COPIES] = {KEYRING_FILE, KEYRING_FILE ".bak"};
 
-static int seal(const struct keyring *k, struct sealed_text *out)
+int keyring_seal(const struct keyring *k, struct sealed_text *out)
 {
 	_cleanup_stack_key_ struct stack_key prk, key;
 	struct wrapping root = {prk.b, k->settings.volume_id, NULL};
@@ -60,7 +60,7 @@ int keyring_file_write(struct store *s, int dot, struct keyring *k, bool *first)
 	int ret;
 
 	*first = false;
-	ret = seal(k, &t);
+	ret = keyring_seal(k, &t);
 	if (ret == 0)
 		ret = read_back(&t);
 	return ret < 0 ? ret : sealed_file_write(s, dot, KEYRING_FILE, &t, first);

@@ -11,6 +11,7 @@ static const struct protector_type *const types[] = {
 	&protector_passphrase,
 	&protector_key_file,
 	&protector_recovery_key,
+	&protector_shares,
 };
 
 const struct protector_type *protector_type_named(const char *name)

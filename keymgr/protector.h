@@ -21,7 +21,7 @@ struct protector_type {
 	void (*describe)(json_object *o, char *out, size_t n);
 };
 
-extern const struct protector_type protector_passphrase, protector_key_file, protector_recovery_key;
+extern const struct protector_type protector_passphrase, protector_key_file, protector_recovery_key, protector_shares;
 
 /* NULL if unknown. */
 const struct protector_type *protector_type_named(const char *name);

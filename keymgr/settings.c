@@ -11,8 +11,9 @@ enum { FORMAT_VERSION = 1, FLAGS_MAX = 64, NAME_MAX_LONG = 255, NAME_MAX_SHORT =
 static const struct {
 	const char *format, *file;
 } kinds[] = {
-	[DOCUMENT_VOLUME] = {"coffer volume", SETTINGS_FILE},
-	[DOCUMENT_KEYRING] = {"coffer keyring", KEYRING_FILE},
+	[DOCUMENT_VOLUME] = {"coffer volume", ".coffer/" SETTINGS_FILE},
+	[DOCUMENT_KEYRING] = {"coffer keyring", ".coffer/" KEYRING_FILE},
+	[DOCUMENT_BACKUP] = {"coffer key backup", "the backup"},
 };
 
 static int check_format(json_object *doc, enum document_kind kind, struct problem *p, struct fault *why)
@@ -28,7 +29,7 @@ static int check_format(json_object *doc, enum document_kind kind, struct proble
 		ret = member_number(doc, "version", 0, DOCUMENT_NUMBER_MAX, &version, p);
 	if (ret == 0 && version != FORMAT_VERSION)
 		ret = fault_set(why, EXIT_UNSUPPORTED, ENOTSUP,
-				".coffer/%s has format version %" PRIu64
+				"%s has format version %" PRIu64
 				", and this coffer knows version %d only; use a newer coffer",
 				kinds[kind].file, version, FORMAT_VERSION);
 	return ret;
@@ -73,7 +74,7 @@ static int check_features(json_object *settings, enum document_kind kind, bool *
 	*read_only = read_only_compatible != NULL;
 	if (incompatible)
 		return fault_set(why, EXIT_UNSUPPORTED, ENOTSUP,
-				 ".coffer/%s asks for the feature \"%.64s\", which this coffer does not know; use a "
+				 "%s asks for the feature \"%.64s\", which this coffer does not know; use a "
 				 "newer coffer",
 				 kinds[kind].file, incompatible);
 	return 0;

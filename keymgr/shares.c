@@ -87,7 +87,7 @@ static int round_function(unsigned i, const struct share *s, const char *passphr
 
 static int feistel(bool decrypt, const struct share *s, const char *passphrase, const uint8_t *in, uint8_t *out)
 {
-	uint8_t left[SHARE_VALUE_MAX / 2], right[SHARE_VALUE_MAX / 2], f[SHARE_VALUE_MAX / 2];
+	uint8_t left[SHARE_VALUE_MAX / 2], right[SHARE_VALUE_MAX / 2], f[SHARE_VALUE_MAX / 2] = {0};
 	size_t half = s->size / 2;
 	int ret = 0;
 

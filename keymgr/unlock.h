@@ -12,6 +12,7 @@ enum secret_kind {
 	SECRET_PASSPHRASE, /* also accepted: a recovery key in its printed form */
 	SECRET_KEY_FILE,
 	SECRET_RECOVERY_KEY,
+	SECRET_SHARES, /* 32 random bytes that were put together from shares */
 };
 
 struct unlock_secret {
@@ -19,6 +20,7 @@ struct unlock_secret {
 	struct secret *bytes; /* passphrase without its newline; contents of the key file; text of the recovery key */
 	/* Where a new protector is made of it: the cost of a passphrase, not below t=3, 64 MiB, p=4; NULL: calibrated to a second. */
 	const struct argon2_cost *cost;
+	uint8_t share_threshold, share_count; /* where a new protector is made of SECRET_SHARES */
 };
 void unlock_secret_wipe(struct unlock_secret *s);
 

@@ -22,8 +22,8 @@ class Generations(cli.Case):
         return {g["generation"]: g["state"] for g in listed}
 
     def test_life(self):
-        self.assertEqual(self.do("rotate"), {"scope": "default", "generation": 3})
-        self.assertEqual(self.do("rotate", "--scope", "fields"), {"scope": "fields", "generation": 4})
+        self.assertEqual(self.do("rotate"), {"scope": "default", "generation": 3, "unbacked": [1, 2, 3]})
+        self.assertEqual(self.do("rotate", "--scope", "fields"), {"scope": "fields", "generation": 4, "unbacked": [1, 2, 3, 4]})
         self.assertEqual(self.states(), {1: "deactivated", 2: "deactivated", 3: "active", 4: "active"})
         done = self.do("suspend", 3)
         self.assertEqual((done["from"], done["state"], done["successor"]), ("active", "suspended", 5))

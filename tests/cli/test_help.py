@@ -9,7 +9,7 @@ import cli
 VERBS = ["init", "mount", "umount", "status", "check", "freeze", "thaw", "path", "erase",
          "key list", "key add", "key remove", "key passwd", "key test",
          "key rotate", "key suspend", "key resume", "key deactivate", "key compromise", "key floor", "key destroy",
-         "key undelete", "key audit show", "key audit verify", "key audit export", "help", "version"]
+         "key undelete", "key audit show", "key audit verify", "key audit export", "key backup", "key restore", "help", "version"]
 OVERVIEW, DOCUMENTED = VERBS[:14], VERBS[:-2]
 KEYS = [verb for verb in VERBS if verb.startswith("key ")]
 SOURCE = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ class Help(cli.Case):
 
     def test_groups(self):
         for arguments in (["help", "key"], ["key", "--help"]):
-            self.assertEqual(len(self.good(*arguments).out.splitlines()), len(KEYS))
+            self.assertEqual(self.good(*arguments).out.count("usage: coffer key "), len(KEYS))
         self.bad(cli.USAGE, "key", says="coffer help key")
         self.bad(cli.USAGE, "key", "melt", says="key melt")
 
@@ -81,7 +81,7 @@ class Usage(cli.Case):
                             ("key list", 1), ("key add", 1), ("key remove", 2), ("key passwd", 1), ("key test", 1),
                             ("key rotate", 1), ("key suspend", 2), ("key resume", 2), ("key deactivate", 2),
                             ("key compromise", 2), ("key floor", 2), ("key destroy", 2), ("key undelete", 2), ("key audit show", 1),
-                            ("key audit verify", 1), ("key audit export", 1)]:
+                            ("key audit verify", 1), ("key audit export", 1), ("key restore", 2)]:
             self.bad(cli.USAGE, *verb.split(), *["x"] * (least - 1), says="missing")
             self.bad(cli.USAGE, *verb.split(), *["x"] * (least + 1), says="too much")
         self.bad(cli.USAGE, "status", "x", "y", says="too much")
@@ -104,7 +104,7 @@ class Usage(cli.Case):
         for verb in (["init", "d"], ["mount", "d", "m"], ["check", "d"], ["path", "d", "p"], ["key", "add", "d"],
                      ["key", "remove", "d", "1"], ["key", "passwd", "d"], ["key", "test", "d"], ["key", "rotate", "d"],
                      ["key", "suspend", "d", "1"], ["key", "floor", "d", "1"], ["key", "destroy", "d", "1"],
-                     ["key", "undelete", "d", "1"], ["key", "audit", "verify", "d"]):
+                     ["key", "undelete", "d", "1"], ["key", "audit", "verify", "d"], ["key", "backup", "d"]):
             for i, first in enumerate(ways):
                 second = ways[(i + 1) % len(ways)]
                 self.bad(cli.USAGE, *verb, *first, *second, says="not both")

@@ -1375,7 +1375,7 @@ RECOVERY = "0C5H66P-S35CSKR-PGTBADF-DP6TVKC-FE1RQ4G-WVMENVX-7EY3SFN-9XQRZB0"
 
 
 def test_recovery_keys():
-    """Section 8, on the key of section 9 of the keyring's document."""
+    """Section 8, on the key of section 10 of the keyring's document."""
     right = bytes(range(3, 236, 8))
     equal(reader.decode_recovery_key(RECOVERY.encode()), right, "as printed")
     loose = RECOVERY.lower().replace("0", "o").replace("1", "l").replace("-", " - ")

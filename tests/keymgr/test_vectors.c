@@ -1,4 +1,4 @@
-/* A keyring of another implementation (docs/format-keyring.md section 9) opens with each of its three secrets and gives its keys. */
+/* A keyring of another implementation (docs/format-keyring.md section 10) opens with each of its three secrets and gives its keys. */
 #include "fixture.h"
 
 #include "util/base/encode.h"

@@ -36,6 +36,7 @@
 #define LABEL_ROOT_COMMITMENT  "coffer root commitment"  /* 32, stored in the clear */
 #define LABEL_KEYRING_MAC      "coffer keyring mac"      /* HMAC, 32 */
 #define LABEL_ROOT_FINGERPRINT "coffer root fingerprint" /* 16, shown to people */
+#define LABEL_BACKUP_MAC       "coffer backup mac"       /* HMAC, 32: of a backup of the keyring */
 #define LABEL_ROOT_CHAIN       "coffer root chain"       /* AES key wrap, 32: wraps the root that this one replaced */
 #define LABEL_ROOT_SUCCESSOR                                                                                           \
 	"coffer root successor" /* HMAC, 32: of the fingerprint of the root that replaces this one */

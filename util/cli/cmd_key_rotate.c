@@ -18,15 +18,21 @@ static int edit(struct keyring *k, void *context, struct fault *why)
 
 static void report(const struct key_work *w, const struct rotation *r)
 {
+	char unbacked[UNBACKED_TEXT];
+
 	if (!w->json) {
 		printf("generation %" PRIu32 " is active now; what was written before stays under the older ones\n"
 		       "until it is re-encrypted\n",
 		       r->generation);
+		if (unbacked_text(w->volume.keyring, unbacked))
+			printf("generation %s is in no verified backup; make one: coffer key backup %s -o FILE\n",
+			       unbacked, w->volume.dir);
 		return;
 	}
 	json_object *o = json_object_new_object();
 	json_add_text(o, "scope", scope_name(r->scope));
 	json_add_number(o, "generation", r->generation);
+	json_object_object_add(o, "unbacked", unbacked_json(w->volume.keyring));
 	json_print(o);
 }
 

@@ -207,6 +207,43 @@
 	"  -o, --output FILE       into a new file\n\n" HELP_UNLOCK "\nexample:\n"                                     \
 	"  coffer key audit export ~/vault -o /srv/archive/vault-audit.jsonl\n"
 
+#define ARGUMENTS_KEY_BACKUP                                                                                           \
+	"DIR -o FILE [--backup-passphrase-file F | --backup-key-file F | --shares K/N --share-dir D]\n"                \
+	"       coffer key backup --verify FILE [DIR] [--backup-passphrase-file F | --backup-key-file F | --share F "  \
+	"...]"
+#define HELP_KEY_BACKUP                                                                                                \
+	"Writes all keys of the volume into FILE, under a secret of its own.  Without one of these a passphrase is\n"  \
+	"asked for.  With --verify: proves that a backup opens and, with DIR, that it holds every generation that\n"   \
+	"the volume needs; only then it counts as a backup.\n\n"                                                       \
+	"  -o, --output FILE       a new file\n"                                                                       \
+	"  --backup-passphrase-file F\n"                                                                               \
+	"                          the backup's passphrase\n"                                                          \
+	"  --backup-key-file F     the backup's key file\n"                                                            \
+	"  --shares K/N            N shares, of which any K open the backup (SLIP-0039)\n"                             \
+	"  --share-dir D           where they are written: words, and QR codes to print\n"                             \
+	"  --verify                proves a backup\n"                                                                  \
+	"  --share F               with --verify: a file with a share; once for each\n"                                \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key backup ~/vault -o /media/usb/vault.backup --shares 2/3 --share-dir /media/usb/shares\n"          \
+	"  coffer key backup --verify /media/usb/vault.backup ~/vault\n"
+
+#define ARGUMENTS_KEY_RESTORE                                                                                          \
+	"DIR FILE [--backup-passphrase-file F | --backup-key-file F | --share F ...]\n"                                \
+	"       [--new-passphrase-file F | --new-key-file F] [--json]"
+#define HELP_KEY_RESTORE                                                                                               \
+	"Restores the keyring of DIR from the backup FILE, if it is lost or older, or nobody knows its secrets any\n"  \
+	"more.  Nothing goes back: what volume and backup hold is brought together.  A new secret opens it.\n\n"       \
+	"  --backup-passphrase-file F\n"                                                                               \
+	"                          the backup's passphrase; else it is asked for\n"                                    \
+	"  --backup-key-file F     the backup's key file\n"                                                            \
+	"  --share F               a file with a share of the backup; once for each\n"                                 \
+	"  --new-passphrase-file F the volume's new passphrase; else it is asked for, twice\n"                         \
+	"  --new-key-file F        a key file instead\n"                                                               \
+	"  --accept-older-keyring  also if the volume or this host knows a newer root\n"                               \
+	"  --expect-root HEX       only if the backup has the root of this fingerprint\n"                              \
+	"  --json                  for programs\n\nexample:\n"                                                         \
+	"  coffer key restore ~/vault /media/usb/vault.backup --share s1.txt --share s3.txt\n"
+
 #define HELP_HELP                                                                                                      \
 	"Lists the verbs, or says more about one.\n\n"                                                                 \
 	"example:\n"                                                                                                   \

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keymgr/backup.h"
 #include "util/cli/options.h"
 #include "util/cli/reach.h"
 #include "util/cli/terminal.h"
@@ -58,6 +59,33 @@ void key_tell_mount(const struct cli_volume *v)
 			"coffer: %s is mounted, and its mount goes on with the keys it has; unmount it and mount it "
 			"again\n",
 			v->dir);
+}
+
+enum { UNBACKED_SHOWN = 8 };
+
+uint32_t unbacked_text(const struct keyring *k, char out[UNBACKED_TEXT])
+{
+	uint32_t list[UNBACKED_SHOWN], n = keyring_unbacked(k, list, UNBACKED_SHOWN);
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (uint32_t i = 0; i < n && i < UNBACKED_SHOWN; i++)
+		used += (size_t)snprintf(out + used, UNBACKED_TEXT - used, "%s%" PRIu32, i ? ", " : "", list[i]);
+	if (n > UNBACKED_SHOWN)
+		snprintf(out + used, UNBACKED_TEXT - used, " ...");
+	return n;
+}
+
+json_object *unbacked_json(const struct keyring *k)
+{
+	json_object *array = json_object_new_array();
+	uint32_t n = keyring_unbacked(k, NULL, 0);
+	_cleanup_free_ uint32_t *list = calloc(n ? n : 1, sizeof *list);
+
+	n = list ? keyring_unbacked(k, list, n) : 0;
+	for (uint32_t i = 0; i < n; i++)
+		json_object_array_add(array, json_object_new_uint64(list[i]));
+	return array;
 }
 
 static int cannot_count(void *context, uint32_t generation, uint64_t *files, struct fault *why)

@@ -34,6 +34,11 @@ int key_change_generations(struct cli_volume *v, key_edit edit, void *context, s
  * done, says so on standard error; the change stands. */
 void key_tell_mount(const struct cli_volume *v);
 
+/* Generations that are in no verified backup: as "3, 4, 5" (cut with "..."), and how many they are. */
+enum { UNBACKED_TEXT = 128 };
+uint32_t unbacked_text(const struct keyring *k, char out[UNBACKED_TEXT]);
+json_object *unbacked_json(const struct keyring *k);
+
 /* Counts what still needs a generation, for keyring_destroy() and keyring_raise_floor(). */
 struct generation_users key_users(struct cli_volume *v);
 

@@ -47,6 +47,8 @@ static const struct verb verbs[] = {
 	{"field domain", ARGUMENTS_FIELD_DOMAIN, NULL, HELP_FIELD_DOMAIN, cmd_field_domain},
 	{"field init", ARGUMENTS_FIELD_INIT, NULL, HELP_FIELD_INIT, cmd_field_init},
 	{"field pubkey", ARGUMENTS_FIELD_PUBKEY, NULL, HELP_FIELD_PUBKEY, cmd_field_pubkey},
+	{"key backup", ARGUMENTS_KEY_BACKUP, NULL, HELP_KEY_BACKUP, cmd_key_backup},
+	{"key restore", ARGUMENTS_KEY_RESTORE, NULL, HELP_KEY_RESTORE, cmd_key_restore},
 	{"key audit show", ARGUMENTS_KEY_AUDIT_SHOW, NULL, HELP_KEY_AUDIT_SHOW, cmd_key_audit_show},
 	{"key audit verify", ARGUMENTS_KEY_AUDIT_VERIFY, NULL, HELP_KEY_AUDIT_VERIFY, cmd_key_audit_verify},
 	{"key audit export", ARGUMENTS_KEY_AUDIT_EXPORT, NULL, HELP_KEY_AUDIT_EXPORT, cmd_key_audit_export},

@@ -1,7 +1,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "keymgr/backup.h"
 #include "util/base/encode.h"
+#include "util/cli/key.h"
 #include "util/cli/output.h"
 #include "util/cli/status.h"
 
@@ -76,6 +78,45 @@ static void print_process(const struct volume_status *s)
 		       process_number(s, "undecryptable_names"), process_number(s, "damaged_pages"));
 }
 
+/* The last one that was verified, and what it does not help with. */
+static void print_backups(const struct keyring *k)
+{
+	_cleanup_free_ struct backup_info *all = calloc(BACKUPS_MAX, sizeof *all);
+	const struct backup_info *last = NULL;
+	char unbacked[UNBACKED_TEXT];
+	uint32_t n = all ? keyring_backups(k, all) : 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (*all[i].verified)
+			last = &all[i];
+	if (last)
+		printf("backup       of %s (%s), verified %s\n", last->created, last->type, last->verified);
+	else
+		printf("backup       %s\n", n ? "made, but never verified" : "none");
+	if (unbacked_text(k, unbacked))
+		printf("             generation %s is in no verified backup: coffer key backup\n", unbacked);
+}
+
+static json_object *backups_json(const struct keyring *k)
+{
+	_cleanup_free_ struct backup_info *all = calloc(BACKUPS_MAX, sizeof *all);
+	json_object *list = json_object_new_array();
+	uint32_t n = all ? keyring_backups(k, all) : 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		json_object *o = json_object_new_object();
+
+		json_add_text(o, "id", all[i].id);
+		json_add_text(o, "type", all[i].type);
+		json_add_text(o, "created", all[i].created);
+		json_object_object_add(o, "verified",
+				       *all[i].verified ? json_object_new_string(all[i].verified) : NULL);
+		json_add_number(o, "generations", all[i].generations);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
 static void print_keys(const struct volume_status *s)
 {
 	struct protector_info protectors[PROTECTORS_MAX];
@@ -90,6 +131,7 @@ static void print_keys(const struct volume_status *s)
 		       key_state_name(list[i].state), list[i].created,
 		       list[i].scope == SCOPE_FIELDS ? "  (fields)" : "");
 	printf("keyring      change %" PRIu64 "\n", keyring_sequence(s->volume.keyring));
+	print_backups(s->volume.keyring);
 }
 
 static void print_store(const struct volume_status *s)
@@ -260,6 +302,8 @@ void status_print_json(const struct volume_status *s)
 	add_settings(o, s->volume.keyring);
 	json_object_object_add(o, "protectors", protectors_json(s->volume.keyring));
 	json_object_object_add(o, "generations", generations_json(s->volume.keyring));
+	json_object_object_add(o, "backups", backups_json(s->volume.keyring));
+	json_object_object_add(o, "unbacked", unbacked_json(s->volume.keyring));
 	json_object_object_add(o, "store", store_json(s));
 	if (s->size_known) {
 		json_object *size = json_object_new_object();

@@ -27,7 +27,7 @@ _coffer()
 	i=2
 	if [[ $verb == key ]]; then
 		if ((COMP_CWORD == 2)); then
-			mapfile -t COMPREPLY < <(compgen -W "list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit backup restore" -- "$cur")
 			return
 		fi
 		verb="key ${COMP_WORDS[2]}"
@@ -44,7 +44,7 @@ _coffer()
 	fi
 
 	case $prev in
-	--passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file)
+	--output | --share | --share-dir | --backup-passphrase-file | --backup-key-file | --passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -86,6 +86,8 @@ _coffer()
 	"key test") options="$unlock --json" ;;
 	"key rotate") options="$unlock --scope --json" ;;
 	"key suspend" | "key resume" | "key deactivate" | "key compromise" | "key floor" | "key undelete") options="$unlock --json" ;;
+	"key backup") options="$unlock --output --backup-passphrase-file --backup-key-file --shares --share-dir --share --verify --json" ;;
+	"key restore") options="--backup-passphrase-file --backup-key-file --share --new-passphrase-file --new-key-file --accept-older-keyring --expect-root --json" ;;
 	"key audit show" | "key audit verify") options="$unlock --json" ;;
 	"key audit export") options="$unlock --output" ;;
 	"key destroy") options="$unlock --now --yes --scope --json" ;;

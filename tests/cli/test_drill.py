@@ -1,0 +1,204 @@
+"""Backups, and a drill for every loss that they are for: what docs/keys.md tells people to do, done."""
+
+import json
+import os
+import shutil
+import xml.etree.ElementTree
+
+import cli
+
+
+class Drill(cli.Case):
+    def setUp(self):
+        super().setUp()
+        os.environ["COFFER_STATE_DIR"] = self.path("state")
+        self.addCleanup(os.environ.__setitem__, "COFFER_STATE_DIR", "")
+        self.vault = self.volume()
+        self.backup_key = self.file("backup-key", os.urandom(32))
+        self.new_key = self.file("new-key", os.urandom(32))
+        self.backup = self.path("vault.backup")
+        self.shares = self.path("shares")
+
+    def do(self, verb, *arguments, key=None):
+        out = self.good("key", verb, self.vault, *arguments, "--key-file", key or self.key, "--json").out
+        return json.loads(out)
+
+    def make(self, *how):
+        return self.do("backup", "-o", self.backup, *(how or ("--backup-key-file", self.backup_key)))
+
+    def verify(self, *how):
+        return self.good("key", "backup", "--verify", self.backup, self.vault,
+                         *(how or ("--backup-key-file", self.backup_key)))
+
+    def restore(self, *how):
+        return json.loads(self.good("key", "restore", self.vault, self.backup,
+                                    *(how or ("--backup-key-file", self.backup_key)),
+                                    "--new-key-file", self.new_key, "--json").out)
+
+    def status(self):
+        return json.loads(self.good("status", self.vault, "--json").out)
+
+    def dot(self, name):
+        return os.path.join(self.vault, ".coffer", name)
+
+    def share(self, *numbers):
+        return [word for n in numbers for word in ("--share", os.path.join(self.shares, f"share-{n}.txt"))]
+
+    def lose_keyring(self):
+        os.unlink(self.dot("keyring.json"))
+        os.unlink(self.dot("keyring.json.bak"))
+
+    # ---- backups
+
+    def test_a_backup_counts_when_it_was_verified(self):
+        self.assertEqual(self.status()["unbacked"], [1, 2])
+        self.assertIn("backup       none", self.good("status", self.vault).out)
+        self.make()
+        self.assertEqual((self.status()["unbacked"], self.status()["backups"][0]["verified"]), ([1, 2], None))
+        self.assertIn("never verified", self.good("status", self.vault).out)
+        self.assertIn("holds 2 generations", self.verify().out)
+        self.assertEqual(self.status()["unbacked"], [])
+        self.assertEqual(self.do("rotate")["unbacked"], [3])
+        self.assertIn("generation 3 is in no verified backup", self.good("status", self.vault).out)
+        self.bad(cli.REFUSED, "key", "backup", "--verify", self.backup, self.vault, "--backup-key-file", self.backup_key,
+                 says="generation 3")
+
+    def test_what_is_refused(self):
+        self.make()
+        self.assertEqual(os.stat(self.backup).st_mode & 0o777, 0o600)
+        unlock = ["--key-file", self.key]
+        self.bad(cli.REFUSED, "key", "backup", self.vault, *unlock, "-o", self.backup, "--backup-key-file",
+                 self.backup_key, says="exists")
+        other = self.path("other")
+        for words in (["--shares", "2/3"], ["--share-dir", "x"], ["--shares", "0/3", "--share-dir", self.path("x")],
+                      ["--shares", "4/3", "--share-dir", self.path("x")], ["--shares", "3", "--share-dir", self.path("x")],
+                      ["--shares", "2/17", "--share-dir", self.path("x")]):
+            self.bad(cli.USAGE, "key", "backup", self.vault, *unlock, "-o", other, *words)
+        self.bad(cli.USAGE, "key", "backup", self.vault, *unlock, says="-o")
+        self.bad(cli.USAGE, "key", "backup", "--verify", self.backup, "-o", other)
+        self.assertFalse(os.path.exists(other) or os.path.exists(self.path("x")))
+        self.bad(cli.NO_SECRET, "key", "backup", "--verify", self.backup, says="key-file")
+        self.bad(cli.WRONG_SECRET, "key", "backup", "--verify", self.backup, "--backup-key-file", self.key)
+        self.bad(cli.DAMAGED, "key", "backup", "--verify", self.key, "--backup-key-file", self.key, says="no backup")
+
+    def test_passphrase(self):
+        """One derivation for each run: the only test that does it."""
+        words = self.file("words", b"for the backup\n")
+        self.make("--backup-passphrase-file", words)
+        self.assertIn("opens", self.good("key", "backup", "--verify", self.backup, "--backup-passphrase-file", words).out)
+
+    # ---- shares
+
+    def test_one_share_missing(self):
+        self.make("--shares", "2/3", "--share-dir", self.shares)
+        verify = ["key", "backup", "--verify", self.backup]
+        self.bad(cli.WRONG_SECRET, *verify, *self.share(1), says="1 shares were given, and 2 are needed")
+        self.bad(cli.WRONG_SECRET, *verify, *self.share(2, 2), says="twice")
+        for two in ((1, 2), (1, 3), (3, 2)):
+            self.good(*verify, *self.share(*two))
+        self.lose_keyring()
+        self.restore(*self.share(3, 1))
+        self.do("test", key=self.new_key)
+
+    def test_a_share_that_does_not_fit(self):
+        self.make("--shares", "2/2", "--share-dir", self.shares)
+        others = self.path("others")
+        self.do("backup", "-o", self.path("second"), "--shares", "2/2", "--share-dir", others)
+        verify = ["key", "backup", "--verify", self.backup, *self.share(1)]
+        self.bad(cli.WRONG_SECRET, *verify, "--share", os.path.join(others, "share-2.txt"), says="not of one backup")
+        with open(os.path.join(self.shares, "share-2.txt")) as f:
+            text = f.read()
+        last = text.split()[-1]
+        typo = self.file("typo", text.replace(last, "wisdom" if last != "wisdom" else "yoga").encode())
+        self.bad(cli.WRONG_SECRET, *verify, "--share", typo, says="checksum")
+        typo = self.file("typo", text.replace(last, "wizdom").encode())
+        self.bad(cli.WRONG_SECRET, *verify, "--share", typo, says="word 33")
+        # The right shares of another backup.
+        self.bad(cli.WRONG_SECRET, "key", "backup", "--verify", self.backup, "--share",
+                 os.path.join(others, "share-1.txt"), "--share", os.path.join(others, "share-2.txt"))
+
+    def test_qr_codes(self):
+        self.make("--shares", "1/1", "--share-dir", self.shares)
+        picture = os.path.join(self.shares, "share-1.svg")
+        if not os.path.exists(picture):
+            self.skipTest("no libqrencode")
+        side = int(xml.etree.ElementTree.parse(picture).getroot().get("viewBox").split()[2])
+        self.assertEqual((side - 8 - 17) % 4, 0)  # a QR code and its margin
+        self.assertEqual(os.stat(picture).st_mode & 0o777, 0o600)
+
+    # ---- losses
+
+    def test_keyring_deleted(self):
+        self.make()
+        self.lose_keyring()
+        self.bad(cli.DAMAGED, "key", "test", self.vault, "--key-file", self.key)
+        done = self.restore()
+        self.assertEqual((done["merged"], done["generations"], done["seen"]), (False, 2, None))
+        self.do("test", key=self.new_key)
+        self.bad(cli.WRONG_SECRET, "key", "test", self.vault, "--key-file", self.key)
+        self.good("check", self.vault, "--deep", "--key-file", self.new_key)
+        self.good("key", "audit", "verify", self.vault, "--key-file", self.new_key)
+
+    def test_keyring_and_settings_deleted(self):
+        self.make()
+        self.lose_keyring()
+        os.unlink(self.dot("volume.json"))
+        os.unlink(self.dot("volume.json.bak"))
+        self.restore()
+        self.good("check", self.vault, "--deep", "--key-file", self.new_key)
+
+    def test_one_copy_damaged(self):
+        with open(self.dot("keyring.json"), "r+b") as f:
+            f.seek(100)
+            f.write(b"????")
+        self.do("rotate")  # by the second copy, and both are whole again
+        with open(self.dot("keyring.json")) as a, open(self.dot("keyring.json.bak")) as b:
+            self.assertEqual(a.read(), b.read())
+
+    def test_passphrase_forgotten(self):
+        self.make()
+        self.do("rotate")
+        done = self.restore()
+        self.assertEqual((done["merged"], done["added"], done["generations"]), (True, 0, 3))
+        self.do("test", key=self.new_key)
+        self.do("test")  # and whoever remembers still comes in
+
+    def test_old_backup_only(self):
+        self.make()
+        self.do("rotate")
+        self.lose_keyring()
+        done = self.restore()
+        self.assertEqual(done["seen"], 3)
+        states = {g["generation"]: g["state"] for g in self.status()["generations"]}
+        self.assertEqual((states[1], states[4], states.get(3)), ("deactivated", "active", None))
+
+    def test_old_keyring_put_back(self):
+        kept = self.path("kept")
+        shutil.copy(self.dot("keyring.json"), kept)
+        self.do("rotate")
+        self.make()
+        for name in ("keyring.json", "keyring.json.bak"):
+            shutil.copy(kept, self.dot(name))
+        self.bad(cli.REFUSED, "key", "test", self.vault, "--key-file", self.key, says="older")
+        done = self.restore()
+        self.assertEqual((done["merged"], done["added"]), (True, 1))
+        self.do("test")
+        self.do("test", key=self.new_key)
+
+    def test_backup_of_another_volume(self):
+        self.make()
+        other = self.volume("other")
+        self.unchanged(other, cli.REFUSED, "key", "restore", other, self.backup, "--backup-key-file", self.backup_key,
+                       "--new-key-file", self.new_key, says="another volume")
+
+    def test_restore_asks_for_what_is_missing(self):
+        self.make()
+        self.unchanged(self.vault, cli.NO_SECRET, "key", "restore", self.vault, self.backup)
+        self.unchanged(self.vault, cli.NO_SECRET, "key", "restore", self.vault, self.backup, "--backup-key-file",
+                       self.backup_key)
+        self.unchanged(self.vault, cli.WRONG_SECRET, "key", "restore", self.vault, self.backup, "--backup-key-file",
+                       self.new_key, "--new-key-file", self.new_key)
+
+
+if __name__ == "__main__":
+    cli.main()
