@@ -21,7 +21,8 @@ TIMEOUT = 120
 OK, FAILED, USAGE, WRONG_SECRET, NOT_VOLUME, DAMAGED, IN_USE, UNSUPPORTED = range(8)
 NO_FUSE, MOUNT_POINT, NOT_EMPTY, NO_SECRET, STORE, REFUSED = range(8, 14)
 # `check` has those of fsck(8): what is said of the other verbs means this there.
-CHECK = {OK: 0, USAGE: 16, DAMAGED: 4} | {s: 8 for s in (WRONG_SECRET, NOT_VOLUME, IN_USE, UNSUPPORTED, NO_SECRET, STORE)}
+CHECK = {OK: 0, USAGE: 16, DAMAGED: 4} | {s: 8 for s in (WRONG_SECRET, NOT_VOLUME, IN_USE, UNSUPPORTED, NO_SECRET, STORE,
+                                                             REFUSED)}
 
 
 os.environ.setdefault("COFFER_STATE_DIR", "")  # what this host remembers is none of the tests' business
