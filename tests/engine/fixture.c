@@ -46,6 +46,11 @@ void vol_new(struct vol *v, const char *dir, enum cipher cipher, bool portable)
 	ck_assert_ptr_nonnull(v->keys);
 }
 
+void vol_never_syncs(struct vol *v)
+{
+	v->quick_ops.fsync = v->quick_ops.fdatasync = no_syncfs;
+}
+
 void vol_start(struct vol *v)
 {
 	struct fault why = {0};

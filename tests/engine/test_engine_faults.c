@@ -613,13 +613,8 @@ static void check(const char *when, const char *old, const char *new, const stru
 	free(is);
 }
 
-/* True if the fault was reached. */
-static bool one_fault(const char *old, const char *new, const struct image *before, const struct image *after)
+static void arm(void)
 {
-	uint64_t dir = begin(now.s);
-
-	vol_restart(&v);
-	dir = T;
 	f.failed = NULL;
 	f.calls = 0;
 	f.error = now.error;
@@ -628,9 +623,24 @@ static bool one_fault(const char *old, const char *new, const struct image *befo
 	f.full = now.error != -EIO;
 	f.reserved_count = 0;
 	f.fail_at = now.n;
-	now.result = now.s->op(dir);
+}
+
+static void disarm(void)
+{
 	f.fail_at = 0;
 	f.full = false;
+}
+
+/* True if the fault was reached. */
+static bool one_fault(const char *old, const char *new, const struct image *before, const struct image *after)
+{
+	uint64_t dir = begin(now.s);
+
+	vol_restart(&v);
+	dir = T;
+	arm();
+	now.result = now.s->op(dir);
+	disarm();
 	if (f.failed) {
 		now.when = "at once";
 		if (now.result < 0 && now.result != now.error && now.result != now.plain)
@@ -639,6 +649,29 @@ static bool one_fault(const char *old, const char *new, const struct image *befo
 		vol_restart(&v);
 		check("after a restart", old, new, before, after);
 	}
+	end();
+	return f.failed;
+}
+
+/* The same in the tick behind it: what was accepted stays, whatever that meets (journal (C7)).  A fault for ever lasts to the end of the mount:
+ * the next one has to recover. */
+static bool one_fault_in_a_tick(const char *new, const struct image *after)
+{
+	begin(now.s);
+	vol_restart(&v);
+	now.result = now.s->op(T);
+	arm();
+	(void)engine_checkpoint(v.e); /* what it says is one's own affair */
+	if (!now.for_ever)
+		disarm();
+	if (f.failed) {
+		check("behind the tick", new, new, after, after);
+		(void)engine_stop(&v.e);
+		disarm();
+		vol_start(&v);
+		check("behind the tick and a restart", new, new, after, after);
+	}
+	disarm();
 	end();
 	return f.failed;
 }
@@ -669,6 +702,9 @@ static void all_faults(const struct scenario *s)
 		now.n = 1;
 		while (one_fault(old, new, &before, &after))
 			now.n++;
+		now.n = 1;
+		while (v.options.journal && one_fault_in_a_tick(new, &after))
+			now.n++;
 	}
 	free(old);
 	free(new);
@@ -684,6 +720,7 @@ START_TEST(scenario)
 	fill(big, sizeof(big), 1);
 	fill(other, sizeof(other), 2);
 	vol_new(&v, "vol", CIPHER_NONE, false);
+	vol_never_syncs(&v);
 	faulty_init(&f, &v.quick);
 	v.store = &f.store;
 	vol_start(&v);
