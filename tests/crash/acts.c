@@ -239,6 +239,9 @@ void act_write(struct live *l, unsigned object, uint64_t off, size_t n)
 		free(buf);
 		return;
 	}
+	/* A full store may have taken a first part. */
+	if (l->full && put > 0)
+		n = (size_t)put;
 	worked(l, "write", put);
 	v = oracle_version(&l->o, object, HOW_WRITE, from, now(l));
 	pages_write(&v->data, buf, n, off);

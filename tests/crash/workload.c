@@ -77,7 +77,7 @@ uint64_t draw_edge(struct live *l)
 
 /* ------------------------------------------------------------------ anything */
 
-static void mix_step(struct live *l, unsigned dir, unsigned i)
+void mix_step(struct live *l, unsigned dir, unsigned i)
 {
 	char name[32], name2[32];
 	struct binding *b, *b2;
@@ -152,5 +152,11 @@ const struct workload workloads[] = {
 	{"nameless", run_nameless},
 	{"attributes", run_attributes},
 	{"mix", mixed},
+	{"lives", run_lives},
+	{"sharing", run_sharing},
+	{"ticks", run_ticks},
+	{"sparse", run_sparse},
+	{"lending", run_lending},
+	{"refusals", run_refusals},
 };
 const size_t workload_count = sizeof(workloads) / sizeof(workloads[0]);

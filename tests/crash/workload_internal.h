@@ -14,6 +14,9 @@ unsigned act_create_numbered(struct live *l, unsigned dir, const char *stem, uns
 void act_sync_somehow(struct live *l, unsigned file, unsigned dir);
 uint64_t draw_edge(struct live *l);
 
+/* Anything, with one of a few names in dir; step number i. */
+void mix_step(struct live *l, unsigned dir, unsigned i);
+
 /* workload_files.c */
 void run_small_files(struct live *l);
 void run_logs(struct live *l);
@@ -31,5 +34,13 @@ void run_trees(struct live *l);
 void run_removals(struct live *l);
 void run_nameless(struct live *l);
 void run_attributes(struct live *l);
+
+/* workload_lives.c */
+void run_lives(struct live *l);
+void run_sharing(struct live *l);
+void run_ticks(struct live *l);
+void run_sparse(struct live *l);
+void run_lending(struct live *l);
+void run_refusals(struct live *l);
 
 #endif
