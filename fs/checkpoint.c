@@ -422,9 +422,11 @@ int checkpoint_finish(struct engine *e)
 {
 	int r = checkpoint_run(e);
 
-	/* A second one for what the first could not finish; with nothing left the ring is empty. */
-	if (r < 0)
+	/* Again for what the first could not finish, and then for what came behind that; with nothing left the ring is empty. */
+	for (int more = 2; more > 0 && (r < 0 || dirty_has_records(e)); more--)
 		r = checkpoint_run(e);
+	if (r == 0 && dirty_has_records(e))
+		r = -EIO;
 	if (r < 0 || !e->journal)
 		return r;
 

@@ -232,6 +232,17 @@ struct journal_mark dirty_first_record(struct engine *e)
 	return first;
 }
 
+bool dirty_has_records(struct engine *e)
+{
+	bool some = false;
+
+	pthread_mutex_lock(&e->dirty.lock);
+	for (struct node *n = e->dirty.first; n && !some; n = n->dirty_next)
+		some = n->logged;
+	pthread_mutex_unlock(&e->dirty.lock);
+	return some;
+}
+
 /* ------------------------------------------------------------------ syncs */
 
 void dirty_covered(struct node *n, uint64_t written)

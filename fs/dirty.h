@@ -38,6 +38,8 @@ void dirty_keep_sides(struct engine *e);
 bool dirty_holds_the_ring(struct engine *e);
 /* Where the ring may begin, now that the checkpoint of a tick is over. */
 struct journal_mark dirty_first_record(struct engine *e);
+/* A file has records that no checkpoint has brought in place. */
+bool dirty_has_records(struct engine *e);
 
 /* Takes the whole list, at the beginning of a tick: an array of nodes whose references are the caller's, to be freed.  -ENOMEM: nothing is
  * taken. */

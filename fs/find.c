@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/directory.h"
+#include "fs/dirty.h"
 #include "fs/heal.h"
 #include "fs/names.h"
 #include "fs/node.h"
@@ -273,8 +274,11 @@ static void restore_sidecar(struct engine *e, const char *path, struct record_pa
 	if (!sidecar || strchr(sidecar, '/') || !names_is_ours(sidecar) || walk_path(e, path, &dir, entry) < 0)
 		return;
 	if (node_use(e, dir) == 0) {
-		if (!is_missing(e, dir->fd, entry) && is_missing(e, dir->fd, sidecar))
+		if (!is_missing(e, dir->fd, entry) && is_missing(e, dir->fd, sidecar)) {
 			put_text(e, dir->fd, sidecar, text);
+			/* Its record is freed by this recovery. */
+			dirty_in_place(e, dir);
+		}
 		node_unuse(e, dir);
 	}
 	node_unref(e, dir);
@@ -286,6 +290,19 @@ void find_restore_side(struct engine *e, const char *path, struct record_path na
 		restore_id(e, path, text);
 	else
 		restore_sidecar(e, path, name, text);
+}
+
+/* As long as they are lent it can be opened; its mode is durable before the record of it is freed. */
+static int take_back(struct engine *e, int dir, const char *name, int fd, mode_t mode, mode_t lent)
+{
+	int how = (mode | lent) & 0400 ? O_RDONLY : O_WRONLY;
+	int open = store_open(e->store, dir, name, how | O_NONBLOCK | O_NOFOLLOW, 0);
+	int r = e->store->ops->chmod(e->store, fd, mode);
+
+	if (r == 0)
+		r = open < 0 ? open : e->store->ops->fsync(e->store, open);
+	store_close(e->store, open);
+	return r;
 }
 
 void find_restore_mode(struct engine *e, const char *path, mode_t mode, mode_t lent)
@@ -300,7 +317,7 @@ void find_restore_mode(struct engine *e, const char *path, mode_t mode, mode_t l
 		int fd = store_open(e->store, dir->fd, name, O_PATH, 0);
 
 		if (fd >= 0 && store_stat(e->store, fd, &st) == 0 && !S_ISLNK(st.mode) &&
-		    (st.mode & 07777) == (mode | lent) && e->store->ops->chmod(e->store, fd, mode) < 0)
+		    (st.mode & 07777) == (mode | lent) && take_back(e, dir->fd, name, fd, mode, lent) < 0)
 			log_warning("cannot take back rights that were lent to the owner of a file");
 		store_close(e->store, fd);
 		node_unuse(e, dir);

@@ -214,6 +214,9 @@ int job_start(struct engine *e, struct node *n, struct job **out)
 	if (f->log.job) {
 		*out = f->log.job;
 		(*out)->error = 0;
+		/* What came since the IMAGES of this job is still to be needed when the job is done: the ring must not begin behind it (C6). */
+		if (f->log.records)
+			dirty_add(e, n);
 	} else if (f->log.records) {
 		j = calloc(1, sizeof *j);
 		r = j ? seal_locked(e, n, f, j) : -ENOMEM;
