@@ -146,6 +146,34 @@ static void refused_for_a_while(struct trace *t)
 	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
 }
 
+/* What comes behind the IMAGES of a checkpoint that is tried again, the one that then works does not free. */
+static void written_behind_a_failed_one(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_refuse(&t->l, f, 0);
+	trace_expect(t, !act_tick(&t->l), "the tick says it");
+	act_refuse_no_more(&t->l);
+	act_write(&t->l, f, PAGE, PAGE);
+	act_tick(&t->l);
+	trace_kill(t, trace_end(t));
+}
+
+/* Nor does a clean end. */
+static void ended_behind_a_failed_one(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_write(&t->l, f, 0, PAGE);
+	act_refuse(&t->l, f, 0);
+	trace_expect(t, !act_tick(&t->l), "the tick says it");
+	act_refuse_no_more(&t->l);
+	act_write(&t->l, f, PAGE, PAGE);
+	act_remount(&t->l);
+	trace_kill(t, trace_end(t));
+}
+
 const struct directed checkpoint_traces[] = {
 	{RULES, "two ticks", two_ticks},
 	{RULE_C2, "a newborn torn behind its tick", epoch},
@@ -157,6 +185,8 @@ const struct directed checkpoint_traces[] = {
 	{RULE_C6, "a torn place behind a tick", freed},
 	{RULE_C7, "a file that cannot be brought in place", refused_below},
 	{RULE_C7, "one that can be again", refused_for_a_while},
+	{RULES, "a write behind one that is tried again", written_behind_a_failed_one},
+	{RULES, "a clean end behind one that is tried again", ended_behind_a_failed_one},
 	{RULE_C6gone, "a removal that did not last", freed_unlinked},
 };
 const size_t checkpoint_count = sizeof(checkpoint_traces) / sizeof(checkpoint_traces[0]);

@@ -2,6 +2,7 @@
 #include "rules_traces.h"
 
 #include <linux/fs.h>
+#include <string.h>
 
 #include "fs/record.h"
 
@@ -77,12 +78,57 @@ static void lent(struct trace *t)
 	trace_kill(t, trace_behind(t, MODE_OF(f)));
 }
 
+/* The same, and the recovery that took them back is cut when it is over. */
+static void lent_and_cut(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+
+	act_chmod(&t->l, f, 0444);
+	act_remount(&t->l);
+	trace_mark(t);
+	act_write(&t->l, f, 0, PAGE);
+	trace_kill(t, trace_behind(t, MODE_OF(f)));
+	trace_recover(t);
+	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
+}
+
+/* journal (N3): what recovery put back is durable before the records of it are freed. */
+static void directory_and_cut(struct trace *t)
+{
+	directory_without_id(t);
+	trace_recover(t);
+	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
+}
+
+static void long_name_without_sidecar(struct trace *t)
+{
+	char name[201];
+	unsigned f;
+
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	f = act_create(&t->l, ORACLE_ROOT, name, 0644);
+	act_append(&t->l, f, 100);
+	CUT(t, trace_end(t), {NAME_OF(f), FATE_KEPT}, {HEAD_OF(f), FATE_KEPT}, {RECORD(RECORD_SIDE), FATE_KEPT});
+}
+
+static void long_name_and_cut(struct trace *t)
+{
+	long_name_without_sidecar(t);
+	trace_recover(t);
+	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
+}
+
 const struct directed name_traces[] = {
 	{RULE_N1, "two files exchanged", exchanged},
 	{RULE_N2, "a removal that did not last", gone_and_back},
 	{RULE_N2settled, "removed behind a name that did not last", renamed_and_gone},
 	{RULE_N2settled, "removed from a directory whose name did not last", moved_and_gone},
 	{RULE_N3, "a directory whose id did not last", directory_without_id},
+	{RULE_N3, "the same, and a cut when it has it again", directory_and_cut},
+	{RULE_N3, "a long name whose sidecar did not last", long_name_without_sidecar},
+	{RULE_N3, "the same, and a cut when it has it again", long_name_and_cut},
+	{RULE_N4, "the same, and a cut when they were taken back", lent_and_cut},
 	{RULE_N4, "killed while rights were lent", lent},
 };
 const size_t name_count = sizeof(name_traces) / sizeof(name_traces[0]);

@@ -136,6 +136,13 @@ static void print_line(const char *workload, const struct tally t[MODELS], const
 	fflush(stdout);
 }
 
+static unsigned share_of(const struct workload *w, unsigned share)
+{
+	unsigned n = w->costs ? share / w->costs : share;
+
+	return n ? n : 1;
+}
+
 static unsigned run_all(struct options *o, unsigned *states)
 {
 	unsigned violations = 0, share, chosen = 0;
@@ -152,7 +159,7 @@ static unsigned run_all(struct options *o, unsigned *states)
 		if (o->state >= 0)
 			campaign_run(&o->c, (unsigned)o->state, 1, t);
 		else
-			campaign_run(&o->c, 0, share ? share : 1, t);
+			campaign_run(&o->c, 0, share_of(&workloads[w], share), t);
 		print_line(workloads[w].name, t, o->c.models);
 		for (int m = 0; m < MODELS; m++) {
 			violations += t[m].violations;

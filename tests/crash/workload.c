@@ -155,7 +155,7 @@ const struct workload workloads[] = {
 	{"lives", run_lives},
 	{"sharing", run_sharing},
 	{"ticks", run_ticks},
-	{"sparse", run_sparse},
+	{"sparse", run_sparse, 50},
 	{"lending", run_lending},
 	{"refusals", run_refusals},
 };

@@ -7,6 +7,7 @@
 struct workload {
 	const char *name;
 	void (*run)(struct live *l); /* draws from l->random only */
+	unsigned costs;              /* so many times what others do; 0: as much */
 };
 
 extern const struct workload workloads[];
