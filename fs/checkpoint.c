@@ -245,7 +245,7 @@ static void end_jobs(struct tick *t, bool freed)
 		bool done = freed && j->error == 0;
 
 		t->jobs = j->next;
-		if (!done)
+		if (!done && RULE(C7))
 			dirty_restore_records(t->e, j->node, &j->first);
 		job_end(t->e, j, done);
 	}
