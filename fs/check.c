@@ -193,26 +193,30 @@ uint64_t check_ids_find(const struct check_ids *ids, const uint8_t id[16])
 
 /* ------------------------------------------------------------------ start and end */
 
-static int walk_all(struct check *c)
+static int measure(struct check *c)
 {
-	int r = check_journal(c);
+	return c->o->deep && c->o->progress ? check_walk(c, check_measure) : 0;
+}
 
-	if (r == 0)
-		r = check_beside(c);
-	if (r == 0 && c->o->deep && c->o->progress)
-		r = check_walk(c, check_measure);
-	if (r == 0)
-		r = check_walk(c, check_directory);
-	if (r == 0)
-		r = check_lost_directories(c);
-	if (r == 0)
-		r = check_link_bodies(c);
-	if (r == 0)
-		r = check_leftovers(c);
-	if (r == 0)
-		r = check_young(c);
-	if (r == 0)
-		r = check_doubled(c);
+static int walk(struct check *c)
+{
+	return check_walk(c, check_directory);
+}
+
+/* Each goes by what the ones before it have seen of the whole: after one that was stopped none may follow. */
+int check_volume(struct check *c)
+{
+	static int (*const steps[])(struct check *) = {
+		check_beside,      measure,         walk,        check_lost_directories,
+		check_link_bodies, check_leftovers, check_young, check_doubled,
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof steps / sizeof steps[0] && r == 0; i++) {
+		r = steps[i](c);
+		if (r == 0 && c->stop)
+			r = -ECANCELED;
+	}
 	return r;
 }
 
@@ -234,17 +238,22 @@ static int run(struct check *c, struct fault *why)
 	if (c->repair)
 		r = store_probe(s, c->opened.dot, &c->e->caps);
 	if (r == 0)
-		r = walk_all(c);
-	if (r == 0 && c->report->repaired)
-		r = s->ops->syncfs(s, c->opened.data);
-	if (c->stop)
+		r = check_journal(c);
+	if (r == 0)
+		r = check_volume(c);
+	if ((r == 0 || r == -ECANCELED) && c->report->repaired) {
+		int synced = s->ops->syncfs(s, c->opened.data);
+
+		r = synced < 0 ? synced : r;
+	}
+	if (r == -ECANCELED)
 		return fault_set(why, EXIT_FAILED, ECANCELED, "the check was stopped; what it found so far is not all");
 	if (r < 0)
 		return fault_errno(why, r == -ENOMEM ? EXIT_FAILED : EXIT_STORE, r, "the check could not go on");
 	return 0;
 }
 
-static void forget(struct check *c)
+void check_forget(struct check *c)
 {
 	for (size_t i = 0; i < c->lost_count; i++)
 		free(c->lost[i].path);
@@ -279,7 +288,7 @@ int check_run(const struct check_options *o, struct check_report *report, struct
 			 keyring_root_directory(opened->keyring), opened->keys, &eo, &c.e, why);
 	if (r == 0) {
 		r = run(&c, why);
-		forget(&c);
+		check_forget(&c);
 		engine_stop(&c.e);
 	}
 	opened_stop(opened);

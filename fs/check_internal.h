@@ -171,6 +171,9 @@ char *check_backing_path(const struct check_dir *d, const char *backing);
 char *check_path(const struct check_dir *d, const char *backing, const char *name, bool *plain);
 /* Sets c->stop if the caller wants no more. */
 void check_progress(struct check *c, uint64_t more);
+/* All but the journal, which is for whoever opened the volume: -ECANCELED if it was stopped. */
+int check_volume(struct check *c) MUST_CHECK;
+void check_forget(struct check *c); /* what it took */
 /* What is wrong with a generation number; NULL if it may be used. */
 const char *check_generation(const struct check *c, uint32_t generation);
 

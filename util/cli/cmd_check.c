@@ -187,14 +187,15 @@ int cmd_check(const struct verb *v, int argc, char **argv, struct fault *why)
 	if (r == 0)
 		r = check_with_progress(&o, &report, why);
 	status = check_exit_status(&report, r, why);
-	if (r < 0) {
-		why->status = (enum exit_status)status;
+	why->status = (enum exit_status)status;
+	if (r < 0 && r != -ECANCELED)
 		return r;
-	}
 	if (json)
 		print_json(&o, &report);
 	else
 		check_print(&o, &report);
+	if (r < 0)
+		return r;
 	if (status == FSCK_CORRECTED)
 		return fault_set(why, (enum exit_status)status, EBADMSG, "%s: %" PRIu64 " finding(s), mended", dir,
 				 report.repaired);

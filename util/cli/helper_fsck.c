@@ -116,9 +116,9 @@ int helper_fsck(int argc, char **argv)
 	o.volume = dir;
 	if (r == 0)
 		r = check_with_progress(&o, &report, &why);
+	if (r == 0 || r == -ECANCELED)
+		check_print(&o, &report);
 	if (r < 0)
 		fault_print(&why);
-	else
-		check_print(&o, &report);
 	return check_exit_status(&report, r, &why);
 }
