@@ -272,6 +272,16 @@ static void take_ranges(struct check *c)
 	c->range_count = s.range_count;
 }
 
+/* Whoever runs the check may not read it: nobody knows what is not in place. */
+static int say_forbidden(struct check *c)
+{
+	c->partial = true;
+	c->repair = false;
+	return check_say_volume(c, journal_path, check_store_kind(c->journal.error),
+				"the journal cannot be read (%s): files that it holds changes of may look damaged",
+				strerror(-c->journal.error));
+}
+
 int check_journal(struct check *c)
 {
 	const char *then, *what;
@@ -279,6 +289,8 @@ int check_journal(struct check *c)
 
 	if (r < 0)
 		return r;
+	if (c->journal.error == -EACCES || c->journal.error == -EPERM)
+		return say_forbidden(c);
 	what = what_is_wrong(&c->journal, &then);
 	c->journal.useless = is_past_use(&c->journal);
 	if (what) {

@@ -670,9 +670,6 @@ static int examine(struct journal *j, struct journal_facts *out)
 	out->regular = S_ISREG(st.mode);
 	out->bytes = st.size;
 	r = out->regular ? choose_superblock(j) : 0;
-	for (unsigned i = 0; i < 2; i++)
-		if (j->slots[i] < 0 && j->slots[i] != -EBADMSG)
-			return j->slots[i];
 	if (r < 0 || !out->regular)
 		return r == -EBADMSG ? 0 : r;
 	out->valid = (j->slots[0] == 0) + (j->slots[1] == 0);

@@ -451,6 +451,18 @@ def test_unclean_and_shortened():
     in_mount(c, AFTER)
 
 
+def test_journal_of_somebody_else():
+    """Who may not read it is told so, and mends nothing."""
+    harness.need_root()
+    need_mount()
+    with Volume(owner=harness.NOBODY) as v:
+        os.chown(f"{v.dir}/.coffer/journal", 0, 0)
+        for options in ([], ["--repair"]):
+            r = v.coffer("check", v.dir, "--json", *options, *v.unlock(), check=False, user=harness.NOBODY)
+            equal((r.returncode, findings(json.loads(r.stdout))), (0, [(WARNING, "store", JOURNAL)]), f"{options}: {r.stderr}")
+        equal(os.listdir(f"{v.dir}/.coffer/lost"), [], "set aside")
+
+
 def test_unclean_and_missing():
     """What was in it is lost, and said; what lies below is judged as it is; a mount works again."""
     c = case()
