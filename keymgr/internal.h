@@ -78,6 +78,7 @@ struct keyring {
 	} old_audit[AUDIT_SEGMENTS_MAX - 1];
 	json_object *notes;
 
+	bool recorded;   /* the change is in the audit log already */
 	bool remembered; /* the host's memory knows this keyring, and is told of changes */
 
 	bool wipe_replaced; /* the next commit wipes the files that it replaces: they hold a key that is to be gone */

@@ -194,7 +194,9 @@ static void note_failure(struct keyring_change *c)
 	struct fault why = {0};
 	json_object *event;
 
-	if (!events || audit_event("change-failed", &event) < 0 || put_element(events, event) < 0)
+	/* With a new root, the key of the log as it stands is not at hand any more. */
+	if (c->keyring->recorded || !events || audit_event("change-failed", &event) < 0 ||
+	    put_element(events, event) < 0)
 		return;
 	if (audit_append(c->store, c->dot, c->keyring, &c->keyring->audit, events, &c->keyring->audit, &why) < 0)
 		log_error("%s", why.text);
@@ -211,7 +213,7 @@ int keyring_change_commit(struct keyring_change **change, struct fault *why)
 	*change = NULL;
 	if (k->sequence == DOCUMENT_NUMBER_MAX)
 		return fault_set(why, EXIT_REFUSED, EOVERFLOW, "the keyring cannot be changed any more");
-	ret = keyring_record(c->store, c->dot, k, why);
+	ret = k->recorded ? 0 : keyring_record(c->store, c->dot, k, why);
 	if (ret < 0)
 		return ret;
 	ret = put_number(k->doc, "sequence", k->sequence + 1);
@@ -226,6 +228,7 @@ int keyring_change_commit(struct keyring_change **change, struct fault *why)
 	k->wipe_replaced = false;
 	if (ret < 0 && !first)
 		note_failure(c);
+	k->recorded = false;
 	if (ret < 0 && !first)
 		return fault_errno(why, EXIT_STORE, ret, "cannot write .coffer/%s; the change was not made",
 				   KEYRING_FILE);

@@ -70,6 +70,23 @@ class Generations(cli.Case):
         self.do("destroy", 1, "--scope", "melt", "--yes", status=cli.USAGE, says="melt")
         self.assertEqual(self.states()[1], "deactivated")
 
+    def test_new_root(self):
+        other, lost = self.file("other", os.urandom(32)), self.file("lost", os.urandom(32))
+        for new in (other, lost):
+            self.good("key", "add", self.vault, "--key-file", self.key, "--new-key-file", new)
+        before = json.loads(self.good("status", self.vault, "--json").out)["fingerprint"]
+        self.do("rotate", "--root", "--keep-key-file", self.file("foreign", os.urandom(32)), status=cli.WRONG_SECRET)
+        self.do("rotate", "--keep-key-file", other, status=cli.USAGE, says="--root")
+        done = self.do("rotate", "--root", "--keep-key-file", other)
+        self.assertEqual((done["kept"], done["dropped"]), (2, [3]))
+        self.assertNotEqual(done["fingerprint"], before)
+        self.assertEqual(self.states(), {1: "deactivated", 2: "deactivated", 3: "active", 4: "active"})
+        self.good("key", "test", self.vault, "--key-file", other)
+        self.bad(cli.WRONG_SECRET, "key", "test", self.vault, "--key-file", lost)
+        self.assertIn("protector 2 (key-file", self.good("key", "rotate", self.vault, "--root", "--key-file", self.key).out)
+        self.good("key", "audit", "verify", self.vault, "--key-file", self.key)
+        self.good("check", self.vault, "--key-file", self.key)
+
     def test_numbers(self):
         for word in ("", "x", "0", "-1", "4294967296"):
             self.unchanged(self.vault, cli.USAGE, "key", "suspend", self.vault, "--", word)

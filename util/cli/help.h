@@ -132,13 +132,20 @@
 	"\nexample:\n"                                                                                                 \
 	"  coffer key test ~/vault --key-file ~/vault.key\n"
 
-#define ARGUMENTS_KEY_ROTATE "DIR [--scope NAME] [--json]"
+#define ARGUMENTS_KEY_ROTATE                                                                                           \
+	"DIR [--scope NAME | --root [--keep-passphrase-file F ...] [--keep-key-file F ...]] [--json]"
 #define HELP_KEY_ROTATE                                                                                                \
 	"Makes a new generation of keys, under which everything is sealed that is written from now on.  Older ones\n"  \
 	"go on decrypting.  DIR may also be the mount, here and at every verb of key.\n\n"                             \
 	"  --scope NAME            default (files), or fields\n"                                                       \
+	"  --root                  makes a new root besides, and new generations in every scope: cuts off who once\n"  \
+	"                          knew a secret that is gone and kept a copy of the keyring.  Protectors stay only\n" \
+	"                          if their secret is given: the one that unlocks, and\n"                              \
+	"  --keep-passphrase-file F, --keep-key-file F\n"                                                              \
+	"                          the others, once for each (a recovery key is a passphrase here)\n"                  \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
-	"  coffer key rotate ~/vault\n"
+	"  coffer key rotate ~/vault\n"                                                                                \
+	"  coffer key rotate ~/vault --root --keep-passphrase-file /media/usb/vault.recovery\n"
 
 #define ARGUMENTS_KEY_SUSPEND "DIR GENERATION [--json]"
 #define HELP_KEY_SUSPEND                                                                                               \

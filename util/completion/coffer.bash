@@ -84,7 +84,7 @@ _coffer()
 	"key remove") options="$unlock" ;;
 	"key passwd") options="$unlock --new-passphrase-file" ;;
 	"key test") options="$unlock --json" ;;
-	"key rotate") options="$unlock --scope --json" ;;
+	"key rotate") options="$unlock --scope --root --keep-passphrase-file --keep-key-file --json" ;;
 	"key suspend" | "key resume" | "key deactivate" | "key compromise" | "key floor" | "key undelete") options="$unlock --json" ;;
 	"key backup") options="$unlock --output --backup-passphrase-file --backup-key-file --shares --share-dir --share --verify --json" ;;
 	"key restore") options="--backup-passphrase-file --backup-key-file --share --new-passphrase-file --new-key-file --accept-older-keyring --expect-root --json" ;;

@@ -1,0 +1,301 @@
+/* A new root.
+ *
+ * 1. The audit line is written under the old audit key, before the keyring; the new key's first line is the next one.
+ * 2. Everything that the old root wrapped is wrapped anew, nothing is left under it; the chain alone holds the old root, under the new.
+ * 3. Generations keep their keys: who knew the old root still reads what is under them.  New data is under new ones. */
+#include "keymgr/rotate_root.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "keymgr/internal.h"
+#include "keymgr/protector.h"
+#include "util/base/encode.h"
+#include "util/base/kdf_labels.h"
+
+struct work {
+	struct keyring *k;
+	const struct unlock_secret *secrets;
+	uint32_t count;
+	uint32_t kept[PROTECTORS_MAX]; /* for each secret the index of the protector that it opens */
+	struct secret *root;           /* the new one */
+	struct stack_key old_prk, new_prk;
+};
+
+/* --- whose secrets are at hand */
+
+/* The bytes that open protectors of this type: behind the text of a recovery key its raw bytes. */
+static int opens(const struct keyring *k, const struct protector *p, const struct unlock_secret *s)
+{
+	_cleanup_secret_ struct secret *raw = NULL, *root = NULL;
+	struct fault ignored = {0};
+	bool looks_like;
+
+	if (!p->handler)
+		return -EKEYREJECTED;
+	if (p->handler->kind == SECRET_RECOVERY_KEY && s->kind != SECRET_KEY_FILE) {
+		if (recovery_key_parse(s->bytes, &raw, &looks_like, &ignored) < 0)
+			return -EKEYREJECTED;
+		return protector_open(p, raw, k->settings.volume_id, &root);
+	}
+	return p->handler->kind == s->kind ? protector_open(p, s->bytes, k->settings.volume_id, &root) : -EKEYREJECTED;
+}
+
+static int find_protector(struct work *w, uint32_t secret, struct fault *why)
+{
+	for (uint32_t i = 0; i < w->k->protector_count; i++) {
+		int ret = opens(w->k, &w->k->protectors[i], &w->secrets[secret]);
+
+		if (ret == -EKEYREJECTED)
+			continue;
+		if (ret < 0)
+			return fault_errno(why, EXIT_FAILED, ret, "cannot try a protector");
+		w->kept[secret] = i;
+		return 0;
+	}
+	return fault_set(why, EXIT_WRONG_SECRET, EKEYREJECTED,
+			 "a secret that was given opens no protector of the volume; nothing was changed");
+}
+
+static bool is_kept(const struct work *w, uint32_t index)
+{
+	for (uint32_t i = 0; i < w->count; i++)
+		if (w->kept[i] == index)
+			return true;
+	return false;
+}
+
+static void name_dropped(const struct work *w, struct root_rotation *out)
+{
+	struct protector_info all[PROTECTORS_MAX];
+	uint32_t n = keyring_protectors(w->k, all);
+
+	*out = (struct root_rotation){0};
+	for (uint32_t i = 0; i < n; i++)
+		if (is_kept(w, i))
+			out->kept++;
+		else
+			out->dropped_protectors[out->dropped++] = all[i];
+}
+
+/* --- the new document */
+
+static int put_protectors(struct work *w, struct fault *why)
+{
+	json_object *array = json_object_new_array(), *o;
+	int ret = 0;
+
+	for (uint32_t i = 0; ret == 0 && i < w->k->protector_count; i++) {
+		const struct protector *p = &w->k->protectors[i];
+		uint32_t with = 0;
+
+		if (!is_kept(w, i))
+			continue;
+		while (w->kept[with] != i)
+			with++;
+		struct unlock_secret s = w->secrets[with];
+		s.kind = p->handler->kind;
+		ret = protector_make(&s, p->id, w->k->settings.volume_id, w->root, &o, why);
+		if (ret == 0)
+			ret = put_element(array, o);
+	}
+	if (ret < 0) {
+		json_object_put(array);
+		return ret;
+	}
+	return put_value(w->k->doc, "protectors", array);
+}
+
+/* The member "wrapped" or another of this name, from the old root's wrapping to the new one's. */
+static int rewrap(struct work *w, json_object *o, const char *name)
+{
+	_cleanup_stack_key_ struct stack_key key;
+	struct wrapping old = {w->old_prk.b, w->k->settings.volume_id, NULL},
+			new = {w->new_prk.b, w->k->settings.volume_id, NULL};
+	uint8_t wrapped[WRAPPED_SIZE];
+	struct problem p = {0};
+	int ret = member_bytes(o, name, wrapped, sizeof(wrapped), &p);
+
+	if (ret == 0)
+		ret = wrapping_open(&old, LABEL_ROOT_WRAP, wrapped, key.b);
+	if (ret == 0)
+		ret = wrapping_seal(&new, LABEL_ROOT_WRAP, key.b, wrapped);
+	return ret < 0 ? ret : put_bytes(o, name, wrapped, sizeof(wrapped));
+}
+
+static int rewrap_all(struct work *w, json_object *array)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < json_object_array_length(array); i++) {
+		json_object *o = json_object_array_get_idx(array, i);
+
+		if (json_object_object_get_ex(o, "wrapped", NULL))
+			ret = rewrap(w, o, "wrapped");
+	}
+	return ret;
+}
+
+/* The old audit key joins the older ones, the log goes on under a new one. */
+static int renew_audit(struct work *w, json_object *keys)
+{
+	_cleanup_stack_key_ struct stack_key key;
+	struct wrapping new = {w->new_prk.b, w->k->settings.volume_id, NULL};
+	json_object *audit, *older = NULL, *o = json_object_new_object();
+	uint8_t wrapped[WRAPPED_SIZE];
+	struct problem p = {0};
+	int ret = member_object(w->k->doc, "audit", &audit, &p);
+
+	if (ret == 0 && !json_object_object_get_ex(audit, "older", &older)) {
+		older = json_object_new_array();
+		ret = put_value(audit, "older", older);
+	}
+	if (ret < 0) {
+		json_object_put(o);
+		return ret;
+	}
+	ret = put_element(older, o);
+	if (ret == 0)
+		ret = put_number(o, "last", w->k->audit.n);
+	if (ret == 0)
+		ret = put_bytes(o, "wrapped", w->k->wrapped_keys[VOLUME_KEY_AUDIT], WRAPPED_SIZE);
+	if (ret == 0)
+		ret = rewrap_all(w, older);
+	if (ret == 0)
+		ret = crypto_random(key.b, sizeof(key.b));
+	if (ret == 0)
+		ret = wrapping_seal(&new, LABEL_ROOT_WRAP, key.b, wrapped);
+	return ret < 0 ? ret : put_bytes(keys, "audit", wrapped, sizeof(wrapped));
+}
+
+static int put_root(struct work *w)
+{
+	struct wrapping new = {w->new_prk.b, w->k->settings.volume_id, NULL};
+	uint8_t fingerprint[FINGERPRINT_SIZE], commitment[COMMITMENT_SIZE];
+	struct problem p = {0};
+	json_object *o, *chain = NULL, *link = NULL;
+	int ret = member_object(w->k->doc, "root", &o, &p);
+
+	if (ret == 0)
+		ret = wrapping_derive(&new, LABEL_ROOT_FINGERPRINT, fingerprint, sizeof(fingerprint));
+	if (ret == 0)
+		ret = wrapping_derive(&new, LABEL_ROOT_COMMITMENT, commitment, sizeof(commitment));
+	if (ret == 0)
+		ret = put_hex(o, "fingerprint", fingerprint, sizeof(fingerprint));
+	if (ret == 0)
+		ret = put_bytes(o, "commitment", commitment, sizeof(commitment));
+	if (ret == 0 && !json_object_object_get_ex(w->k->doc, "roots", &chain)) {
+		chain = json_object_new_array();
+		ret = put_value(w->k->doc, "roots", chain);
+	}
+	if (ret == 0)
+		ret = keyring_root_link(w->k->root, w->root, w->k->settings.volume_id, &link);
+	return ret < 0 ? ret : put_element(chain, link);
+}
+
+static int put_everything(struct work *w, struct fault *why)
+{
+	struct problem p = {0};
+	json_object *keys, *array;
+	int ret = put_protectors(w, why);
+
+	if (ret == 0)
+		ret = member_array(w->k->doc, "generations", 1, GENERATIONS_MAX, &array, &p);
+	if (ret == 0)
+		ret = rewrap_all(w, array);
+	if (ret == 0)
+		ret = member_object(w->k->doc, "keys", &keys, &p);
+	if (ret == 0)
+		ret = rewrap(w, keys, "directory");
+	if (ret == 0)
+		ret = rewrap(w, keys, "journal");
+	if (ret == 0)
+		ret = renew_audit(w, keys);
+	return ret < 0 ? ret : put_root(w);
+}
+
+/* --- in order */
+
+static int note(struct work *w)
+{
+	struct wrapping new = {w->new_prk.b, w->k->settings.volume_id, NULL};
+	uint8_t fingerprint[FINGERPRINT_SIZE];
+	json_object *o;
+	int ret = keyring_note(w->k, "root", &o);
+
+	if (ret == 0)
+		ret = wrapping_derive(&new, LABEL_ROOT_FINGERPRINT, fingerprint, sizeof(fingerprint));
+	if (ret == 0)
+		ret = put_hex(o, "from", w->k->fingerprint, FINGERPRINT_SIZE);
+	return ret < 0 ? ret : put_hex(o, "to", fingerprint, FINGERPRINT_SIZE);
+}
+
+static int new_root(struct work *w)
+{
+	int ret;
+
+	w->root = secret_new(KEY_SIZE);
+	ret = w->root ? crypto_random(w->root->bytes, KEY_SIZE) : -ENOMEM;
+	if (ret == 0)
+		ret = kdf_extract(w->root->bytes, KEY_SIZE, w->new_prk.b);
+	return ret < 0 ? ret : keyring_root_prk(w->k, &w->old_prk);
+}
+
+static int rotate_scopes(struct keyring *k, struct fault *why)
+{
+	uint32_t generation;
+	int ret = 0;
+
+	for (uint32_t scope = 0; ret == 0 && scope < SCOPES; scope++)
+		ret = keyring_rotate(k, scope, &generation, why);
+	return ret;
+}
+
+static int run(struct work *w, struct store *s, int dot, struct root_rotation *out, struct fault *why)
+{
+	struct problem p = {0};
+	int ret = 0;
+
+	for (uint32_t i = 0; ret == 0 && i < w->count; i++)
+		ret = find_protector(w, i, why);
+	if (ret < 0)
+		return ret;
+	name_dropped(w, out);
+	ret = new_root(w);
+	if (ret == 0)
+		ret = note(w);
+	if (ret == 0)
+		ret = rotate_scopes(w->k, why);
+	if (ret == 0)
+		ret = keyring_record(s, dot, w->k, why);
+	if (ret == 0)
+		ret = put_everything(w, why);
+	if (ret < 0)
+		return ret;
+	secret_free(&w->k->root);
+	w->k->root = secret_move(&w->root);
+	w->k->recorded = true;
+	ret = keyring_load(w->k, &p, why);
+	return ret == -EBADMSG ? fault_set(why, EXIT_FAILED, EBADMSG, "cannot make a new root: %s", p.text) : ret;
+}
+
+int keyring_rotate_root(struct store *s, int dot, struct keyring *k, const struct unlock_secret *secrets,
+			uint32_t count, struct root_rotation *out, struct fault *why)
+{
+	struct work w = {.k = k, .secrets = secrets, .count = count};
+	int ret;
+
+	if (!k->root)
+		return fault_set(why, EXIT_FAILED, ENOKEY, "the keyring is locked");
+	if (count < 1 || count > PROTECTORS_MAX)
+		return fault_set(why, EXIT_USAGE, EINVAL, "1 to %d secrets may be given", PROTECTORS_MAX);
+	if (k->old_audit_count == AUDIT_SEGMENTS_MAX - 1)
+		return fault_set(why, EXIT_REFUSED, ENOSPC,
+				 "the root of this volume was replaced %d times; make a new volume",
+				 AUDIT_SEGMENTS_MAX - 1);
+	ret = run(&w, s, dot, out, why);
+	secret_free(&w.root);
+	stack_key_wipe(&w.old_prk);
+	stack_key_wipe(&w.new_prk);
+	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot make a new root") : 0;
+}
