@@ -1,5 +1,5 @@
 /* What the parts of a file's code share: file.c (life, head, commit), file_pages.c, file_read.c, file_write.c, file_size.c,
- * file_holes.c, change.c, checkpoint.c, recover.c.  Nobody else includes this.
+ * file_holes.c, change*.c, checkpoint.c, recover.c.  Nobody else includes this.
  *
  * Unless said otherwise the file is locked for writing and loaded, the node's descriptor is in use, and results are 0 or a negative
  * errno, damage already reported and turned into -EIO. */
