@@ -25,21 +25,20 @@ bool check_looks_like_a_name(const char *backing)
 	return is_long ? n == SHA256_SIZE : n > SIV_TAG && n % 16 == 0;
 }
 
-static bool head_opens(struct check *c, struct check_dir *d, const char *backing, const struct store_stat *st)
+/* One that is damaged still looks like one. */
+static bool has_head(struct check *c, struct check_dir *d, const char *backing, const struct store_stat *st)
 {
-	uint8_t raw[PAGE_BYTES], body[INLINE_MAX];
+	uint8_t prefix[PREFIX_SIZE], id[16];
 	struct node *n = node_enter(c->e, d->node, backing, st, false);
-	struct head h;
-	bool opens = false;
+	bool has = false;
 
 	if (n && node_use(c->e, n) == 0) {
-		ssize_t got = store_pread(c->e->store, n->fd, raw, sizeof raw, 0);
-
-		opens = got > 0 && head_open_claimed(c->e, raw, (size_t)got, &h, body) == 0;
+		has = store_pread(c->e->store, n->fd, prefix, sizeof prefix, 0) == sizeof prefix &&
+		      head_is_ours(prefix, id);
 		node_unuse(c->e, n);
 	}
 	node_unref(c->e, n);
-	return opens;
+	return has;
 }
 
 static bool record_opens(struct check *c, struct check_dir *d, const char *backing)
@@ -61,7 +60,7 @@ bool check_is_coffers(struct check *c, struct check_dir *d, const char *backing,
 	if (check_looks_like_a_name(backing))
 		return true;
 	if (S_ISREG(st->mode))
-		return head_opens(c, d, backing, st);
+		return has_head(c, d, backing, st);
 	if (S_ISDIR(st->mode))
 		return record_opens(c, d, backing);
 	if (!S_ISLNK(st->mode))

@@ -477,7 +477,7 @@ def test_unclean_and_missing():
 # ------------------------------------------------------------------ files that were being made
 
 
-def young_case(break_it, name, wanted):
+def young_case(break_it, name, wanted, but=()):
     c = killed().copy()
     break_it(c)
     status, report = c.check("--deep")
@@ -489,7 +489,7 @@ def young_case(break_it, name, wanted):
     equal(len(lost(c)), 1, "set aside")
     status, report = c.check("--deep")
     equal((status, [f for f in findings(report) if f[1] != "lost"]), (0, []), "after the repair")
-    in_mount(c, AFTER | {name: wanted})
+    in_mount(c, AFTER | {name: wanted}, but=but)
 
 
 def test_young_head_torn():
@@ -498,6 +498,27 @@ def test_young_head_torn():
 
 def test_young_head_of_zeros():
     young_case(lambda c: overwrite(c.path("new"), 0, bytes(128 + 300)), "new", b"")
+
+
+def test_young_pages_torn():
+    """Its records did not last, head and most pages did: it ends before the first page that did not."""
+
+    def break_it(c):
+        flip(journal(c), records(journal(c))[0] + 70)
+        overwrite(c.path("made"), 6 * 4096, bytes(4096))
+
+    young_case(break_it, "made", AFTER["made"][: 5 * 4096], but=LOGGED)
+
+
+def test_young_and_its_name_damaged():
+    """Neither name nor head open, but it looks like a file of coffer's: it is set aside."""
+    c = killed().copy()
+    flip(c.path("new"), 140)
+    os.rename(c.path("new"), c.path("new")[:-1])
+    status, report = c.check("--repair", "--deep")
+    found = [(ERROR, "name", "<" + c.backing("new")[:-1])]
+    equal((status, findings(report, repaired=True)), (1, found), report["findings"])
+    equal(lost(c), [os.path.basename(c.backing("new"))[:-1]], "set aside")
 
 
 def test_growth_without_records():
