@@ -173,8 +173,10 @@ static int change(struct engine *e, struct node *n, const struct setattr_request
 int fs_setattr(struct engine *e, uint64_t node, const struct setattr_request *r, struct node_attr *out)
 {
 	struct node *n = node_get(e, node);
-	int error = n ? node_use(e, n) : -ESTALE;
+	int error = n ? dirty_refusal(e) : -ESTALE;
 
+	if (error == 0)
+		error = node_use(e, n);
 	if (error == 0) {
 		error = change(e, n, r);
 		dirty_metadata(e, n);

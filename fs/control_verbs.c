@@ -28,7 +28,7 @@ static int run_status(struct control_call *c, struct fault *why)
 	control_say(c, "pid %d", (int)getpid());
 	/* Which directory this is: a copy of the volume has the same instance id. */
 	control_say(c, "volume %" PRIu64 ":%" PRIu64, st.dev, st.ino);
-	control_say(c, "read_only %d", s->read_only);
+	control_say(c, "read_only %d", s->read_only || counts.read_only);
 	control_say(c, "frozen %d", freeze.frozen);
 	control_say(c, "seconds_left %u", freeze.seconds_left);
 	control_say(c, "held_requests %u", freeze.kept);
@@ -36,6 +36,11 @@ static int run_status(struct control_call *c, struct fault *why)
 	control_say(c, "descriptors %" PRIu64, counts.descriptors);
 	control_say(c, "undecryptable_names %" PRIu64, counts.undecryptable_names);
 	control_say(c, "damaged_pages %" PRIu64, counts.damaged_pages);
+	control_say(c, "recovered %d", counts.recovered);
+	control_say(c, "recovered_files %" PRIu64, counts.recovered_files);
+	control_say(c, "recovered_pages %" PRIu64, counts.recovered_pages);
+	control_say(c, "recovery_ms %" PRIu64, counts.recovery_ms);
+	control_say(c, "lost_files %" PRIu64, counts.lost);
 	return 0;
 }
 

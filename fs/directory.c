@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/dirty.h"
 #include "fs/names.h"
 #include "fs/node.h"
 #include "util/base/encode.h"
@@ -35,8 +36,10 @@ static void let_go(struct engine *e, struct node *n)
 
 int directory_begin(struct engine *e, uint64_t id, enum dir_lock how, struct node **out)
 {
-	int r = hold(e, id, out);
+	int r = how == DIR_WRITE ? dirty_refusal(e) : 0;
 
+	if (r == 0)
+		r = hold(e, id, out);
 	if (r < 0)
 		return r;
 	if (how == DIR_WRITE && (*out)->dir->duplicate) {
@@ -58,8 +61,10 @@ void directory_end(struct engine *e, struct node *dir)
 
 int directory_begin_two(struct engine *e, uint64_t a, uint64_t b, struct node **dir_a, struct node **dir_b)
 {
-	int r = hold(e, a, dir_a);
+	int r = dirty_refusal(e);
 
+	if (r == 0)
+		r = hold(e, a, dir_a);
 	if (r < 0)
 		return r;
 	r = hold(e, b, dir_b);

@@ -7,6 +7,11 @@
 #include "fs/node.h"
 #include "util/base/log.h"
 
+int dirty_refusal(struct engine *e)
+{
+	return e->journal && RULE(W6) && journal_failure(e->journal) < 0 ? -EROFS : 0;
+}
+
 void dirty_start(struct engine *e)
 {
 	pthread_mutex_init(&e->dirty.lock, NULL);
@@ -220,7 +225,7 @@ struct journal_mark dirty_first_record(struct engine *e)
 
 	pthread_mutex_lock(&e->dirty.lock);
 
-	struct journal_mark first = journal_end(e->journal);
+	struct journal_mark first = journal_end(e->journal), start = journal_start(e->journal);
 
 	for (unsigned i = 0; i < 2; i++)
 		if (s->some[i] && s->first[i].number < first.number)
@@ -229,7 +234,8 @@ struct journal_mark dirty_first_record(struct engine *e)
 		if (n->logged && n->first_record.number < first.number)
 			first = n->first_record;
 	pthread_mutex_unlock(&e->dirty.lock);
-	return first;
+	/* What stood in the ring of the mount before has no place in this one's. */
+	return first.number < start.number ? start : first;
 }
 
 bool dirty_has_records(struct engine *e)

@@ -6,6 +6,9 @@
 
 #include "fs/internal.h"
 
+/* (W6) -EROFS once the journal could not be synced: nothing is changed any more then, names included.  Else 0. */
+int dirty_refusal(struct engine *e);
+
 void dirty_start(struct engine *e);
 void dirty_stop(struct engine *e);
 

@@ -240,5 +240,5 @@ void engine_counts(struct engine *e, struct engine_counts *out)
 	out->recovered_pages = e->recovered.pages;
 	out->recovery_ms = e->recovered.ms;
 	out->lost = atomic_load(&e->lost_files);
-	out->read_only = e->options.read_only;
+	out->read_only = e->options.read_only || dirty_refusal(e) < 0;
 }

@@ -21,10 +21,11 @@ struct freeze;
 
 struct engine_options {
 	bool read_only;
-	bool act_as_caller; /* root serving others: objects are created as the caller */
-	bool relatime;      /* let the store keep access times of reads */
-	bool inspect;       /* for the check: no probing, no sweeping, data/ may be wrong, copies may change */
-	bool journal;       /* use .coffer/journal; without, changes are written through */
+	bool act_as_caller;    /* root serving others: objects are created as the caller */
+	bool relatime;         /* let the store keep access times of reads */
+	bool inspect;          /* for the check: no probing, no sweeping, data/ may be wrong, copies may change */
+	bool journal;          /* use .coffer/journal; without, changes are written through */
+	uint64_t journal_size; /* make it so large, in bytes, if it is not; 0: as it is */
 	uint32_t
 		commit_seconds; /* everything is durable after so long; 0: 5 seconds; UINT32_MAX: when it is asked for */
 	uint64_t memory;        /* bound of the caches in bytes; 0: default */
@@ -118,7 +119,8 @@ void fs_thread_end(void);
 struct engine_counts {
 	uint64_t recovered_files, recovered_pages, recovery_ms; /* by the mount, after an unclean end */
 	uint64_t lost;                                          /* what a crash cut off is in .coffer/lost/ */
-	bool recovered, read_only;
+	bool recovered;
+	bool read_only; /* asked for, or because of the journal: a key it needs cannot be used, or it could not be synced */
 	uint64_t nodes, descriptors, undecryptable_names, damaged_pages;
 };
 void engine_counts(struct engine *e, struct engine_counts *out);

@@ -92,7 +92,9 @@ int fs_fallocate(struct engine *e, uint64_t node, int mode, uint64_t off, uint64
 		return -EINVAL;
 	if (off > INT64_MAX || n > INT64_MAX - off)
 		return -EFBIG;
-	r = begin(e, node, &f);
+	r = dirty_refusal(e);
+	if (r == 0)
+		r = begin(e, node, &f);
 	if (r < 0)
 		return r;
 	r = allocate(e, f, mode, off, n);
@@ -202,6 +204,9 @@ int fs_fsync(struct engine *e, uint64_t node, bool data_only)
 	r = file_sync(e, f, !data_only);
 	if (r == 0)
 		r = dirty_sync_above(e, f);
+	/* (W6) */
+	if (r == 0 && dirty_refusal(e) < 0)
+		r = -EIO;
 	end(e, f);
 	return r;
 }
@@ -215,6 +220,8 @@ int fs_fsyncdir(struct engine *e, uint64_t node)
 		r = e->journal ? dirty_sync(e, n) : e->store->ops->fsync(e->store, n->fd);
 		if (r == 0 && e->journal)
 			r = dirty_sync_above(e, n);
+		if (r == 0 && dirty_refusal(e) < 0)
+			r = -EIO;
 		node_unuse(e, n);
 	}
 	node_unref(e, n);

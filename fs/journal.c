@@ -95,6 +95,11 @@ uint64_t journal_size(const struct journal *j)
 	return j->size;
 }
 
+uint64_t journal_file_size(const struct journal *j)
+{
+	return RING_AT + j->size;
+}
+
 const struct journal_state *journal_state(const struct journal *j)
 {
 	return &j->state;
@@ -429,6 +434,7 @@ static int superblock_of_the_next(struct store *s, int dot, const struct setting
 	if (r < 0)
 		return r;
 	*out = (struct superblock){.serial = old->serial + 1, .incarnation = old->incarnation, .state = old->state};
+	out->start.number = old->start.number;
 	journal_close(&old);
 	if (!out->state.clean)
 		journal_lose_epochs(&out->state);

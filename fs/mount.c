@@ -214,6 +214,7 @@ static int start_engine(struct mounting *m, struct fault *why)
 		.act_as_caller = geteuid() == 0 && o->allow_other,
 		.relatime = o->relatime,
 		.journal = !o->no_journal,
+		.journal_size = o->journal_size,
 		.commit_seconds = o->commit,
 		.freeze = m->freeze,
 	};

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/journal.h"
 #include "fs/mount.h"
+#include "util/base/number.h"
 
 /* Options that only mount(8), fstab or systemd care for. */
 static bool is_for_others(const char *option)
@@ -107,6 +109,12 @@ static int set_value(const char *option, const char *value, struct mount_options
 		o->commit = (unsigned)seconds;
 		return 0;
 	}
+	if (strcmp(option, "journal") == 0) {
+		if (size_parse(value, &o->journal_size) < 0 || o->journal_size < JOURNAL_MIN ||
+		    o->journal_size > JOURNAL_MAX)
+			return fault_set(why, EXIT_USAGE, EINVAL, "journal=%s: give a size, 4M to 1G", value);
+		return 0;
+	}
 	if (strcmp(option, "idle") == 0) {
 		unsigned long seconds = strtoul(value, &end, 10);
 
@@ -139,6 +147,8 @@ int mount_options_parse(char *text, struct mount_options *o, struct fault *why)
 		if (r < 0)
 			return r;
 	}
+	if (o->journal_size && o->no_journal)
+		return fault_set(why, EXIT_USAGE, EINVAL, "give journal=SIZE or nojournal, not both");
 	o->read_only |= o->old_copy;
 	return 0;
 }

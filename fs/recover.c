@@ -127,11 +127,48 @@ static void report(struct recovery *rec, int64_t started)
 		    e->options.read_only ? "; kept in memory, as the mount is read-only" : "");
 }
 
+static int reopen_journal(struct engine *e, struct fault *why)
+{
+	int r = journal_open(e->store, e->dot, &e->settings, e->keys, false, &e->journal);
+
+	return r < 0 ? fault_errno(why, EXIT_STORE, r, "cannot open the journal") : 0;
+}
+
+/* Another size, now that nothing is needed of what the ring holds.  If that cannot be, the old one does. */
+static int change_size(struct engine *e, struct journal_state *state, struct fault *why)
+{
+	struct journal_mark end = journal_end(e->journal);
+	uint64_t size = e->options.journal_size & ~(uint64_t)(PAGE_BYTES - 1), before = journal_file_size(e->journal);
+	struct fault refused = {0};
+	int r, renewed;
+
+	if (size == 0 || size == before || !e->options.journal)
+		return 0;
+	state->clean = true;
+	r = journal_superblock(e->journal, &end, state, true);
+	if (r < 0)
+		return fault_errno(why, EXIT_STORE, r, "cannot end the journal");
+	journal_close(&e->journal);
+	renewed = journal_renew(e->store, e->dot, &e->settings, e->keys, size, &refused);
+	r = reopen_journal(e, why);
+	if (r < 0 || renewed == 0)
+		return r;
+	/* It is there, but nobody knows whether it will be. */
+	if (journal_file_size(e->journal) != before)
+		return fault_set(why, EXIT_STORE, -renewed, "%s", refused.text);
+	log_warning("the journal stays as it is, of %" PRIu64 " MiB: %s", before >> 20, refused.text);
+	return 0;
+}
+
 /* The first superblock of a mount: new keys, an empty ring. */
 static int recover_begin(struct engine *e, struct journal_state *state, struct fault *why)
 {
+	int r = change_size(e, state, why);
+
+	if (r < 0)
+		return r;
+
 	struct journal_mark end = journal_end(e->journal);
-	int r;
 
 	state->clean = !e->options.journal;
 	r = journal_superblock(e->journal, &end, state, true);
@@ -255,6 +292,8 @@ int recover(struct engine *e, struct fault *why)
 				 r == -ENOENT ? "the volume has no journal" : "the journal is damaged");
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot open the journal");
+	if (!e->options.read_only)
+		journal_clear_renewed(e->store, e->dot);
 	if (!journal_state(e->journal)->clean) {
 		r = replay_journal(e, why);
 	} else if (!e->options.read_only) {

@@ -537,9 +537,11 @@ int fs_setxattr(struct engine *e, uint64_t node, const char *name, const void *v
 {
 	struct store_stat st = {0};
 	struct attribute a;
-	struct node *n;
-	int r = begin(e, node, &n);
+	struct node *n = NULL;
+	int r = dirty_refusal(e);
 
+	if (r == 0)
+		r = begin(e, node, &n);
 	if (r < 0)
 		return r;
 	if (is_encrypted(name, &a))
@@ -570,9 +572,11 @@ ssize_t fs_listxattr(struct engine *e, uint64_t node, char *buf, size_t room)
 int fs_removexattr(struct engine *e, uint64_t node, const char *name)
 {
 	struct attribute a;
-	struct node *n;
-	int r = begin(e, node, &n);
+	struct node *n = NULL;
+	int r = dirty_refusal(e);
 
+	if (r == 0)
+		r = begin(e, node, &n);
 	if (r < 0)
 		return r;
 	if (is_encrypted(name, &a))

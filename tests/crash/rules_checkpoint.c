@@ -184,7 +184,7 @@ const struct directed checkpoint_traces[] = {
 	{RULE_C5way, "growth under way during a checkpoint", growing_meanwhile},
 	{RULE_C6, "a torn place behind a tick", freed},
 	{RULE_C7, "a file that cannot be brought in place", refused_below},
-	{RULE_C7, "one that can be again", refused_for_a_while},
+	{RULES, "one that can be again", refused_for_a_while},
 	{RULES, "a write behind one that is tried again", written_behind_a_failed_one},
 	{RULES, "a clean end behind one that is tried again", ended_behind_a_failed_one},
 	{RULE_C6gone, "a removal that did not last", freed_unlinked},

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "fs/journal.h"
+#include "fs/internal.h"
 #include "survive.h"
 #include "volume.h"
 
@@ -342,6 +342,150 @@ START_TEST(test_no_key)
 }
 END_TEST
 
+/* A mount that asks for another size: of a volume that was left cleanly or not, cut or killed at each call, and again with the size that it has. */
+START_TEST(test_journal_size)
+{
+	enum { OTHER = 5 << 20 };
+	const struct engine_options o = {.journal = true, .commit_seconds = UINT32_MAX, .journal_size = OTHER};
+	struct crash_store *cs = killed(), *next;
+	struct image before, left;
+	struct fault why = {0};
+	struct mounted m;
+	size_t end;
+
+	image_copy(&before, crash_store_image(cs));
+	crash_store_free(cs);
+	cs = crash_store_new(&before);
+	ck_assert_msg(mounted_start_with(&m, &base, cs, &o, &why) == 0, "%s", why.text);
+	ck_assert_uint_eq(journal_file_size(m.e->journal), OTHER);
+	end = crash_store_count(cs);
+	assert_text(&m, "file", "new content");
+	for (size_t calls = 0; calls <= end; calls += 3) {
+		struct cut cut = {(enum crash_model)(calls % MODELS), CHOICE_RANDOM, calls, 0, calls};
+
+		survive(&before, crash_store_record(cs), &cut, &left, NULL);
+		next = crash_store_new(&left);
+		struct mounted n;
+		ck_assert_msg(mounted_start_with(&n, &base, next, &o, &why) == 0, "behind %zu: %s", calls, why.text);
+		ck_assert_uint_eq(journal_file_size(n.e->journal), OTHER);
+		assert_text(&n, "file", "new content");
+		stop(&n);
+		image_free(&left);
+	}
+	put(&m, make(&m, "more"), "more", 0);
+	ck_assert_int_eq(mounted_stop(&m), 0);
+	start_other(&m, cs, false);
+	ck_assert_uint_eq(journal_file_size(m.e->journal), OTHER);
+	assert_text(&m, "more", "more");
+	stop(&m);
+	image_free(&before);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ a journal that failed */
+
+static int fail_journal(void *data, uint32_t ino)
+{
+	return ino == *(const uint32_t *)data ? -EIO : 0;
+}
+
+/* journal (W6): then nothing is changed any more, names and attributes included; what is there can be read. */
+START_TEST(test_failed_journal)
+{
+	uint32_t journal = base_journal_ino(&base);
+	const struct setattr_request mode = {.mode_set = true, .mode = 0600};
+	struct engine_counts counts;
+	struct node_attr a;
+	struct mounted m;
+	uint64_t file;
+
+	start(&m, &base.image);
+	file = make(&m, "file");
+	put(&m, file, "content", 0);
+	ck_assert_int_eq(fs_mkdir(m.e, &nobody, ROOT_NODE, "directory", 0755, &a), 0);
+	ck_assert_int_eq(mounted_tick(&m), 0);
+	put(&m, file, "C", 0);
+	crash_store_on_sync(m.cs, fail_journal, &journal);
+	ck_assert_int_lt(fs_fsync(m.e, file, true), 0);
+	crash_store_on_sync(m.cs, NULL, NULL);
+	ck_assert_int_eq(fs_write(m.e, file, "x", 1, 0, false), -EROFS);
+	ck_assert_int_eq(fs_mknod(m.e, &nobody, ROOT_NODE, "other", S_IFREG | 0644, 0, &a), -EROFS);
+	ck_assert_int_eq(fs_tmpfile(m.e, &nobody, ROOT_NODE, 0644, &a), -EROFS);
+	ck_assert_int_eq(fs_mkdir(m.e, &nobody, ROOT_NODE, "other", 0755, &a), -EROFS);
+	ck_assert_int_eq(fs_symlink(m.e, &nobody, "target", ROOT_NODE, "other", &a), -EROFS);
+	ck_assert_int_eq(fs_link(m.e, &nobody, file, ROOT_NODE, "other", &a), -EROFS);
+	ck_assert_int_eq(fs_rename(m.e, ROOT_NODE, "file", ROOT_NODE, "other", 0), -EROFS);
+	ck_assert_int_eq(fs_unlink(m.e, ROOT_NODE, "file"), -EROFS);
+	ck_assert_int_eq(fs_rmdir(m.e, ROOT_NODE, "directory"), -EROFS);
+	ck_assert_int_eq(fs_setattr(m.e, file, &mode, &a), -EROFS);
+	ck_assert_int_eq(fs_setxattr(m.e, file, "user.a", "b", 1, 0, false), -EROFS);
+	ck_assert_int_eq(fs_removexattr(m.e, file, "user.a"), -EROFS);
+	ck_assert_int_eq(fs_fallocate(m.e, file, 0, 0, 100000), -EROFS);
+	ck_assert_int_eq(fs_fsync(m.e, file, false), -EIO);
+	ck_assert_int_eq(fs_fsyncdir(m.e, ROOT_NODE), -EIO);
+	assert_text(&m, "file", "Content");
+	ck_assert_int_eq(fs_getattr(m.e, file, &a), 0);
+	engine_counts(m.e, &counts);
+	ck_assert(counts.read_only);
+	ck_assert_int_lt(mounted_stop(&m), 0);
+	start_other(&m, m.cs, false);
+	assert_text(&m, "file", "Content");
+	make(&m, "other");
+	stop(&m);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ ticks */
+
+static void sleep_ms(long ms)
+{
+	const struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+/* What was written twice as long ago as a tick takes is there after a power cut that loses everything that was not synced, without any fsync: files
+ * new and old, a directory, a rename.  0: the default, of 5 seconds. */
+START_TEST(test_ticks)
+{
+	const unsigned seconds = _i == 0 ? 0 : 1;
+	const struct engine_options o = {.journal = true, .commit_seconds = seconds};
+	struct crash_store *cs = crash_store_new(&base.image);
+	struct fault why = {0};
+	struct node_attr a;
+	struct mounted m;
+	uint64_t old;
+
+	ck_assert_msg(mounted_start_with(&m, &base, cs, &o, &why) == 0, "%s", why.text);
+	old = make(&m, "old");
+	put(&m, old, "before", 0);
+	ck_assert_int_eq(fs_fsync(m.e, old, false), 0);
+	put(&m, old, "behind", 0);
+	put(&m, make(&m, "new"), "new", 0);
+	put(&m, make(&m, "from"), "moved", 0);
+	ck_assert_int_eq(fs_rename(m.e, ROOT_NODE, "from", ROOT_NODE, "to", 0), 0);
+	ck_assert_int_eq(fs_mkdir(m.e, &nobody, ROOT_NODE, "directory", 0755, &a), 0);
+	sleep_ms(seconds ? 2500 : 10000);
+	for (unsigned i = 0; i < 2; i++) {
+		struct cut cut = {.model = i ? MODEL_ORDERED : MODEL_STRICT, .choice = CHOICE_NONE};
+		struct image left;
+		struct mounted next;
+
+		cut.calls = crash_store_count(cs);
+		survive(&base.image, crash_store_record(cs), &cut, &left, NULL);
+		start(&next, &left);
+		assert_text(&next, "old", "behind");
+		assert_text(&next, "new", "new");
+		assert_text(&next, "to", "moved");
+		ck_assert_int_eq(fs_lookup(next.e, ROOT_NODE, "directory", &a), 0);
+		ck_assert_int_eq(fs_lookup(next.e, ROOT_NODE, "from", &a), -ENOENT);
+		stop(&next);
+		image_free(&left);
+	}
+	stop(&m);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("recover");
@@ -353,8 +497,11 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, test_renew);
 	tcase_add_loop_test(t, test_renew_nothing, 0, 2);
+	tcase_add_test(t, test_journal_size);
 	tcase_add_test(t, test_read_only);
 	tcase_add_test(t, test_no_key);
+	tcase_add_test(t, test_failed_journal);
+	tcase_add_loop_test(t, test_ticks, 0, 2);
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

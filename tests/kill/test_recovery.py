@@ -115,6 +115,11 @@ def recover_among(count):
         volume.mount(NO_TICK)
         change(volume.mnt)
         cost = mount_after_kill(volume)
+        process = volume.status()["process"]
+        said = tuple(process[k] for k in ("recovered", "recovered_files", "recovered_pages", "recovery_ms"))
+        equal(said, (True, cost.files, cost.pages, cost.ms), "status")
+        equal(f"recovered    {cost.files} files" in volume.coffer("status", volume.mnt).stdout, True, "status")
+        equal((process["lost_files"], process["read_only"]), (0, False), "status")
         look(volume.mnt, count)
         volume.umount()
         return cost

@@ -2,6 +2,7 @@
 #ifndef COFFER_CLI_OPTIONS_H
 #define COFFER_CLI_OPTIONS_H
 
+#include "util/base/number.h"
 #include "util/cli/cli.h"
 
 enum option_kind {
@@ -49,10 +50,5 @@ enum { OPTIONS_HELP = 1 };
  * OPTIONS_HELP if --help was given and answered, or -EINVAL and EXIT_USAGE. */
 int options_parse(const struct verb *v, int argc, char **argv, const struct option_spec *specs, int min, int max,
 		  struct words *words, struct fault *why) MUST_CHECK;
-
-/* A number of bytes with an optional K, M, G or T (and "iB"). */
-int size_parse(const char *text, uint64_t *out) MUST_CHECK;
-/* Decimal digits only, up to max. */
-int number_parse(const char *text, uint64_t max, uint64_t *out) MUST_CHECK;
 
 #endif

@@ -73,6 +73,16 @@ static void print_process(const struct volume_status *s)
 	if (s->reached && process_number(s, "frozen"))
 		printf("frozen       for %" PRIu64 " more seconds; %" PRIu64 " changes wait\n",
 		       process_number(s, "seconds_left"), process_number(s, "held_requests"));
+	if (s->reached && process_number(s, "read_only"))
+		puts("read-only    as asked for, or for a reason that the log says");
+	if (s->reached && process_number(s, "recovered"))
+		printf("recovered    %" PRIu64 " files, %" PRIu64 " pages, in %" PRIu64 " ms, when it was mounted\n",
+		       process_number(s, "recovered_files"), process_number(s, "recovered_pages"),
+		       process_number(s, "recovery_ms"));
+	if (s->reached && process_number(s, "lost_files"))
+		printf("lost         ends of %" PRIu64
+		       " files that a crash cut short are in .coffer/lost/; see the log\n",
+		       process_number(s, "lost_files"));
 	if (s->reached && process_number(s, "undecryptable_names") + process_number(s, "damaged_pages"))
 		printf("damage       met so far: %" PRIu64 " names, %" PRIu64 " pages; see the log\n",
 		       process_number(s, "undecryptable_names"), process_number(s, "damaged_pages"));
@@ -236,7 +246,10 @@ static json_object *mounts_json(const struct volume_status *s)
 static json_object *process_json(const struct volume_status *s)
 {
 	static const char *const numbers[] = {
-		"pid", "seconds_left", "held_requests", "nodes", "descriptors", "undecryptable_names", "damaged_pages",
+		"pid",           "seconds_left",    "held_requests",
+		"nodes",         "descriptors",     "undecryptable_names",
+		"damaged_pages", "recovered_files", "recovered_pages",
+		"recovery_ms",   "lost_files",
 	};
 	json_object *o;
 
@@ -246,6 +259,8 @@ static json_object *process_json(const struct volume_status *s)
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
 		json_add_number(o, numbers[i], process_number(s, numbers[i]));
 	json_add_bool(o, "frozen", process_number(s, "frozen"));
+	json_add_bool(o, "read_only", process_number(s, "read_only"));
+	json_add_bool(o, "recovered", process_number(s, "recovered"));
 	return o;
 }
 
