@@ -54,6 +54,11 @@ int cmd_field_check(const struct verb *v, int argc, char **argv, struct fault *w
 int cmd_field_rotate(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_migrate(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_domain(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_edit(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_exec(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_textconv(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_merge(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_clean(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_init(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_pubkey(const struct verb *v, int argc, char **argv, struct fault *why);
 

@@ -165,6 +165,8 @@ static int load_rules(struct field_file *f, const struct field_options *o, struc
 {
 	_cleanup_free_ char *found = NULL;
 	int ret = o->rules ? 0 : rules_find(f->name, &found, why);
+	if (ret == 0 && !o->rules && !found && o->rules_here)
+		ret = rules_find("-", &found, why);
 	const char *path = o->rules ? o->rules : found;
 
 	if (ret < 0 || !path)

@@ -14,6 +14,7 @@ struct field_options {
 		*dialect, *separator;
 	char *paths;
 	enum { UNRULED_REFUSED, UNRULED_ALL, UNRULED_NOTHING } unruled; /* a file that the rules say nothing about */
+	bool rules_here; /* where no rules stand beside the file: those of the working directory */
 	bool in_place, lenient, no_header, keep_going;
 	int pad;
 };

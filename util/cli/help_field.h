@@ -114,6 +114,41 @@
 	"none.\n\n" HELP_FIELD_KEYRING "\nexample:\n"                                                                  \
 	"  coffer field pubkey --keyring ~/vault > vault.pub\n"
 
+#define ARGUMENTS_FIELD_EDIT "FILE"
+#define HELP_FIELD_EDIT                                                                                                \
+	"Opens $VISUAL or $EDITOR on the clear text, which lies in memory (tmpfs) only, and encrypts again what was "  \
+	"changed.\n\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT HELP_FIELD_KEYRING "\nexample:\n"                          \
+	"  coffer field edit config.yaml --keyring ~/vault\n"
+
+#define ARGUMENTS_FIELD_EXEC "FILE [--files] [--path P,...] -- COMMAND"
+#define HELP_FIELD_EXEC                                                                                                \
+	"Runs COMMAND with each value of FILE as a variable: db.password is db_password, a[0] is a_0.\n\n"             \
+	"  --files                 the variables hold paths (/dev/fd/N) to read the values from\n"                     \
+	"  --path P,...            only these; see field encrypt\n"                                                    \
+	"  --mode sealed           accepts sealed tokens\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT HELP_FIELD_KEYRING    \
+	"\nexample:\n"                                                                                                 \
+	"  coffer field exec .env --keyring ~/vault -- ./server\n"
+
+#define ARGUMENTS_FIELD_TEXTCONV "FILE"
+#define HELP_FIELD_TEXTCONV                                                                                            \
+	"Prints FILE decrypted, for git diff; what does not open stays a token.  docs/fields.md has the "              \
+	"recipe.\n\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT HELP_FIELD_KEYRING "\nexample:\n"                           \
+	"  git config diff.coffer.textconv 'coffer field textconv'\n"
+
+#define ARGUMENTS_FIELD_MERGE "BASE OURS THEIRS PATH"
+#define HELP_FIELD_MERGE                                                                                               \
+	"A merge driver for git: merges the clear texts in memory and encrypts the result into OURS.  Conflicts are "  \
+	"shown\nencrypted, with exit status 1.\n\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT HELP_FIELD_KEYRING            \
+	"\nexample:\n"                                                                                                 \
+	"  git config merge.coffer.driver 'coffer field merge %O %A %B %P'\n"
+
+#define ARGUMENTS_FIELD_CLEAN "PATH < TEXT"
+#define HELP_FIELD_CLEAN                                                                                               \
+	"A clean filter for git: encrypts standard input by the rules for PATH; a value that did not change keeps "    \
+	"the\ntoken that git has.  docs/fields.md has the recipe.\n\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT            \
+		HELP_FIELD_KEYRING "\nexample:\n"                                                                      \
+	"  git config filter.coffer.clean 'coffer field clean %f'\n"
+
 #define ARGUMENTS_FIELD_INIT ""
 #define HELP_FIELD_INIT                                                                                                \
 	"Writes .coffer-fields.yaml here, with comments: the rules that say which values of which files are "          \

@@ -258,6 +258,15 @@ static size_t find_sign(const struct ini *i, size_t at)
 	return SIZE_MAX;
 }
 
+/* Where a value would go if there is none: behind one blank, if a blank or the line's end is left behind it. */
+static size_t hole(const struct ini *i, size_t at)
+{
+	if (at < i->end && isblank((unsigned char)i->s->text[at]) &&
+	    (at + 1 >= i->end || isblank((unsigned char)i->s->text[at + 1])))
+		return at + 1;
+	return at;
+}
+
 static int scan_key_line(struct ini *i, size_t start)
 {
 	size_t sign = find_sign(i, start), name_to = trim_spaces(i->s, start, sign == SIZE_MAX ? i->end : sign);
@@ -279,7 +288,7 @@ static int scan_key_line(struct ini *i, size_t start)
 		value = sign + 1;
 	ret = value_end(i, indent, value, &end);
 	if (end == value)
-		value = end = sign + 1; /* nothing but a comment: directly behind the sign */
+		value = end = hole(i, sign + 1);
 	if (ret == 0)
 		ret = add_key(i, start, name_to, &node);
 	return ret < 0 ? ret : scan_leaf(i->s, node, value, end, LEAF_STRING, (uint8_t)i->dialect);
