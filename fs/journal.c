@@ -458,15 +458,16 @@ static int give_to_owner(struct store *s, int dot)
 	return r;
 }
 
-int journal_renew(struct store *s, int dot, const struct settings *set, const struct keys *keys, uint64_t size,
-		  struct fault *why)
+/* The old one is read as that of `before`, the new one is that of `set`. */
+static int renew(struct store *s, int dot, const struct settings *before, const struct settings *set,
+		 const struct keys *keys, uint64_t size, struct fault *why)
 {
 	struct superblock b;
 	int r = choose_size(s, dot, &size, why);
 
 	if (r < 0)
 		return r;
-	r = superblock_of_the_next(s, dot, set, keys, &b);
+	r = superblock_of_the_next(s, dot, before, keys, &b);
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot read .coffer/journal");
 	journal_clear_renewed(s, dot);
@@ -480,6 +481,23 @@ int journal_renew(struct store *s, int dot, const struct settings *set, const st
 	/* Before anything is written that only the new one knows. */
 	r = s->ops->fsync(s, dot);
 	return r < 0 ? fault_errno(why, EXIT_STORE, r, "cannot sync .coffer") : 0;
+}
+
+int journal_renew(struct store *s, int dot, const struct settings *set, const struct keys *keys, uint64_t size,
+		  struct fault *why)
+{
+	return renew(s, dot, set, set, keys, size, why);
+}
+
+int journal_follow(struct store *s, int dot, const struct settings *before, const struct settings *set,
+		   const struct keys *keys, struct fault *why)
+{
+	struct journal *j;
+	int r = journal_open(s, dot, set, keys, true, &j);
+
+	if (r == 0)
+		journal_close(&j);
+	return r == -EBADMSG ? renew(s, dot, before, set, keys, set->journal_size, why) : 0;
 }
 
 void journal_clear_renewed(struct store *s, int dot)

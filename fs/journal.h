@@ -62,6 +62,10 @@ int journal_make(struct store *s, int dot, const struct settings *set, const str
  * returns 0 it is the new one, durably.  size as for journal_make. */
 int journal_renew(struct store *s, int dot, const struct settings *set, const struct keys *keys, uint64_t size,
 		  struct fault *why) MUST_CHECK;
+/* After the volume got another instance id (`before` has the one it had): where the journal is not of the new one yet, the same as
+ * journal_renew, and the epochs live on if it is of the old one. */
+int journal_follow(struct store *s, int dot, const struct settings *before, const struct settings *set,
+		   const struct keys *keys, struct fault *why) MUST_CHECK;
 /* Removes what an unfinished journal_renew left (.coffer/journal.new). */
 void journal_clear_renewed(struct store *s, int dot);
 /* (R5) Epochs that a crash cut short become a lost range of the state. */

@@ -91,6 +91,13 @@ int keyring_remove_protector(struct keyring *k, uint32_t id, struct fault *why) 
 /* The id of the protector that keyring_unlock opened. */
 uint32_t keyring_opened_by(const struct keyring *k);
 
+/* A new instance id, for a copy that is to be a volume of its own; between keyring_change_begin and _commit. */
+int keyring_adopt(struct keyring *k, struct fault *why) MUST_CHECK;
+/* Writes volume.json as the keyring has the settings. */
+int keyring_write_settings(struct store *s, int dot, const struct keyring *k, struct fault *why) MUST_CHECK;
+/* The settings with the instance id from before the last adoption; false: there was none. */
+bool keyring_adopted_from(const struct keyring *k, struct settings *out);
+
 /* --- a new volume */
 struct new_volume {
 	enum cipher cipher; /* CIPHER_NONE: auto */

@@ -30,13 +30,28 @@ int keyring_file_read(struct store *s, int dot, struct keyring **out, struct fau
 	return sealed_file_read(s, dot, KEYRING_FILE, SEAL_MAC_HASH, accept_keyring, out, why);
 }
 
+/* An adoption that was cut short: volume.json still has the instance id from before. */
+static bool agree_but_for_adoption(json_object *volume, json_object *keyring, json_object *adopted_from)
+{
+	_cleanup_json_ json_object *copy = NULL;
+	json_object *id;
+
+	if (!json_object_object_get_ex(volume, "instance_id", &id) || !json_object_equal(id, adopted_from) ||
+	    json_object_deep_copy(keyring, &copy, NULL) < 0 ||
+	    json_object_object_add(copy, "instance_id", json_object_get(id)) < 0)
+		return false;
+	return json_object_equal(volume, copy);
+}
+
 /* Members that this program does not know count too: a newer one may go by them. */
 static bool settings_agree(json_object *volume, json_object *keyring)
 {
-	json_object *a, *b;
+	json_object *a, *b, *adopted_from;
 
-	return json_object_object_get_ex(volume, "settings", &a) &&
-	       json_object_object_get_ex(keyring, "settings", &b) && json_object_equal(a, b);
+	if (!json_object_object_get_ex(volume, "settings", &a) || !json_object_object_get_ex(keyring, "settings", &b))
+		return false;
+	return json_object_equal(a, b) || (json_object_object_get_ex(keyring, "adopted_from", &adopted_from) &&
+					   agree_but_for_adoption(a, b, adopted_from));
 }
 
 int keyring_read(struct store *s, int dot, struct keyring **out, struct fault *why)

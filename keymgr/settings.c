@@ -157,6 +157,28 @@ int settings_put(json_object *doc, const struct settings *s)
 	return ret;
 }
 
+/* As the keyring's document has them: members that this program does not know included. */
+int keyring_write_settings(struct store *s, int dot, const struct keyring *k, struct fault *why)
+{
+	_cleanup_(sealed_text_free) struct sealed_text t = {0};
+	_cleanup_json_ json_object *doc = json_object_new_object();
+	json_object *settings, *copy = NULL;
+	bool first;
+	int ret = -ENOMEM;
+
+	if (doc && json_object_object_get_ex(k->doc, "settings", &settings) &&
+	    json_object_deep_copy(settings, &copy, NULL) == 0)
+		ret = document_put_format(doc, DOCUMENT_VOLUME);
+	if (ret == 0)
+		ret = put_value(doc, "settings", json_object_get(copy));
+	json_object_put(copy);
+	if (ret == 0)
+		ret = seal_make(doc, SEAL_HASH, NULL, &t);
+	if (ret == 0)
+		ret = sealed_file_write(s, dot, SETTINGS_FILE, &t, &first);
+	return ret < 0 ? fault_errno(why, EXIT_STORE, ret, "cannot write .coffer/%s", SETTINGS_FILE) : 0;
+}
+
 static int accept_settings(struct sealed_text *t, void *context, struct problem *p, struct fault *why)
 {
 	_cleanup_json_ json_object *doc = NULL;

@@ -268,6 +268,56 @@ class BadMount(MountCase):
         self.bad(cli.NOT_EMPTY, "init", os.path.join(self.point, "nested"), "--key-file", self.key, "--no-recovery-key")
         self.umount()
 
+    def test_adopt(self):
+        """A copy beside the volume: refused by this host until it is adopted, then both are mounted at once."""
+        os.environ["COFFER_STATE_DIR"] = self.path("state")
+        self.addCleanup(os.environ.__setitem__, "COFFER_STATE_DIR", "")
+        self.mount()
+        self.write("a", "text")
+        self.umount()
+        copy, beside = self.path("copy"), self.path("beside")
+        shutil.copytree(self.vault, copy, symlinks=True)
+        os.mkdir(beside)
+        self.good("key", "rotate", self.vault, "--key-file", self.key)
+        self.bad(cli.REFUSED, "mount", copy, beside, "--key-file", self.key, says="coffer adopt")
+        self.mount()
+        self.good("adopt", copy, "--key-file", self.key)
+        self.mount(vault=copy, point=beside)
+        for point in (self.point, beside):
+            with open(os.path.join(point, "a")) as f:
+                self.assertEqual(f.read(), "text")
+        ids = [json.loads(self.good("status", v, "--json").out) for v in (self.vault, copy)]
+        self.assertEqual(ids[0]["volume_id"], ids[1]["volume_id"])
+        self.assertNotEqual(ids[0]["instance_id"], ids[1]["instance_id"])
+        self.bad(cli.IN_USE, "adopt", copy, "--key-file", self.key)
+        self.umount(beside)
+        self.umount()
+        self.good("check", copy, "--deep", "--key-file", self.key)
+        self.good("key", "audit", "verify", copy, "--key-file", self.key)
+
+    def test_adoption_cut_short(self):
+        """Whatever of keyring, settings and journal is still of the old id: the volume opens, and adopt finishes."""
+        self.mount()
+        self.write("a", "text")
+        self.umount()
+        dot = os.path.join(self.vault, ".coffer")
+        kept = self.path("kept")
+        shutil.copytree(dot, kept)
+        self.good("adopt", self.vault, "--key-file", self.key)
+        for old in (["volume.json", "volume.json.bak", "journal"], ["volume.json.bak", "journal"], ["journal"],
+                    ["volume.json"]):
+            for name in old:
+                shutil.copy(os.path.join(kept, name), os.path.join(dot, name))
+            self.good("adopt", self.vault, "--key-file", self.key)
+            self.mount()
+            with open(os.path.join(self.point, "a")) as f:
+                self.assertEqual(f.read(), "text", old)
+            self.umount()
+            self.good("check", self.vault, "--deep", "--key-file", self.key)
+            for name in ("volume.json", "volume.json.bak", "journal"):  # of the id before the next adoption
+                shutil.copy(os.path.join(dot, name), os.path.join(kept, name))
+            self.good("adopt", self.vault, "--key-file", self.key)
+
     def test_dead_mount(self):
         """A killed process leaves a mount that answers nothing: status says so, umount and mount clear it."""
         for clear in ("umount", "mount"):

@@ -497,7 +497,10 @@ def unlock(directory: bytes, secret: Secret) -> Keys:
     volume = read_either(directory, b"volume.json", "coffer volume")
     keyring = read_either(directory, b"keyring.json", "coffer keyring")
     settings = volume.value["settings"]
-    need(same(settings, keyring.value["settings"]), "volume.json and keyring.json do not belong together")
+    expected = keyring.value["settings"]
+    if "adopted_from" in keyring.value and settings.get("instance_id") == keyring.value["adopted_from"]:
+        expected = dict(expected, instance_id=settings["instance_id"])
+    need(same(settings, expected), "volume.json and keyring.json do not belong together")
 
     volume_id = id16(settings, "volume_id")
     root = open_root(keyring.value, volume_id, secret)

@@ -98,6 +98,13 @@
 	"  coffer path ~/vault letters/anna.txt\n"                                                                     \
 	"  coffer path ~/vault --decrypt data/Qm9.../zXc...\n"
 
+#define ARGUMENTS_ADOPT "DIR [--json]"
+#define HELP_ADOPT                                                                                                     \
+	"Makes a copy of a volume a volume of its own, with an instance id of its own: both can then be mounted at\n"  \
+	"once, and hosts tell them apart.  Brings the journal in place first.\n\n"                                     \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  cp -a ~/vault ~/copy && coffer adopt ~/copy\n"
+
 #define ARGUMENTS_KEY_LIST "DIR [--json]"
 #define HELP_KEY_LIST                                                                                                  \
 	"Lists the protectors of the volume and its generations of keys.  Needs no secret.\n\n"                        \

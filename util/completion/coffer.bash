@@ -20,7 +20,7 @@ _coffer()
 	compopt +o default 2>/dev/null
 
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase key help version --help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase adopt key help version --help" -- "$cur")
 		return
 	fi
 	verb=${COMP_WORDS[1]}
@@ -78,6 +78,7 @@ _coffer()
 	check) options="$unlock --deep --repair --no-recover --json" ;;
 	freeze) options="--timeout" ;;
 	erase) options="--yes" ;;
+	adopt) options="$unlock --json" ;;
 	path) options="$unlock --decrypt" ;;
 	"key list") options="--json" ;;
 	"key add") options="$unlock --new-passphrase-file --new-key-file --recovery-key --recovery-key-file" ;;
@@ -93,7 +94,7 @@ _coffer()
 	"key destroy") options="$unlock --now --yes --scope --json" ;;
 	help)
 		((COMP_CWORD == 2)) &&
-			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase key version" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase adopt key version" -- "$cur")
 		return
 		;;
 	esac
