@@ -1,6 +1,7 @@
 """The verbs of the field tool, as scripts use them."""
 
 import os
+import re
 import stat
 import subprocess
 import unittest
@@ -340,6 +341,36 @@ rules:
         path = self.file("a.yaml", b"password: b\n")
         self.bad(cli.REFUSED, "field", "encrypt", path, *self.key_only, says="another user")
         self.good("field", "encrypt", path, "--rules", self.path(".coffer-fields.yaml"), *self.key_only)
+
+
+VERBS = ["encrypt", "decrypt", "get", "set", "edit", "list", "check", "rotate", "migrate", "exec", "textconv", "merge", "clean", "domain",
+         "pubkey", "init"]
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+class Help(cli.Case):
+    def test_help_manual_and_completion_agree(self):
+        page = (SOURCE / "docs/man/coffer-field.1").read_text()
+        for verb in VERBS:
+            text = self.good("field", verb, "--help").out
+            self.assertRegex(text, rf"\Ausage: coffer field {verb}\b")
+            self.assertRegex(text, r"\nexample:\n(.*\n)*  .*coffer field")
+            self.assertRegex(page, rf"(?m)^\.Cm .*\b{verb}\b")
+            shown = set(re.findall(r"(--[a-z-]+)", text)) - {"--help"}
+            for option in shown:
+                self.assertIn(f"Fl -{option[2:]}", page, verb)
+            command = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _coffer; '
+                       'printf "%s\\n" "${COMPREPLY[@]}"')
+            out = subprocess.run(["bash", "-c", command, "bash", SOURCE / "util/completion/coffer.bash", "coffer", "field", verb, "--"],
+                                 capture_output=True, text=True, check=True).stdout.split()
+            self.assertLessEqual(shown, set(out), verb)
+        self.assertEqual(len(self.good("help", "field").out.split("usage: ")), len(VERBS) + 1)
+
+    def test_words(self):
+        self.bad(cli.USAGE, "field", says="coffer help field")
+        self.bad(cli.USAGE, "field", "melt", says="field melt")
+        for verb, least in [("encrypt", 1), ("get", 2), ("set", 2), ("merge", 4), ("clean", 1), ("domain", 1), ("edit", 1)]:
+            self.bad(cli.USAGE, "field", verb, *["x"] * (least - 1), says="missing")
 
 
 class Bad(Case):

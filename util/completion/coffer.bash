@@ -9,6 +9,64 @@ _coffer_mounts()
 	done < <(grep ' - fuse\.coffer ' /proc/self/mountinfo 2>/dev/null)
 }
 
+# _coffer_field VERB CUR PREV
+_coffer_field()
+{
+	local cur=$2 options=""
+	local keyring="--keyring --passphrase-file --passphrase-fd --passphrase-command --key-file --credential --accept-older-keyring --expect-root"
+	local format="--format --lenient --no-header --separator --dialect"
+	local binding="--rules --bind --context"
+
+	case $3 in
+	--format)
+		mapfile -t COMPREPLY < <(compgen -W "json jsonl yaml toml xml csv ini env properties" -- "$cur")
+		return
+		;;
+	--mode)
+		mapfile -t COMPREPLY < <(compgen -W "random deterministic sealed" -- "$cur")
+		return
+		;;
+	--dialect)
+		mapfile -t COMPREPLY < <(compgen -W "plain git systemd php" -- "$cur")
+		return
+		;;
+	--type)
+		mapfile -t COMPREPLY < <(compgen -W "string number bool null" -- "$cur")
+		return
+		;;
+	--bind)
+		mapfile -t COMPREPLY < <(compgen -W "keys path record: none" -- "$cur")
+		return
+		;;
+	--path | --key-regex | --domain | --context | --pad | --separator | --passphrase-fd | --passphrase-command | --credential)
+		return
+		;;
+	esac
+	case $1 in
+	encrypt) options="$keyring $format $binding -i --in-place -o --output --path --key-regex --mode --domain --pubkey --pad" ;;
+	decrypt) options="$keyring $format $binding -i --in-place -o --output --path --key-regex --mode --keep-going" ;;
+	get) options="$keyring $format $binding --raw --mode" ;;
+	set) options="$keyring $format $binding --raw --type --mode --domain --pad" ;;
+	edit | textconv | merge | clean) options="$keyring $format $binding" ;;
+	list) options="$format --rules" ;;
+	check) options="$format --rules --path --key-regex" ;;
+	rotate) options="$keyring $format $binding --domain --keep-going" ;;
+	migrate) options="$keyring $format $binding --to-keyring --to-passphrase-file --to-key-file --keep-going" ;;
+	exec) options="$keyring $format $binding --files --path --mode" ;;
+	domain | pubkey) options="$keyring" ;;
+	esac
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$options --help" -- "$cur")
+		return
+	fi
+	if [[ $1 == domain && $COMP_CWORD -eq 3 ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "create list" -- "$cur")
+		return
+	fi
+	compopt -o filenames 2>/dev/null
+	mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+}
+
 _coffer()
 {
 	local cur prev verb i words_seen=0
@@ -20,7 +78,7 @@ _coffer()
 	compopt +o default 2>/dev/null
 
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase adopt key help version --help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase adopt key field help version --help" -- "$cur")
 		return
 	fi
 	verb=${COMP_WORDS[1]}
@@ -34,6 +92,14 @@ _coffer()
 		i=3
 	fi
 
+	if [[ $verb == field ]]; then
+		if ((COMP_CWORD == 2)); then
+			mapfile -t COMPREPLY < <(compgen -W "encrypt decrypt get set edit list check rotate migrate exec textconv merge clean domain pubkey init" -- "$cur")
+			return
+		fi
+		_coffer_field "${COMP_WORDS[2]}" "$cur" "$prev"
+		return
+	fi
 	if [[ $verb == "key audit" ]]; then
 		if ((COMP_CWORD == 3)); then
 			mapfile -t COMPREPLY < <(compgen -W "show verify export" -- "$cur")
@@ -94,7 +160,7 @@ _coffer()
 	"key destroy") options="$unlock --now --yes --scope --json" ;;
 	help)
 		((COMP_CWORD == 2)) &&
-			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase adopt key version" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase adopt key field version" -- "$cur")
 		return
 		;;
 	esac
