@@ -6,6 +6,7 @@
 #include "keymgr/document.h"
 #include "keymgr/generations.h"
 #include "keymgr/keyring.h"
+#include "keymgr/policy.h"
 #include "keymgr/sealed_file.h"
 #include "keymgr/wrap.h"
 
@@ -153,6 +154,9 @@ int backup_note_made(struct keyring *k, const struct keyring *backup) MUST_CHECK
 /* Whether both keyrings hold the same key as a generation.  Their roots may differ. */
 int generation_same_key(const struct keyring *a, const struct generation *x, const struct keyring *b,
 			const struct generation *y, bool *same) MUST_CHECK;
+
+/* --- policy.c */
+int policy_put(json_object *doc, const struct policy *p) MUST_CHECK;
 
 /* --- entry.c */
 /* After a change: the host remembers it, if it remembered what was before.  keyring.lock is held. */

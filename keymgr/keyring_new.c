@@ -130,6 +130,8 @@ static int fill(json_object *doc, const struct settings *set, const struct secre
 		ret = put_volume_keys(doc, &w);
 	if (ret == 0)
 		ret = put_scopes(doc);
+	if (ret == 0 && set->cipher == CIPHER_AES_256_GCM)
+		ret = policy_put(doc, &(struct policy){.rotate_after = POLICY_GCM_BYTES});
 	return ret;
 }
 

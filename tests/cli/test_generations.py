@@ -12,7 +12,7 @@ class Generations(cli.Case):
         self.vault = self.volume()
 
     def do(self, verb, *arguments, status=cli.OK, says=""):
-        words = ["key", verb, self.vault, *map(str, arguments), "--key-file", self.key]
+        words = ["key", *verb.split(), self.vault, *map(str, arguments), "--key-file", self.key]
         if status != cli.OK:
             return self.unchanged(self.vault, status, *words, says=says)
         return json.loads(self.good(*words, "--json").out)
@@ -69,6 +69,25 @@ class Generations(cli.Case):
         self.do("destroy", 1, "--scope", "fields", "--yes", status=cli.FAILED, says="fields")
         self.do("destroy", 1, "--scope", "melt", "--yes", status=cli.USAGE, says="melt")
         self.assertEqual(self.states()[1], "deactivated")
+
+    def test_policy(self):
+        show = ["key", "policy", "show", self.vault]
+        self.assertEqual(self.good(*show).out.count("off"), 4)
+        nothing = {"rotated": 0, "retired": 0, "destroyed": 0, "kept": 0}
+        self.assertEqual(self.do("policy run"), nothing)
+        for wrong in (["--rotate-every", "90"], ["--rotate-every", "0d"], ["--rotate-every", "d"], ["--rotate-after", "x"],
+                      ["--retire-after", "1m"], ["--warn-backup-age", "99999999d"], []):
+            self.do("policy set", *wrong, status=cli.USAGE)
+        self.do("policy set", "--rotate-every", "90d", "--warn-backup-age", "2w")
+        self.do("policy set", "--rotate-after", "1T", "--retire-after", "36h")
+        expected = {"rotate_every": 90 * 86400, "rotate_after": 1 << 40, "retire_after": 36 * 3600,
+                    "warn_backup_age": 14 * 86400}
+        self.assertEqual(json.loads(self.good(*show, "--json").out), expected)
+        self.assertRegex(self.good(*show).out, r"rotate every +90 days\n.*1.0 TiB\n.*36 hours\n")
+        self.assertIn("older than the policy wants", self.good("status", self.vault).out)
+        self.assertEqual(self.do("policy run"), nothing)
+        self.do("policy set", "--rotate-every", "off", "--rotate-after", "off")
+        self.assertEqual(json.loads(self.good(*show, "--json").out), dict(expected, rotate_every=0, rotate_after=0))
 
     def test_new_root(self):
         other, lost = self.file("other", os.urandom(32)), self.file("lost", os.urandom(32))

@@ -9,7 +9,8 @@ import cli
 VERBS = ["init", "mount", "umount", "status", "check", "freeze", "thaw", "path", "erase",
          "key list", "key add", "key remove", "key passwd", "key test",
          "adopt", "key rotate", "key suspend", "key resume", "key deactivate", "key compromise", "key floor", "key destroy",
-         "key undelete", "key audit show", "key audit verify", "key audit export", "key backup", "key restore", "help", "version"]
+         "key undelete", "key audit show", "key audit verify", "key audit export", "key backup", "key restore", "key policy set",
+         "key policy show", "key policy run", "help", "version"]
 OVERVIEW, DOCUMENTED = VERBS[:14], VERBS[:-2]
 KEYS = [verb for verb in VERBS if verb.startswith("key ")]
 SOURCE = Path(__file__).resolve().parents[2]
@@ -81,7 +82,8 @@ class Usage(cli.Case):
                             ("key list", 1), ("key add", 1), ("key remove", 2), ("key passwd", 1), ("key test", 1),
                             ("adopt", 1), ("key rotate", 1), ("key suspend", 2), ("key resume", 2), ("key deactivate", 2),
                             ("key compromise", 2), ("key floor", 2), ("key destroy", 2), ("key undelete", 2), ("key audit show", 1),
-                            ("key audit verify", 1), ("key audit export", 1), ("key restore", 2)]:
+                            ("key audit verify", 1), ("key audit export", 1), ("key restore", 2), ("key policy set", 1),
+                            ("key policy show", 1), ("key policy run", 1)]:
             self.bad(cli.USAGE, *verb.split(), *["x"] * (least - 1), says="missing")
             self.bad(cli.USAGE, *verb.split(), *["x"] * (least + 1), says="too much")
         self.bad(cli.USAGE, "status", "x", "y", says="too much")

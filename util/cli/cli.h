@@ -44,6 +44,9 @@ int cmd_key_audit_show(const struct verb *v, int argc, char **argv, struct fault
 int cmd_key_audit_verify(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_audit_export(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_backup(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_policy_set(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_policy_show(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_policy_run(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_restore(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_test(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_encrypt(const struct verb *v, int argc, char **argv, struct fault *why);

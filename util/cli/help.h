@@ -258,6 +258,32 @@
 	"  --json                  for programs\n\nexample:\n"                                                         \
 	"  coffer key restore ~/vault /media/usb/vault.backup --share s1.txt --share s3.txt\n"
 
+#define ARGUMENTS_KEY_POLICY_SET                                                                                       \
+	"DIR [--rotate-every TIME] [--rotate-after SIZE] [--retire-after TIME]\n"                                      \
+	"       [--warn-backup-age TIME] [--json]"
+#define HELP_KEY_POLICY_SET                                                                                            \
+	"Sets what is to happen to the keys when time has passed or much was written.  What is not given stays.\n"     \
+	"TIME is a number and h, d, w or y; SIZE a number and K, M, G or T; off takes a policy back.\n\n"              \
+	"  --rotate-every TIME     a new active generation in every scope\n"                                           \
+	"  --rotate-after SIZE     a new active generation of files when so much was written under one\n"              \
+	"  --retire-after TIME     destroys generations below the floor so long after they were deactivated\n"         \
+	"  --warn-backup-age TIME  status warns when the last verified backup is older\n"                              \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key policy set ~/vault --rotate-every 90d --warn-backup-age 100d\n"
+
+#define ARGUMENTS_KEY_POLICY_SHOW "DIR [--json]"
+#define HELP_KEY_POLICY_SHOW                                                                                           \
+	"Shows the policies.  Needs no secret.\n\n"                                                                    \
+	"  --json                  for programs, in seconds and bytes; 0 is off\n\nexample:\n"                         \
+	"  coffer key policy show ~/vault\n"
+
+#define ARGUMENTS_KEY_POLICY_RUN "DIR [--json]"
+#define HELP_KEY_POLICY_RUN                                                                                            \
+	"Does what is due by the policies, and wipes the keys of generations that have waited to be destroyed for\n"   \
+	"30 days.  Writes nothing where nothing is due.\n\n"                                                           \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key policy run /srv/vault --key-file /root/vault.key\n"
+
 #define HELP_HELP                                                                                                      \
 	"Lists the verbs, or says more about one.\n\n"                                                                 \
 	"example:\n"                                                                                                   \

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "keymgr/backup.h"
+#include "keymgr/policy.h"
 #include "util/base/encode.h"
 #include "util/cli/key.h"
 #include "util/cli/output.h"
@@ -103,6 +104,8 @@ static void print_backups(const struct keyring *k)
 		printf("backup       of %s (%s), verified %s\n", last->created, last->type, last->verified);
 	else
 		printf("backup       %s\n", n ? "made, but never verified" : "none");
+	if (keyring_backup_too_old(k))
+		puts("             older than the policy wants it, or never verified: coffer key backup");
 	if (unbacked_text(k, unbacked))
 		printf("             generation %s is in no verified backup: coffer key backup\n", unbacked);
 }
@@ -318,6 +321,7 @@ void status_print_json(const struct volume_status *s)
 	json_object_object_add(o, "protectors", protectors_json(s->volume.keyring));
 	json_object_object_add(o, "generations", generations_json(s->volume.keyring));
 	json_object_object_add(o, "backups", backups_json(s->volume.keyring));
+	json_add_bool(o, "backup_too_old", keyring_backup_too_old(s->volume.keyring));
 	json_object_object_add(o, "unbacked", unbacked_json(s->volume.keyring));
 	json_object_object_add(o, "store", store_json(s));
 	if (s->size_known) {

@@ -85,7 +85,7 @@ _coffer()
 	i=2
 	if [[ $verb == key ]]; then
 		if ((COMP_CWORD == 2)); then
-			mapfile -t COMPREPLY < <(compgen -W "list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit backup restore" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit backup restore policy" -- "$cur")
 			return
 		fi
 		verb="key ${COMP_WORDS[2]}"
@@ -106,6 +106,15 @@ _coffer()
 			return
 		fi
 		verb="key audit ${COMP_WORDS[3]}"
+		i=4
+	fi
+
+	if [[ $verb == "key policy" ]]; then
+		if ((COMP_CWORD == 3)); then
+			mapfile -t COMPREPLY < <(compgen -W "set show run" -- "$cur")
+			return
+		fi
+		verb="key policy ${COMP_WORDS[3]}"
 		i=4
 	fi
 
@@ -155,6 +164,9 @@ _coffer()
 	"key suspend" | "key resume" | "key deactivate" | "key compromise" | "key floor" | "key undelete") options="$unlock --json" ;;
 	"key backup") options="$unlock --output --backup-passphrase-file --backup-key-file --shares --share-dir --share --verify --json" ;;
 	"key restore") options="--backup-passphrase-file --backup-key-file --share --new-passphrase-file --new-key-file --accept-older-keyring --expect-root --json" ;;
+	"key policy set") options="$unlock --rotate-every --rotate-after --retire-after --warn-backup-age --json" ;;
+	"key policy show") options="--json" ;;
+	"key policy run") options="$unlock --json" ;;
 	"key audit show" | "key audit verify") options="$unlock --json" ;;
 	"key audit export") options="$unlock --output" ;;
 	"key destroy") options="$unlock --now --yes --scope --json" ;;

@@ -1,0 +1,174 @@
+/* Policies.
+ *
+ * 1. A policy never does what a person could not do with the same verbs: it goes through the same functions.
+ * 2. What it cannot decide (whether something still needs a generation) it leaves, and says so. */
+#include "keymgr/policy.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "keymgr/backup.h"
+#include "keymgr/internal.h"
+
+static const struct {
+	const char *name;
+	size_t offset;
+} members[] = {
+	{"rotate_every", offsetof(struct policy, rotate_every)},
+	{"rotate_after", offsetof(struct policy, rotate_after)},
+	{"retire_after", offsetof(struct policy, retire_after)},
+	{"warn_backup_age", offsetof(struct policy, warn_backup_age)},
+};
+enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
+
+static uint64_t *field(struct policy *p, size_t i)
+{
+	return (uint64_t *)((char *)p + members[i].offset);
+}
+
+void keyring_policy(const struct keyring *k, struct policy *out)
+{
+	struct problem ignored = {0};
+	json_object *o;
+
+	*out = (struct policy){0};
+	if (!json_object_object_get_ex(k->doc, "policy", NULL) || member_object(k->doc, "policy", &o, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < MEMBERS; i++)
+		if (member_number(o, members[i].name, 0, DOCUMENT_NUMBER_MAX, field(out, i), &ignored) < 0)
+			*field(out, i) = 0;
+}
+
+int policy_put(json_object *doc, const struct policy *p)
+{
+	struct policy copy = *p;
+	json_object *o;
+	int ret = 0;
+
+	/* Members that this program does not know stay. */
+	if (!json_object_object_get_ex(doc, "policy", &o)) {
+		o = json_object_new_object();
+		ret = put_value(doc, "policy", o);
+	}
+	for (size_t i = 0; ret == 0 && i < MEMBERS; i++) {
+		if (*field(&copy, i))
+			ret = put_number(o, members[i].name, *field(&copy, i));
+		else
+			json_object_object_del(o, members[i].name);
+	}
+	return ret;
+}
+
+int keyring_set_policy(struct keyring *k, const struct policy *p, struct fault *why)
+{
+	struct policy copy = *p;
+	json_object *event;
+	int ret = keyring_note(k, "policy", &event);
+
+	for (size_t i = 0; ret == 0 && i < MEMBERS; i++)
+		if (*field(&copy, i) > DOCUMENT_NUMBER_MAX)
+			ret = -ERANGE;
+		else if (*field(&copy, i))
+			ret = put_number(event, members[i].name, *field(&copy, i));
+	if (ret == 0)
+		ret = policy_put(k->doc, p);
+	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot set the policy") : 0;
+}
+
+/* --- running */
+
+/* A clock that was set back makes nothing due. */
+static bool is_past(const char *time, uint64_t seconds)
+{
+	time_t at, now = document_now();
+
+	return time_parse(time, &at) == 0 && now >= at && (uint64_t)(now - at) >= seconds;
+}
+
+static int rotate(struct keyring *k, const struct policy *p, const struct policy_facts *facts, struct policy_done *out,
+		  struct fault *why)
+{
+	int ret = 0;
+
+	for (uint32_t scope = 0; ret == 0 && scope < SCOPES; scope++) {
+		const struct generation *active = generation_find(k, k->active[scope]);
+		bool much = scope == SCOPE_DEFAULT && p->rotate_after && facts->bytes != UINT64_MAX &&
+			    facts->bytes >= p->rotate_after;
+		uint32_t ignored;
+
+		if (!much && !(p->rotate_every && is_past(active->since, p->rotate_every)))
+			continue;
+		ret = keyring_rotate(k, scope, &ignored, why);
+		out->rotated += ret == 0;
+	}
+	return ret;
+}
+
+/* A refusal is no failure of the run. */
+static int destroy(struct keyring *k, uint32_t number, const struct policy_facts *facts, struct policy_done *out,
+		   struct fault *why)
+{
+	struct fault refusal = {0};
+	bool destroyed;
+	int ret = keyring_destroy(k, number, false, facts->users, &destroyed, &refusal);
+
+	if (ret < 0 && refusal.status == EXIT_REFUSED) {
+		out->kept++;
+		return 0;
+	}
+	if (ret < 0) {
+		*why = refusal;
+		return ret;
+	}
+	*(destroyed ? &out->destroyed : &out->retired) += 1;
+	return 0;
+}
+
+static int retire(struct keyring *k, const struct policy *p, const struct policy_facts *facts, struct policy_done *out,
+		  struct fault *why)
+{
+	int ret = 0;
+
+	/* By number: each step loads the list anew. */
+	for (uint32_t number = 1; ret == 0 && number < k->next_generation; number++) {
+		const struct generation *g = generation_find(k, number);
+		bool due, old;
+
+		if (!g || (g->state != KEY_DEACTIVATED && g->state != KEY_COMPROMISED && g->state != KEY_PRE_ACTIVE))
+			continue;
+		due = g->destroy_at[0] && is_past(g->destroy_at, 0);
+		old = !g->destroy_at[0] && g->state != KEY_PRE_ACTIVE && p->retire_after &&
+		      g->number < k->floor[g->scope] && is_past(g->since, p->retire_after);
+		if (due || old)
+			ret = destroy(k, number, facts, out, why);
+	}
+	return ret;
+}
+
+int keyring_run_policy(struct keyring *k, const struct policy_facts *facts, struct policy_done *out, struct fault *why)
+{
+	struct policy p;
+	int ret;
+
+	*out = (struct policy_done){0};
+	if (!k->root)
+		return fault_set(why, EXIT_FAILED, ENOKEY, "the keyring is locked");
+	keyring_policy(k, &p);
+	ret = rotate(k, &p, facts, out, why);
+	return ret < 0 ? ret : retire(k, &p, facts, out, why);
+}
+
+bool keyring_backup_too_old(const struct keyring *k)
+{
+	_cleanup_free_ struct backup_info *all = calloc(BACKUPS_MAX, sizeof(*all));
+	uint32_t n = all ? keyring_backups(k, all) : 0;
+	struct policy p;
+
+	keyring_policy(k, &p);
+	if (!p.warn_backup_age)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (*all[i].verified && !is_past(all[i].created, p.warn_backup_age))
+			return false;
+	return true;
+}
