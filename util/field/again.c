@@ -138,7 +138,6 @@ static int read_leaf(void *context, const struct found *f, struct buffer *with, 
 		if (ret < 0 && ret != -ENODATA)
 			return ret;
 		*replace = ret == 0;
-		ret = 0;
 	}
 	if (*replace)
 		ret = keep(r->m, f, true, with->bytes ? with->bytes : "", with->size);

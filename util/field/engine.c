@@ -230,7 +230,7 @@ static int run_whole(struct run *r, int fd)
 {
 	_cleanup_buffer_ struct buffer in = {0};
 	char file[FILE_ROOM];
-	size_t got = 1, used;
+	size_t got = 1, used = 0;
 	int ret = 0;
 
 	while (ret == 0 && got) {
@@ -283,7 +283,7 @@ int engine_run(const struct engine *e, int fd, struct fault *why)
 int engine_run_text(const struct engine *e, const char *text, size_t n, struct fault *why)
 {
 	_cleanup_run_ struct run r;
-	size_t used;
+	size_t used = 0;
 	int ret;
 
 	run_start(&r, e, why);

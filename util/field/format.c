@@ -83,7 +83,7 @@ const char *ini_dialect_of_file(const char *file)
 	size_t n = strlen(name);
 
 	if (strcmp(name, ".gitconfig") == 0 || strcmp(name, ".gitmodules") == 0 ||
-	    (n > 0 && strcmp(name, "config") == 0 && slash - file >= 4 && strncmp(slash - 4, ".git", 4) == 0))
+	    (slash && strcmp(name, "config") == 0 && slash - file >= 4 && strncmp(slash - 4, ".git", 4) == 0))
 		return "git";
 	if (strcmp(name, "php.ini") == 0)
 		return "php";

@@ -271,7 +271,7 @@ static int scan_key_line(struct ini *i, size_t start)
 {
 	size_t sign = find_sign(i, start), name_to = trim_spaces(i->s, start, sign == SIZE_MAX ? i->end : sign);
 	size_t indent = start - i->at, value, end = 0;
-	uint32_t node;
+	uint32_t node = NODE_TOP;
 	int ret;
 
 	if (sign == SIZE_MAX) { /* a name alone: no place for a token */
