@@ -341,6 +341,29 @@ int checkpoint_run(struct engine *e)
 	return t.error;
 }
 
+int checkpoint_drop_ranges(struct engine *e)
+{
+	struct tick t = {.e = e, .started = time(NULL)};
+	int r;
+
+	pthread_mutex_lock(&e->checkpointing);
+	tick(&t);
+	r = t.error;
+	if (r == 0) {
+		struct journal_state state = *journal_state(e->journal);
+		struct journal_mark start = journal_start(e->journal);
+
+		state.range_count = 0;
+		r = journal_superblock(e->journal, &start, &state, false);
+	}
+	/* What they were stays readable: somebody may be looking. */
+	if (r == 0)
+		atomic_store(&e->lost_ranges, false);
+	journal_round_over(e->journal);
+	pthread_mutex_unlock(&e->checkpointing);
+	return r;
+}
+
 /* ------------------------------------------------------------------ the thread */
 
 /* Not in a frozen volume: a freeze has made everything durable.  A tick that writers wait for does not ask: those are inside the gate, and a

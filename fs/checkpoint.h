@@ -13,6 +13,9 @@ int checkpoint_start_ticking(struct engine *e) MUST_CHECK;
 void checkpoint_stop_ticking(struct engine *e);
 void checkpoint_wake(void *engine);
 
+/* (F6) After a tick at which nothing failed, a superblock without lost ranges. */
+int checkpoint_drop_ranges(struct engine *e) MUST_CHECK;
+
 /* At the end: the last tick, and a superblock that says so. */
 int checkpoint_finish(struct engine *e) MUST_CHECK;
 

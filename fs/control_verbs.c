@@ -41,6 +41,7 @@ static int run_status(struct control_call *c, struct fault *why)
 	control_say(c, "recovered_pages %" PRIu64, counts.recovered_pages);
 	control_say(c, "recovery_ms %" PRIu64, counts.recovery_ms);
 	control_say(c, "lost_files %" PRIu64, counts.lost);
+	control_say(c, "looking %d", counts.looking);
 	return 0;
 }
 

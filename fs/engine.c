@@ -15,6 +15,7 @@
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/recover.h"
+#include "fs/sweep.h"
 #include "util/base/log.h"
 
 enum { MAP_BYTES_DEFAULT = 64 << 20 };
@@ -112,6 +113,9 @@ static int begin_work(struct engine *e, struct fault *why)
 		r = checkpoint_start_ticking(e);
 		if (e->journal)
 			journal_on_pressure(e->journal, checkpoint_wake, e);
+		/* Who ticks by hand looks by hand. */
+		if (r == 0 && e->options.commit_seconds != UINT32_MAX)
+			r = sweep_start(e);
 	}
 	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot start a thread") : 0;
 }
@@ -150,6 +154,7 @@ int engine_start(struct store *s, int dot, int data, const struct settings *sett
 	pthread_mutex_init(&e->checkpointing, NULL);
 	pthread_mutex_init(&e->tick_lock, NULL);
 	pthread_cond_init(&e->tick_now, NULL);
+	pthread_cond_init(&e->sweep_now, NULL);
 	dirty_start(e);
 	init_lending(e);
 
@@ -177,6 +182,7 @@ int engine_stop(struct engine **ep)
 	if (!e)
 		return 0;
 	*ep = NULL;
+	sweep_stop(e);
 	checkpoint_stop_ticking(e);
 	if (e->running && !e->options.read_only)
 		r = checkpoint_finish(e);
@@ -207,6 +213,7 @@ int engine_stop(struct engine **ep)
 	pthread_mutex_destroy(&e->checkpointing);
 	pthread_mutex_destroy(&e->tick_lock);
 	pthread_cond_destroy(&e->tick_now);
+	pthread_cond_destroy(&e->sweep_now);
 	keys_unref(e->keys);
 	free(e);
 	fs_thread_end();
@@ -240,5 +247,6 @@ void engine_counts(struct engine *e, struct engine_counts *out)
 	out->recovered_pages = e->recovered.pages;
 	out->recovery_ms = e->recovered.ms;
 	out->lost = atomic_load(&e->lost_files);
+	out->looking = atomic_load(&e->lost_ranges);
 	out->read_only = e->options.read_only || dirty_refusal(e) < 0;
 }

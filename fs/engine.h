@@ -120,6 +120,7 @@ struct engine_counts {
 	uint64_t recovered_files, recovered_pages, recovery_ms; /* by the mount, after an unclean end */
 	uint64_t lost;                                          /* what a crash cut off is in .coffer/lost/ */
 	bool recovered;
+	bool looking; /* files may still be there that a crash has cut short, and nobody has looked at */
 	bool read_only; /* asked for, or because of the journal: a key it needs cannot be used, or it could not be synced */
 	uint64_t nodes, descriptors, undecryptable_names, damaged_pages;
 };

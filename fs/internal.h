@@ -165,7 +165,11 @@ struct engine {
 	pthread_mutex_t tick_lock;
 	pthread_cond_t tick_now;
 	bool ticking, tick_stop, tick_early;
-	bool running; /* started, and not yet brought to its end */
+	pthread_t sweeper; /* sweep.c; stop and the condition under tick_lock */
+	pthread_cond_t sweep_now;
+	bool sweeping, sweep_stop;
+	atomic_uint_fast64_t directories_moved; /* by renames, in this mount */
+	bool running;                           /* started, and not yet brought to its end */
 };
 
 #endif

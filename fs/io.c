@@ -217,7 +217,11 @@ int fs_fsyncdir(struct engine *e, uint64_t node)
 	int r = n ? node_use(e, n) : -ESTALE;
 
 	if (r == 0) {
-		r = e->journal ? dirty_sync(e, n) : e->store->ops->fsync(e->store, n->fd);
+		/* (N3) The names in it that need an id or a sidecar must not last without. */
+		if (e->journal && !dirty_store_orders_names(e) && RULE(N3sync))
+			r = journal_sync(e->journal, journal_end(e->journal).number);
+		if (r == 0)
+			r = e->journal ? dirty_sync(e, n) : e->store->ops->fsync(e->store, n->fd);
 		if (r == 0 && e->journal)
 			r = dirty_sync_above(e, n);
 		if (r == 0 && dirty_refusal(e) < 0)

@@ -93,6 +93,8 @@ static void note_move(struct moving *m, bool done)
 		struct moved *w = &m->moved[i];
 
 		if (done && w->node) {
+			if (w->node->dir)
+				atomic_fetch_add(&m->e->directories_moved, 1);
 			dirty_renamed(m->e, w->node);
 			side_log_moved(m->e, w->node, w->path, w->size);
 			dirty_entry(m->e, i ? m->from : m->to, w->node);

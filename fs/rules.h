@@ -38,6 +38,7 @@ enum rule {
 	RULE_N2,
 	RULE_N2settled,
 	RULE_N3,
+	RULE_N3sync,
 	RULE_N4,
 	RULE_R0,
 	RULE_R2,

@@ -66,6 +66,16 @@ static void directory_without_id(struct trace *t)
 	    {RECORD(RECORD_SIDE), FATE_KEPT});
 }
 
+/* journal (N3sync): that record is durable before a sync of the directory that holds the name has returned. */
+static void synced_without_id(struct trace *t)
+{
+	unsigned d = act_mkdir(&t->l, ORACLE_ROOT, "d", 0755), f;
+
+	act_fsyncdir(&t->l, ORACLE_ROOT);
+	f = act_create(&t->l, d, "f", 0644);
+	CUT(t, trace_end(t), {NAME_OF(f), FATE_KEPT}, {RECORD(RECORD_SIDE), FATE_DROPPED});
+}
+
 /* journal (N4): the true mode is in the journal before more rights are lent. */
 static void lent(struct trace *t)
 {
@@ -129,6 +139,7 @@ const struct directed name_traces[] = {
 	{RULE_N3, "a long name whose sidecar did not last", long_name_without_sidecar},
 	{RULE_N3, "the same, and a cut when it has it again", long_name_and_cut},
 	{RULE_N4, "the same, and a cut when they were taken back", lent_and_cut},
+	{RULE_N3sync, "a directory that was promised, without its id", synced_without_id},
 	{RULE_N4, "killed while rights were lent", lent},
 };
 const size_t name_count = sizeof(name_traces) / sizeof(name_traces[0]);

@@ -121,6 +121,9 @@ def recover_among(count):
         equal(f"recovered    {cost.files} files" in volume.coffer("status", volume.mnt).stdout, True, "status")
         equal((process["lost_files"], process["read_only"]), (0, False), "status")
         look(volume.mnt, count)
+        harness.wait_until(lambda: not volume.status()["process"]["looking"], 60, "the first looks in the background")
+        volume.remount()
+        equal(volume.status()["process"]["looking"], False, "looks after a remount")
         volume.umount()
         return cost
 

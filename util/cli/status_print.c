@@ -80,6 +80,8 @@ static void print_process(const struct volume_status *s)
 		printf("recovered    %" PRIu64 " files, %" PRIu64 " pages, in %" PRIu64 " ms, when it was mounted\n",
 		       process_number(s, "recovered_files"), process_number(s, "recovered_pages"),
 		       process_number(s, "recovery_ms"));
+	if (s->reached && process_number(s, "looking"))
+		puts("looking      at files that were changed at the time of a crash");
 	if (s->reached && process_number(s, "lost_files"))
 		printf("lost         ends of %" PRIu64
 		       " files that a crash cut short are in .coffer/lost/; see the log\n",
@@ -264,6 +266,7 @@ static json_object *process_json(const struct volume_status *s)
 	json_add_bool(o, "frozen", process_number(s, "frozen"));
 	json_add_bool(o, "read_only", process_number(s, "read_only"));
 	json_add_bool(o, "recovered", process_number(s, "recovered"));
+	json_add_bool(o, "looking", process_number(s, "looking"));
 	return o;
 }
 
