@@ -22,6 +22,12 @@ void dirty_stop(struct engine *e)
 	pthread_mutex_destroy(&e->dirty.lock);
 }
 
+void dirty_let_go(struct engine *e)
+{
+	while (e->dirty.first)
+		dirty_forget(e, e->dirty.first);
+}
+
 /* Under the list's lock. */
 static void enlist(struct dirty_list *d, struct node *n)
 {

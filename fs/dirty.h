@@ -11,6 +11,8 @@ int dirty_refusal(struct engine *e);
 
 void dirty_start(struct engine *e);
 void dirty_stop(struct engine *e);
+/* At the end, of what could not be made durable. */
+void dirty_let_go(struct engine *e);
 
 /* Puts the node on the list, if it is not there. */
 void dirty_add(struct engine *e, struct node *n);

@@ -187,6 +187,7 @@ int engine_stop(struct engine **ep)
 	if (e->running && !e->options.read_only)
 		r = checkpoint_finish(e);
 	recover_stop(e);
+	dirty_let_go(e);
 	if (e->open_node)
 		node_unref(e, e->open_node);
 	if (e->root)

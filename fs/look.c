@@ -197,7 +197,7 @@ int look_judge_replayed(struct engine *e, struct node *n, struct file *f)
 
 int look_at_replayed(struct engine *e, struct node *n, struct file *f)
 {
-	uint64_t pages;
+	uint64_t pages = 0;
 	int r = is_young_after_replay(e, f) ? readable_pages(e, n, f, &pages) : 0;
 
 	if (r < 0 || !is_young_after_replay(e, f) || pages == layout_pages(f->head.size))

@@ -29,8 +29,7 @@ static int grow_index(struct id_index *x)
 	fresh.slots = malloc(fresh.size * sizeof *fresh.slots);
 	if (!fresh.slots)
 		return -ENOMEM;
-	for (size_t i = 0; i < fresh.size; i++)
-		fresh.slots[i].number = FILE_NONE;
+	memset(fresh.slots, 0xff, fresh.size * sizeof *fresh.slots); /* FILE_NONE */
 	for (size_t i = 0; i < x->size; i++)
 		if (x->slots[i].number != FILE_NONE)
 			*slot(&fresh, x->slots[i].id) = x->slots[i];
