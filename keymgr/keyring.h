@@ -69,6 +69,9 @@ uint32_t keyring_generations(const struct keyring *k, struct generation_info *ou
 /* Unlocked only: a new counted object; NULL without memory. */
 struct keys *keyring_keys(const struct keyring *k);
 
+/* It has no volume (lone_keyring.h).  Whoever says so of a volume's keyring has its MAC key. */
+bool keyring_stands_alone(const struct keyring *k);
+
 /* Writes both copies of volume.json again from the one that belongs to this keyring. */
 int keyring_mend_settings(struct store *s, int dot, const struct keyring *k, struct fault *why) MUST_CHECK;
 

@@ -54,6 +54,13 @@ static bool settings_agree(json_object *volume, json_object *keyring)
 					   agree_but_for_adoption(a, b, adopted_from));
 }
 
+bool keyring_stands_alone(const struct keyring *k)
+{
+	json_object *alone;
+
+	return json_object_object_get_ex(k->doc, "alone", &alone) && json_object_get_boolean(alone);
+}
+
 int keyring_read(struct store *s, int dot, struct keyring **out, struct fault *why)
 {
 	_cleanup_(keyring_free) struct keyring *k = NULL;
@@ -61,12 +68,12 @@ int keyring_read(struct store *s, int dot, struct keyring **out, struct fault *w
 	int ret;
 
 	*out = NULL;
-	ret = settings_file_read(s, dot, &volume, why);
-	if (ret == 0)
-		ret = keyring_file_read(s, dot, &k, why);
-	if (!k)
+	ret = keyring_file_read(s, dot, &k, why);
+	if (ret == 0 && !keyring_stands_alone(k))
+		ret = settings_file_read(s, dot, &volume, why);
+	if (ret < 0)
 		return ret;
-	if (!settings_agree(volume, k->doc))
+	if (!keyring_stands_alone(k) && !settings_agree(volume, k->doc))
 		return fault_set(why, EXIT_DAMAGED, EBADMSG,
 				 ".coffer/%s and .coffer/%s are both whole but do not belong together; put back both "
 				 "from one backup",

@@ -352,7 +352,7 @@ static int write_down(struct work *w, struct fault *why)
 		ret = put_string(event, "type", backup_type(w->how->backup));
 	if (ret == 0)
 		ret = keyring_record(w->s, w->dot, w->new, why);
-	if (ret == 0 && w->settings_lost)
+	if (ret == 0 && w->settings_lost && !keyring_stands_alone(w->new))
 		ret = settings_file_write(w->s, w->dot, &w->new->settings);
 	if (ret == 0)
 		ret = keyring_file_write(w->s, w->dot, w->new, &first);

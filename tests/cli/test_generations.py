@@ -70,6 +70,34 @@ class Generations(cli.Case):
         self.do("destroy", 1, "--scope", "melt", "--yes", status=cli.USAGE, says="melt")
         self.assertEqual(self.states()[1], "deactivated")
 
+    def test_keyring_that_stands_alone(self):
+        alone = self.path("fields.keyring")
+        init = ["key", "init", alone, "--key-file", self.key, "--no-recovery-key"]
+        self.good(*init)
+        self.unchanged(self.top, cli.NOT_EMPTY, *init, says="exists")
+        vault, self.vault = self.vault, alone
+        self.assertEqual(self.do("rotate", "--scope", "fields")["generation"], 3)
+        self.do("floor", 3)
+        self.do("destroy", 2, "--yes", "--now")
+        self.assertEqual(self.states(), {1: "active", 2: "destroyed", 3: "active"})
+        self.good("key", "audit", "verify", alone, "--key-file", self.key)
+        other = self.file("other", os.urandom(32))
+        self.good("key", "add", alone, "--key-file", self.key, "--new-key-file", other)
+        self.do("rotate", "--root", "--keep-key-file", other)
+        backup = self.path("backup")
+        self.do("backup", "-o", backup, "--backup-key-file", other)
+        self.good("key", "backup", "--verify", backup, alone, "--backup-key-file", other)
+        with open(alone, "r+b") as f:
+            f.write(b"????")
+        self.good("key", "test", alone, "--key-file", other)  # by the second copy
+        os.unlink(alone + ".bak")
+        self.bad(cli.DAMAGED, "key", "test", alone, "--key-file", other)
+        self.good("key", "restore", alone, backup, "--backup-key-file", other, "--new-key-file", self.key)
+        self.good("key", "test", alone, "--key-file", self.key)
+        self.bad(cli.DAMAGED, "key", "list", self.file("nothing", b"x"))
+        self.assertFalse([n for n in os.listdir(self.top) if n.startswith("volume.json")])
+        self.vault = vault
+
     def test_policy(self):
         show = ["key", "policy", "show", self.vault]
         self.assertEqual(self.good(*show).out.count("off"), 4)

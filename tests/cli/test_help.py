@@ -8,7 +8,7 @@ import cli
 
 VERBS = ["init", "mount", "umount", "status", "check", "freeze", "thaw", "path", "erase",
          "key list", "key add", "key remove", "key passwd", "key test",
-         "adopt", "key rotate", "key suspend", "key resume", "key deactivate", "key compromise", "key floor", "key destroy",
+         "adopt", "key init", "key rotate", "key suspend", "key resume", "key deactivate", "key compromise", "key floor", "key destroy",
          "key undelete", "key audit show", "key audit verify", "key audit export", "key backup", "key restore", "key policy set",
          "key policy show", "key policy run", "help", "version"]
 OVERVIEW, DOCUMENTED = VERBS[:14], VERBS[:-2]
@@ -80,7 +80,7 @@ class Usage(cli.Case):
     def test_number_of_words(self):
         for verb, least in [("init", 1), ("mount", 2), ("umount", 1), ("check", 1), ("freeze", 1), ("thaw", 1), ("erase", 1), ("path", 2),
                             ("key list", 1), ("key add", 1), ("key remove", 2), ("key passwd", 1), ("key test", 1),
-                            ("adopt", 1), ("key rotate", 1), ("key suspend", 2), ("key resume", 2), ("key deactivate", 2),
+                            ("adopt", 1), ("key init", 1), ("key rotate", 1), ("key suspend", 2), ("key resume", 2), ("key deactivate", 2),
                             ("key compromise", 2), ("key floor", 2), ("key destroy", 2), ("key undelete", 2), ("key audit show", 1),
                             ("key audit verify", 1), ("key audit export", 1), ("key restore", 2), ("key policy set", 1),
                             ("key policy show", 1), ("key policy run", 1)]:

@@ -28,6 +28,7 @@ int cmd_thaw(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_erase(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_path(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_adopt(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_init(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_list(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_remove(const struct verb *v, int argc, char **argv, struct fault *why);

@@ -110,6 +110,9 @@ int cmd_adopt(const struct verb *v, int argc, char **argv, struct fault *why)
 	if (r)
 		return r;
 	r = cli_volume_open(&w.volume, words.at[0], why);
+	if (r == 0 && keyring_stands_alone(w.volume.keyring))
+		r = fault_set(why, EXIT_NOT_VOLUME, EINVAL,
+			      "%s is a keyring that stands alone: a copy needs no adoption", words.at[0]);
 	if (r == 0)
 		r = secrets_start(why);
 	if (r < 0)

@@ -6,6 +6,7 @@
 
 #include "fs/journal.h"
 #include "keymgr/entry.h"
+#include "keymgr/lone_keyring.h"
 #include "keymgr/volume_place.h"
 #include "util/cli/options.h"
 #include "util/cli/terminal.h"
@@ -108,6 +109,56 @@ static int make(struct init *i, const char *dir, struct fault *why)
 	printf("next:\n  mkdir -p MNT && coffer mount %s MNT\n  coffer umount MNT\n", dir);
 	keyring_free(&keyring);
 	return 0;
+}
+
+static int make_alone(struct init *i, const char *file, struct fault *why)
+{
+	struct keyring *keyring = NULL;
+	char fingerprint[2 * FINGERPRINT_SIZE + 8];
+
+	i->how.secrets = i->secrets;
+	int r = lone_keyring_make(file, &i->how, &keyring, why);
+	if (r < 0) {
+		if (i->recovery_file)
+			unlink(i->recovery_file);
+		return r;
+	}
+	keyring_enter_new(keyring);
+	keyring_fingerprint(keyring, fingerprint);
+	printf("made the keyring %s\nfingerprint: %s\n", file, fingerprint);
+	keyring_free(&keyring);
+	return 0;
+}
+
+int cmd_key_init(const struct verb *v, int argc, char **argv, struct fault *why)
+{
+	struct init i = {.unlock = UNLOCK_SOURCE_NONE};
+	const struct option_spec specs[] = {
+		OPTIONS_SECRET(&i.unlock),
+		{OPTION_FLAG, 0, 'r', "no-recovery-key", &i.no_recovery},
+		{OPTION_TEXT, 0, 'r', "recovery-key-file", &i.recovery_file},
+		{0},
+	};
+	_cleanup_free_ char *file = NULL;
+	struct words words;
+
+	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
+	if (r)
+		return r;
+	r = check_options(&i, why);
+	if (r == 0)
+		r = path_absolute(words.at[0], &file, why);
+	if (r == 0 && access(file, F_OK) == 0)
+		r = fault_set(why, EXIT_NOT_EMPTY, EEXIST, "%s exists; name a new file", file);
+	if (r == 0)
+		r = secrets_start(why);
+	if (r == 0)
+		r = gather_secrets(&i, file, why);
+	if (r == 0)
+		r = make_alone(&i, file, why);
+	for (unsigned n = 0; n < 2; n++)
+		unlock_secret_wipe(&i.secrets[n]);
+	return r;
 }
 
 int cmd_init(const struct verb *v, int argc, char **argv, struct fault *why)

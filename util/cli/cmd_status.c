@@ -60,6 +60,8 @@ static int gather(const char *word, bool size, struct volume_status *s, struct f
 		r = cli_volume_open(&s->volume, dir, why);
 	if (r < 0)
 		return r;
+	if (keyring_stands_alone(s->volume.keyring))
+		return 0;
 	ask_process(s);
 	/* Without the right to write there, or on a read-only store, less can be told; that is no failure.  What must hold still
 	 * is not tried out. */

@@ -105,6 +105,17 @@
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  cp -a ~/vault ~/copy && coffer adopt ~/copy\n"
 
+#define ARGUMENTS_KEY_INIT "FILE [--passphrase-file F | --key-file F] [--no-recovery-key | --recovery-key-file OUT]"
+#define HELP_KEY_INIT                                                                                                  \
+	"Makes a keyring that stands alone, without a volume, for encrypted fields.  The verbs of key and field\n"     \
+	"take FILE in the place of DIR.  FILE.bak, FILE.lock and FILE.audit belong to it.\n\n"                         \
+	"  --recovery-key-file OUT writes the recovery key to OUT, a new file\n"                                       \
+	"  --no-recovery-key       makes none\n\n"                                                                     \
+	"the first secret (else a passphrase is asked for, twice):\n"                                                  \
+	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n\n"    \
+	"example:\n"                                                                                                   \
+	"  coffer key init ~/fields.keyring\n"
+
 #define ARGUMENTS_KEY_LIST "DIR [--json]"
 #define HELP_KEY_LIST                                                                                                  \
 	"Lists the protectors of the volume and its generations of keys.  Needs no secret.\n\n"                        \

@@ -29,6 +29,7 @@ static const struct verb verbs[] = {
 	{"key passwd", ARGUMENTS_KEY_PASSWD, "change the passphrase", HELP_KEY_PASSWD, cmd_key_passwd},
 	{"key test", ARGUMENTS_KEY_TEST, "which protector a secret opens", HELP_KEY_TEST, cmd_key_test},
 	{"adopt", ARGUMENTS_ADOPT, NULL, HELP_ADOPT, cmd_adopt},
+	{"key init", ARGUMENTS_KEY_INIT, NULL, HELP_KEY_INIT, cmd_key_init},
 	{"key rotate", ARGUMENTS_KEY_ROTATE, NULL, HELP_KEY_ROTATE, cmd_key_rotate},
 	{"key suspend", ARGUMENTS_KEY_SUSPEND, NULL, HELP_KEY_SUSPEND, cmd_key_suspend},
 	{"key resume", ARGUMENTS_KEY_RESUME, NULL, HELP_KEY_RESUME, cmd_key_resume},

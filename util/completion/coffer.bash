@@ -85,7 +85,7 @@ _coffer()
 	i=2
 	if [[ $verb == key ]]; then
 		if ((COMP_CWORD == 2)); then
-			mapfile -t COMPREPLY < <(compgen -W "list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit backup restore policy" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "init list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit backup restore policy" -- "$cur")
 			return
 		fi
 		verb="key ${COMP_WORDS[2]}"
@@ -155,6 +155,7 @@ _coffer()
 	erase) options="--yes" ;;
 	adopt) options="$unlock --json" ;;
 	path) options="$unlock --decrypt" ;;
+	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --credential --no-recovery-key --recovery-key-file" ;;
 	"key list") options="--json" ;;
 	"key add") options="$unlock --new-passphrase-file --new-key-file --recovery-key --recovery-key-file" ;;
 	"key remove") options="$unlock" ;;
