@@ -56,8 +56,11 @@ static int load(struct engine *e, struct node *n, struct file *f)
 {
 	uint8_t head[PAGE_BYTES];
 	struct store_stat st;
-	int r = f->refused ? f->refused : store_stat(e->store, n->fd, &st);
+	int r;
 
+	if (f->refused)
+		return f->refused;
+	r = store_stat(e->store, n->fd, &st);
 	if (r < 0)
 		return r;
 	memset(&f->head, 0, sizeof f->head);

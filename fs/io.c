@@ -93,8 +93,9 @@ int fs_fallocate(struct engine *e, uint64_t node, int mode, uint64_t off, uint64
 	if (off > INT64_MAX || n > INT64_MAX - off)
 		return -EFBIG;
 	r = dirty_refusal(e);
-	if (r == 0)
-		r = begin(e, node, &f);
+	if (r < 0)
+		return r;
+	r = begin(e, node, &f);
 	if (r < 0)
 		return r;
 	r = allocate(e, f, mode, off, n);

@@ -26,7 +26,7 @@ static int grow_index(struct id_index *x)
 {
 	struct id_index fresh = {.size = x->size ? 2 * x->size : 64, .count = x->count};
 
-	fresh.slots = malloc(fresh.size * sizeof *fresh.slots);
+	fresh.slots = calloc(fresh.size, sizeof *fresh.slots);
 	if (!fresh.slots)
 		return -ENOMEM;
 	memset(fresh.slots, 0xff, fresh.size * sizeof *fresh.slots); /* FILE_NONE */

@@ -540,8 +540,9 @@ int fs_setxattr(struct engine *e, uint64_t node, const char *name, const void *v
 	struct node *n = NULL;
 	int r = dirty_refusal(e);
 
-	if (r == 0)
-		r = begin(e, node, &n);
+	if (r < 0)
+		return r;
+	r = begin(e, node, &n);
 	if (r < 0)
 		return r;
 	if (is_encrypted(name, &a))
@@ -575,8 +576,9 @@ int fs_removexattr(struct engine *e, uint64_t node, const char *name)
 	struct node *n = NULL;
 	int r = dirty_refusal(e);
 
-	if (r == 0)
-		r = begin(e, node, &n);
+	if (r < 0)
+		return r;
+	r = begin(e, node, &n);
 	if (r < 0)
 		return r;
 	if (is_encrypted(name, &a))

@@ -222,7 +222,7 @@ static int read_index(const char *path, struct buffer *out, struct fault *why)
 	char *const command[] = {(char *)"git", (char *)"cat-file", (char *)"blob", NULL, NULL};
 	char *arguments[5];
 	posix_spawn_file_actions_t actions;
-	int ends[2], status, error, ret = 0;
+	int ends[2], status = -1, error, ret = 0;
 	ssize_t n = 1;
 	pid_t pid = -1;
 
