@@ -305,22 +305,25 @@ static int take_back(struct engine *e, int dir, const char *name, int fd, mode_t
 	return r;
 }
 
-void find_restore_mode(struct engine *e, const char *path, mode_t mode, mode_t lent)
+bool find_restore_mode(struct engine *e, const char *path, mode_t mode, mode_t lent)
 {
 	char name[NAME_MAX + 1];
 	struct store_stat st;
 	struct node *dir;
+	bool has = false;
 
 	if (walk_path(e, path, &dir, name) < 0)
-		return;
+		return false;
 	if (node_use(e, dir) == 0) {
 		int fd = store_open(e->store, dir->fd, name, O_PATH, 0);
 
-		if (fd >= 0 && store_stat(e->store, fd, &st) == 0 && !S_ISLNK(st.mode) &&
-		    (st.mode & 07777) == (mode | lent) && take_back(e, dir->fd, name, fd, mode, lent) < 0)
+		has = fd >= 0 && store_stat(e->store, fd, &st) == 0 && !S_ISLNK(st.mode) &&
+		      (st.mode & 07777) == (mode | lent);
+		if (has && take_back(e, dir->fd, name, fd, mode, lent) < 0)
 			log_warning("cannot take back rights that were lent to the owner of a file");
 		store_close(e->store, fd);
 		node_unuse(e, dir);
 	}
 	node_unref(e, dir);
+	return has;
 }

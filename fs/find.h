@@ -25,7 +25,7 @@ void find_free(struct find_list *l);
 
 /* (N3) Puts a directory's id (name empty) or a long name's sidecar where it is missing, if what needs it is there. */
 void find_restore_side(struct engine *e, const char *path, struct record_path name, struct record_path text);
-/* (N4) Takes back rights that were lent when the mount died. */
-void find_restore_mode(struct engine *e, const char *path, mode_t mode, mode_t lent);
+/* (N4) Takes back rights that were lent when the mount died; true if the object had them. */
+bool find_restore_mode(struct engine *e, const char *path, mode_t mode, mode_t lent);
 
 #endif

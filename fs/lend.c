@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "fs/dirty.h"
 #include "fs/side.h"
 #include "util/base/log.h"
 
@@ -25,11 +26,15 @@ bool lend(struct engine *e, struct node *n, int fd, mode_t rights, mode_t *befor
 	return r == 0;
 }
 
-void lend_back(struct engine *e, int fd, mode_t rights, mode_t before)
+void lend_back(struct engine *e, struct node *n, int fd, mode_t rights, mode_t before)
 {
-	int r = (before & rights) == rights ? 0 : e->store->ops->chmod(e->store, fd, before);
+	bool lent = (before & rights) != rights;
+	int r = lent ? e->store->ops->chmod(e->store, fd, before) : 0;
 
 	pthread_mutex_unlock(&e->lending);
+	/* The record of the true mode is freed by a tick (C6), which has to make this durable first. */
+	if (lent && n)
+		dirty_metadata(e, n);
 	if (r < 0)
 		log_error("cannot take back a right lent to an owner: %s", strerror(-r));
 }

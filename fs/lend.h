@@ -8,8 +8,9 @@
 
 #include "fs/internal.h"
 
-/* True if the object of this handle (O_PATH will do) has the rights now; then lend_back must follow.  *before is its mode until then. */
+/* True if the object of this handle (O_PATH will do) has the rights now; then lend_back must follow.  *before is its mode until then.
+ * n: its node; without one a kill in between leaves the rights lent (N4). */
 bool lend(struct engine *e, struct node *n, int fd, mode_t rights, mode_t *before);
-void lend_back(struct engine *e, int fd, mode_t rights, mode_t before);
+void lend_back(struct engine *e, struct node *n, int fd, mode_t rights, mode_t before);
 
 #endif

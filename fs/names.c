@@ -60,7 +60,7 @@ ssize_t names_read_text(struct engine *e, int dir, const char *name, char *out, 
 	/* Who may list a directory but not search it is to see its names all the same. */
 	if (n == -EACCES && lend(e, NULL, dir, 0100, &before)) {
 		n = read_raw_text(e, dir, name, out, size);
-		lend_back(e, dir, 0100, before);
+		lend_back(e, NULL, dir, 0100, before);
 	}
 	if (n < 0)
 		return n;

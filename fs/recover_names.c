@@ -60,27 +60,27 @@ static struct mode_of *collect(const struct record_log *l, uint32_t *count)
 	return list;
 }
 
-/* Of the records about one object the last loan counts, unless the user has then chosen the very mode that the loan gave.  Any other choice makes
- * it not void: the loan may have outlived what took it back. */
+/* A loan is void if the user has then chosen the very mode that it gave.  Any other choice makes it not void: the loan may have outlived what took
+ * it back. */
+static bool is_void(const struct mode_of *list, uint32_t at, uint32_t count)
+{
+	const struct mode_record *m = &list[at].m;
+
+	for (uint32_t i = at + 1; i < count; i++)
+		if (list[i].m.mode == (m->mode | m->lent))
+			return true;
+	return false;
+}
+
+/* Of the records about one object the last loan counts that gave it the mode that it has: also an earlier one, where that is what lasted. */
 static void restore(struct recovery *rec, const struct mode_of *list, uint32_t count)
 {
-	uint32_t loan = count;
-
-	while (loan > 0 && !list[loan - 1].m.lent)
-		loan--;
-	if (loan == 0)
-		return;
-
-	const struct mode_record *m = &list[loan - 1].m;
-
-	for (uint32_t i = loan; i < count; i++)
-		if (list[i].m.mode == (m->mode | m->lent))
-			return;
-
 	_cleanup_free_ char *path = paths_text(&rec->log.paths, list->place);
+	bool done = !path;
 
-	if (path)
-		find_restore_mode(rec->e, path, m->mode & 07777, m->lent & 07777);
+	for (uint32_t i = count; i-- > 0 && !done;)
+		if (list[i].m.lent && !is_void(list, i, count))
+			done = find_restore_mode(rec->e, path, list[i].m.mode & 07777, list[i].m.lent & 07777);
 }
 
 void recover_modes(struct recovery *rec)

@@ -230,7 +230,7 @@ int removal_take_down(struct engine *e, struct node *parent, const char *backing
 
 	if (r == -EACCES && lend(e, NULL, fd, 0700, &before)) {
 		r = take_down(e, parent, backing, fd);
-		lend_back(e, fd, 0700, before);
+		lend_back(e, NULL, fd, 0700, before);
 	}
 	return r;
 }

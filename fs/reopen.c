@@ -40,7 +40,7 @@ static int open_by_lending(struct engine *e, struct node *n, int dir, const char
 		r = -EACCES;
 		if (lend(e, n, path, rights, &before)) {
 			r = store_open(e->store, dir, name, open_flags(e, n), 0);
-			lend_back(e, path, rights, before);
+			lend_back(e, n, path, rights, before);
 		}
 	}
 	store_close(e->store, path);
@@ -62,7 +62,7 @@ static int open_in_denied(struct engine *e, struct node *n, struct node *parent,
 
 	if (lend(e, parent, dir, 0100, &before)) {
 		fd = open_once(e, n, dir, name);
-		lend_back(e, dir, 0100, before);
+		lend_back(e, parent, dir, 0100, before);
 	}
 	return fd;
 }

@@ -196,7 +196,7 @@ static ssize_t peek(struct engine *e, struct node *n, const char *name, void *bu
 
 	if (got == -EACCES && lend(e, n, n->fd, 0400, &before)) {
 		got = e->store->ops->getxattr(e->store, n->fd, name, buf, room);
-		lend_back(e, n->fd, 0400, before);
+		lend_back(e, n, n->fd, 0400, before);
 	}
 	return got;
 }
@@ -490,7 +490,7 @@ void xattr_drop_all(struct engine *e, struct node *n)
 
 		if (r == -EACCES && lend(e, n, n->fd, 0200, &before)) {
 			r = e->store->ops->removexattr(e->store, n->fd, below + i);
-			lend_back(e, n->fd, 0200, before);
+			lend_back(e, n, n->fd, 0200, before);
 		}
 		if (r < 0)
 			log_warning("an attribute of a file that a crash emptied cannot be removed: %s", strerror(-r));
