@@ -252,6 +252,15 @@ void act_write(struct live *l, unsigned object, uint64_t off, size_t n)
 	free(buf);
 }
 
+void act_read(struct live *l, unsigned object)
+{
+	uint64_t node = node_of(l, object);
+	uint8_t byte;
+
+	begin(l);
+	worked(l, "read", fs_read(l->m.e, node, &byte, 1, 0));
+}
+
 void act_append(struct live *l, unsigned object, size_t n)
 {
 	act_write(l, object, act_size(l, object), n);

@@ -60,6 +60,7 @@ void act_link(struct live *l, unsigned object, unsigned dir, const char *name);
 void act_unlink(struct live *l, unsigned dir, const char *name); /* a directory too */
 void act_rename(struct live *l, unsigned dir, const char *name, unsigned dir2, const char *name2, unsigned flags);
 
+void act_read(struct live *l, unsigned object); /* a little, from the beginning */
 /* n bytes that nobody else wrote. */
 void act_write(struct live *l, unsigned object, uint64_t off, size_t n);
 void act_append(struct live *l, unsigned object, size_t n);

@@ -88,6 +88,42 @@ static void lent(struct trace *t)
 	trace_kill(t, trace_behind(t, MODE_OF(f)));
 }
 
+/* Of two loans the first is what lasted, and the one behind the user's own choice is the next life's. */
+static void lent_twice(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+	size_t lent;
+
+	act_chmod(&t->l, f, 0444);
+	act_remount(&t->l);
+	trace_mark(t);
+	act_write(&t->l, f, 0, PAGE);
+	lent = trace_behind(t, MODE_OF(f)) - 1;
+	act_chmod(&t->l, f, 0400);
+	trace_mark(t);
+	act_kill(&t->l);
+	act_write(&t->l, f, 0, PAGE);
+	CUT(t, trace_behind(t, RECORD(RECORD_MODE)), {ANY_RECORD, FATE_KEPT}, {CALL(lent), FATE_KEPT});
+}
+
+/* What was lent is back for good before a clean end frees the record of it. */
+static void lent_and_ended(struct trace *t)
+{
+	unsigned f = trace_file(t, "f", 4);
+	size_t lent;
+
+	act_chmod(&t->l, f, 0000);
+	act_remount(&t->l);
+	trace_mark(t);
+	act_read(&t->l, f);
+	act_remount(&t->l);
+	lent = trace_behind(t, MODE_OF(f)) - 1;
+	/* Of the tick, and of the end; the next mount syncs everything. */
+	t->mark = trace_behind(t, SUPERBLOCK);
+	t->mark = trace_behind(t, SUPERBLOCK);
+	CUT(t, trace_behind(t, JOURNAL_SYNC), {CALL(lent), FATE_KEPT});
+}
+
 /* The same, and the recovery that took them back is cut when it is over. */
 static void lent_and_cut(struct trace *t)
 {
@@ -140,6 +176,8 @@ const struct directed name_traces[] = {
 	{RULE_N3, "the same, and a cut when it has it again", long_name_and_cut},
 	{RULE_N4, "the same, and a cut when they were taken back", lent_and_cut},
 	{RULE_N3sync, "a directory that was promised, without its id", synced_without_id},
+	{RULES, "two loans, the first of which lasted", lent_twice},
+	{RULES, "a clean end after rights were lent", lent_and_ended},
 	{RULE_N4, "killed while rights were lent", lent},
 };
 const size_t name_count = sizeof(name_traces) / sizeof(name_traces[0]);

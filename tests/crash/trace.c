@@ -96,6 +96,8 @@ static bool is_one_of(const struct trace *t, const struct call *c, struct calls 
 		return c->ino == ino && call_is_sync(c);
 	case ABOUT_JOURNAL_SYNC:
 		return c->ino == journal && call_is_sync(c);
+	case ABOUT_CALL:
+		return c == &crash_store_record(store_now(t))->calls[which.arg];
 	case ABOUT_ANY:
 		return true;
 	}

@@ -35,6 +35,7 @@ enum about {
 	ABOUT_SUPERBLOCK, /* of the journal */
 	ABOUT_SYNC,       /* of the file */
 	ABOUT_JOURNAL_SYNC,
+	ABOUT_CALL, /* number `arg` */
 };
 
 struct calls {
@@ -54,6 +55,7 @@ struct calls {
 #define ANY_RECORD    ((struct calls){ABOUT_RECORD, 0, 0})
 #define SUPERBLOCK    ((struct calls){ABOUT_SUPERBLOCK, 0, 0})
 #define SYNC_OF(f)    ((struct calls){ABOUT_SYNC, f, 0})
+#define CALL(i)       ((struct calls){ABOUT_CALL, 0, i})
 #define JOURNAL_SYNC  ((struct calls){ABOUT_JOURNAL_SYNC, 0, 0})
 
 /* What becomes of them; the last one that fits a call counts. */
