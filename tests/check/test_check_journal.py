@@ -163,6 +163,7 @@ def test_brought_in_place_by_a_repair():
     equal((status, findings(report)), (0, []), "check --repair")
     if report["recovered"]["files"] < len(LOGGED):
         raise Failure(report["recovered"])
+    # journal (F6)
     equal((report["lost_ranges"], report["lost_ranges_ended"]), (1, True), "lost ranges")
     in_mount(c, AFTER)
     equal(c.check()[1]["lost_ranges"], 0, "lost ranges afterwards")

@@ -28,7 +28,7 @@ static void gone_and_back(struct trace *t)
 	CUT(t, trace_end(t), {ANY_RECORD, FATE_KEPT});
 }
 
-/* journal (N2): GONE says where a file is not only if its name, and those above, had lasted. */
+/* journal (N2settled): GONE says where a file is not only if its name, and those above, had lasted. */
 static void renamed_and_gone(struct trace *t)
 {
 	unsigned f = trace_file(t, "f", 4);
