@@ -309,6 +309,13 @@ rules:
         self.assertNotEqual(rows[0], rows[2])
         self.assertEqual(self.good("field", "decrypt", path, *self.key_only).out, "id,mail\n1,a@b\n2,a@b\n3,c@d\n")
 
+    def test_few_values_warn(self):
+        self.good("field", "domain", "create", "mail", "--keyring", self.vault, *self.key_only)
+        for many, warns in [(2, True), (50, False)]:
+            path = self.file("a.csv", b"id,mail\n" + b"".join(b"%d,x%d\n" % (i, i % many) for i in range(200)))
+            result = self.good("field", "encrypt", path, "-i", *self.key_only)
+            self.assertEqual("distinct values" in result.err, warns, result.err)
+
     def test_mistakes(self):
         path = self.file("a.yaml", b"a: b\n")
         for old, new, says in [(b"encrypt:", b"encrypts:", "unknown"), (b"version: 1", b"version: 2", "version"),

@@ -49,6 +49,11 @@ static int rewrite(struct field_keys *k, const struct field_options *o, enum ope
 	if (ret == 0)
 		ret = field_rewrite(&f, o, &op, why);
 	*failed += op.failed;
+	if (ret == 0 && operation_few_values(&op))
+		log_warning("%s: %" PRIu64
+			    " deterministic tokens have %zu distinct values only: how often each stands may "
+			    "tell what it is",
+			    name, op.equal_seen, operation_few_values(&op));
 	operation_end(&op);
 	return ret;
 }

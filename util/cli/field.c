@@ -274,7 +274,7 @@ static const char *shown_name(const struct field_file *f)
 int field_run(const struct field_file *f, struct operation *op, int in, engine_write write, void *write_context,
 	      struct fault *why)
 {
-	struct progress progress;
+	struct progress progress = {0};
 	struct stat st;
 	const struct engine e = {
 		.format = f->format,

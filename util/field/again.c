@@ -44,8 +44,9 @@ static const struct kept *find(const struct memory *m, const char *path, size_t 
 {
 	uint32_t hash = hash_of(path, n);
 
-	for (size_t b = m->bucket_count ? hash % m->bucket_count : 0; m->bucket_count && m->buckets[b];
-	     b = (b + 1) % m->bucket_count) {
+	if (!m->bucket_count)
+		return NULL;
+	for (size_t b = hash % m->bucket_count; m->buckets[b]; b = (b + 1) % m->bucket_count) {
 		const struct kept *k = &m->kept[m->buckets[b] - 1];
 
 		if (k->hash == hash && k->path_size == n && memcmp(m->bytes.bytes + k->path, path, n) == 0)

@@ -68,8 +68,9 @@ static uint32_t find(const struct toml *t, uint32_t parent, const char *name, si
 {
 	uint32_t hash = hash_of(parent, name, n);
 
-	for (size_t b = t->bucket_count ? hash % t->bucket_count : 0; t->bucket_count && t->buckets[b];
-	     b = (b + 1) % t->bucket_count) {
+	if (!t->bucket_count)
+		return 0;
+	for (size_t b = hash % t->bucket_count; t->buckets[b]; b = (b + 1) % t->bucket_count) {
 		const struct entry *e = &t->entries[t->buckets[b]];
 
 		if (e->hash == hash && e->parent == parent && e->length == n &&

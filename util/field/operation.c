@@ -12,6 +12,26 @@ void operation_end(struct operation *o)
 	buffer_free(&o->got);
 }
 
+size_t operation_few_values(const struct operation *o)
+{
+	return o->equal_seen >= OPERATION_MANY && o->equal_count <= OPERATION_FEW ? o->equal_count : 0;
+}
+
+/* Stops counting when there are more than a few. */
+static void count_distinct(struct operation *o, const struct buffer *value)
+{
+	uint32_t hash = 2166136261u;
+
+	o->equal_seen++;
+	for (size_t i = 0; i < value->size; i++)
+		hash = (hash ^ (unsigned char)value->bytes[i]) * 16777619u;
+	for (size_t i = 0; i < o->equal_count; i++)
+		if (o->equal_hashes[i] == hash)
+			return;
+	if (o->equal_count <= OPERATION_FEW)
+		o->equal_hashes[o->equal_count++] = hash;
+}
+
 /* ------------------------------------------------------------------ places */
 
 static int no_memory(struct fault *why, int ret)
@@ -76,11 +96,12 @@ int operation_seal(struct operation *o, struct token_box *box, const struct rule
 	struct token_binding to;
 	int ret;
 
-	(void)o;
 	ret = binding(r, f, &place, &to, why);
 	if (ret < 0)
 		return ret;
 	ret = format->value(f->leaf, source, n, &value);
+	if (ret == 0 && r->mode == TOKEN_DETERMINISTIC)
+		count_distinct(o, &value);
 	if (ret == 0)
 		ret = token_seal(box, &how, &to, source, n, value.bytes ? value.bytes : "", value.size, &token);
 	if (ret == 0)

@@ -4,6 +4,9 @@
 
 #include "util/field/plan.h"
 
+/* So few distinct values of so many show by their numbers what they are. */
+enum { OPERATION_FEW = 16, OPERATION_MANY = 100 };
+
 enum operation_kind {
 	OPERATION_ENCRYPT,
 	OPERATION_DECRYPT,
@@ -35,11 +38,18 @@ struct operation {
 	int (*visit)(void *context, const struct found *f, const char *source, size_t n, struct fault *why);
 	void *context;
 
+	/* deterministic values met: how many, and hashes of the distinct ones as long as they are few */
+	uint64_t equal_seen;
+	uint32_t equal_hashes[OPERATION_FEW + 1];
+	size_t equal_count;
+
 	/* results */
 	uint64_t seen, tokens, changed, clear, failed, selected;
 	struct buffer got; /* get: the value */
 };
 void operation_end(struct operation *o);
+/* How many distinct values the many deterministic ones have, if they are few; else 0. */
+size_t operation_few_values(const struct operation *o);
 
 /* An engine_edit; the context is the operation. */
 int operation_edit(void *context, const struct found *f, struct buffer *with, bool *replace, struct fault *why);

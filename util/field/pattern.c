@@ -93,7 +93,7 @@ static int read_quoted(struct reader *r, struct buffer *name)
 				if (r->n - r->at < 2 || hex_digit(r->text[r->at]) < 0 ||
 				    hex_digit(r->text[r->at + 1]) < 0)
 					return bad(r, "\\x wants two hexadecimal digits");
-				c = (char)(hex_digit(r->text[r->at]) << 4 | hex_digit(r->text[r->at + 1]));
+				c = (char)(hex_digit(r->text[r->at]) * 16 + hex_digit(r->text[r->at + 1]));
 				r->at += 2;
 			}
 		}
