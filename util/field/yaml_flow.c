@@ -159,7 +159,7 @@ static int flow_node(struct yaml *y, int n, struct yaml_node *node)
 /* The value behind a key's ":". */
 static int flow_value(struct yaml *y, int n)
 {
-	struct yaml_node node;
+	struct yaml_node node = {0};
 	size_t hole = ++y->at;
 	int ret = skip_space(y, n);
 
@@ -221,7 +221,7 @@ static int single_pair(struct yaml *y, int n, const struct yaml_node *key, size_
 static int sequence_entry(struct yaml *y, int n)
 {
 	size_t leaves = y->s->count, stop;
-	struct yaml_node node;
+	struct yaml_node node = {0};
 	bool explicit;
 	int ret = explicit_sign(y, n, &explicit);
 
@@ -245,7 +245,7 @@ static int sequence_entry(struct yaml *y, int n)
 static int mapping_entry(struct yaml *y, int n)
 {
 	size_t leaves = y->s->count, stop;
-	struct yaml_node node;
+	struct yaml_node node = {0};
 	bool explicit;
 	int ret = explicit_sign(y, n, &explicit);
 

@@ -267,7 +267,7 @@ static int detect_indent(struct yaml *y, int n, size_t at, size_t *out)
 {
 	size_t most = 0;
 
-	*out = (size_t)(n + 1);
+	*out = n < 0 ? 0 : (size_t)n + 1;
 	while (at < y->size) {
 		bool empty;
 		size_t spaces = leading(y->text, at, y->size, &empty);
@@ -311,7 +311,7 @@ int yaml_block_scalar(struct yaml *y, int n, size_t *end)
 		first += 1 + (y->text[first] == '\r' && first + 1 < y->size && y->text[first + 1] == '\n');
 	ret = 0;
 	if (b.explicit_indent)
-		indent = (size_t)((n < 0 ? 0 : n) + b.explicit_indent);
+		indent = (n < 0 ? 0 : (size_t)n) + (size_t)b.explicit_indent;
 	else
 		ret = detect_indent(y, n, first, &indent);
 	while (ret == 0 && y->at < y->size) {
@@ -476,7 +476,7 @@ static int block_value(const char *p, size_t n, int parent, struct buffer *out)
 		return 0; /* nothing but the header */
 	yaml_skip_break(&y);
 	if (b.explicit_indent)
-		indent = (size_t)((parent < 0 ? 0 : parent) + b.explicit_indent);
+		indent = (parent < 0 ? 0 : (size_t)parent) + (size_t)b.explicit_indent;
 	else
 		ret = detect_indent(&y, parent, y.at, &indent);
 	return ret < 0 ? ret : block_lines(p, n, y.at, indent, &b, out);

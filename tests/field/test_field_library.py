@@ -1,0 +1,157 @@
+"""libcoffer-field, called as a program calls it."""
+
+import ctypes
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import unittest
+
+import cli
+
+if os.environ.get("SANITIZE", "none") != "none":
+    print("the interpreter has no sanitizer: skipped")
+    sys.exit(77)
+lib = ctypes.CDLL(os.environ["LIBRARY"])
+TEXT, INTEGER, DECIMAL, DATE, BYTES = range(5)
+
+
+class Place(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_char_p) for n in ("context", "table", "field", "record", "domain")] + [("free", ctypes.c_bool)]
+
+
+def place(record=None, domain=None, free=False, context=b"test", table=b"customer", field=b"mail"):
+    return Place(context, None if free else table, None if free else field, record, domain, free)
+
+
+class Library(cli.Case):
+    def setUp(self):
+        super().setUp()
+        self.vault = self.volume()
+        self.keyring = ctypes.c_void_p()
+        self.assertEqual(self.open(self.vault, self.key, self.keyring), "")
+        self.addCleanup(lambda: lib.coffer_field_close(ctypes.byref(self.keyring)))
+
+    def open(self, vault, key, out):
+        error = ctypes.create_string_buffer(300)
+        r = lib.coffer_field_open(vault.encode(), key.encode(), None, ctypes.byref(out), error, 300)
+        self.assertEqual(r == 0, not error.value)
+        return error.value.decode()
+
+    def encrypt(self, value, where=None, type=TEXT, error=0):
+        token = ctypes.c_char_p()
+        r = lib.coffer_field_encrypt(self.keyring, ctypes.byref(where or place()), type, value, ctypes.c_size_t(len(value)), ctypes.byref(token))
+        self.assertEqual(r, -error)
+        return token.value
+
+    def decrypt(self, token, where=None, type=TEXT, error=0, keyring=None):
+        value, n = ctypes.c_void_p(), ctypes.c_size_t()
+        r = lib.coffer_field_decrypt(keyring or self.keyring, ctypes.byref(where or place()), type, token, ctypes.byref(value), ctypes.byref(n))
+        self.assertEqual(r, -error)
+        return ctypes.string_at(value, n.value) if value else None
+
+    def test_round_trip_and_places(self):
+        for value, type in [(b"a@b", TEXT), (b"", TEXT), (b"-12", INTEGER), (b"1.50", DECIMAL), (b"2026-11-28", DATE), (b"\0\xff", BYTES)]:
+            token = self.encrypt(value, type=type)
+            self.assertEqual(self.decrypt(token, type=type), value)
+        token = self.encrypt(b"x", place(b"7"))
+        self.assertEqual(self.decrypt(token, place(b"7")), b"x")
+        for wrong in [place(b"8"), place(), place(b"7", field=b"name"), place(b"7", context=b"live"), place(b"7", table=b"t")]:
+            self.decrypt(token, wrong, error=errno.EBADMSG)
+        self.decrypt(b"clear", error=errno.EBADMSG)
+        self.decrypt(token[:-4], place(b"7"), error=errno.EBADMSG)
+
+    def test_types(self):
+        for value, type in [(b"x", INTEGER), (b"1.", DECIMAL), (b"", INTEGER), (b"2026-13-01", DATE), (b"\xff", TEXT), (b"a\0b", TEXT)]:
+            self.encrypt(value, type=type, error=errno.EINVAL)
+        self.decrypt(self.encrypt(b"x"), type=INTEGER, error=errno.EINVAL)
+
+    def edit(self, set, value, token):
+        shown = ctypes.c_char_p()
+        r = lib.coffer_edit_encrypted_string_field(self.keyring, ctypes.byref(place(b"1")), set, value, ctypes.byref(token), ctypes.byref(shown))
+        self.assertEqual(r, 0)
+        return shown.value
+
+    def test_edit(self):
+        token = ctypes.c_char_p()
+        self.assertIsNone(self.edit(False, None, token))
+        self.assertEqual(self.edit(True, b"one", token), b"one")
+        first = token.value
+        self.assertEqual(self.edit(False, None, token), b"one")
+        self.edit(True, b"one", token)
+        self.assertEqual(token.value, first)  # unchanged: the token stays
+        self.edit(True, b"two", token)
+        self.assertNotEqual(token.value, first)
+        self.assertEqual(self.edit(True, b"", token), b"")
+        self.assertEqual(self.edit(False, None, token), b"")
+        self.assertIsNone(self.edit(True, None, token))
+        self.assertIsNone(token.value)
+
+    def test_equality_in_a_database(self):
+        self.good("field", "domain", "create", "mail", "--keyring", self.vault, "--key-file", self.key)
+        self.encrypt(b"a@b", place(domain=b"mail", free=True), error=errno.ENOENT)  # the keyring as it was opened
+        lib.coffer_field_close(ctypes.byref(self.keyring))
+        self.open(self.vault, self.key, self.keyring)
+        where = place(domain=b"mail", free=True)
+        db = sqlite3.connect(self.path("db"))
+        db.execute("create table c (id integer primary key, mail text)")
+        db.execute("create index m on c (mail)")
+        for i in range(20):
+            db.execute("insert into c values (?, ?)", (i, self.encrypt(b"user%d@b" % (i % 10), where).decode()))
+        wanted = self.encrypt(b"user3@b", where).decode()
+        self.assertEqual([r[0] for r in db.execute("select id from c where mail = ? order by id", (wanted,))], [3, 13])
+        self.assertEqual(self.decrypt(wanted.encode(), where), b"user3@b")
+        db.close()
+
+    def test_another_environment(self):
+        token = self.encrypt(b"x")
+        other = ctypes.c_void_p()
+        self.assertEqual(self.open(self.volume("other"), self.key, other), "")
+        self.decrypt(token, error=errno.EXDEV, keyring=other)
+        lib.coffer_field_close(ctypes.byref(other))
+
+    def test_mistakes(self):
+        none = ctypes.c_void_p()
+        self.assertIn("nowhere", self.open(self.path("nowhere"), self.key, none))
+        self.assertIn("key", self.open(self.vault, self.file("k2", b"x" * 64), none).lower())
+        self.assertEqual(lib.coffer_field_open(self.vault.encode(), None, None, ctypes.byref(none), None, 0), -errno.EINVAL)
+
+    def test_batch(self):
+        values = [b"v%d" % i for i in range(100)]
+        n = len(values)
+        records = (ctypes.c_char_p * n)(*[b"%d" % i for i in range(n)])
+        tokens, done = (ctypes.c_char_p * n)(), ctypes.c_size_t()
+        r = lib.coffer_field_encrypt_many(self.keyring, ctypes.byref(place()), TEXT, ctypes.c_size_t(n), records, (ctypes.c_char_p * n)(*values),
+                                          (ctypes.c_size_t * n)(*map(len, values)), tokens, ctypes.byref(done))
+        self.assertEqual((r, done.value), (0, n))
+        for i in range(n):
+            self.assertEqual(self.decrypt(tokens[i], place(b"%d" % i)), values[i])
+
+    def test_threads(self):
+        bad = []
+
+        def work(i):
+            for j in range(300):
+                value = b"%d-%d" % (i, j)
+                if self.decrypt(self.encrypt(value)) != value:
+                    bad.append(value)
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(bad, [])
+
+    def test_only_the_public_names_show(self):
+        out = subprocess.run(["nm", "-D", "--defined-only", os.environ["LIBRARY"]], capture_output=True, text=True, check=True).stdout
+        self.assertEqual({line.split()[2].split("@")[0] for line in out.splitlines()},
+                         {"coffer_field_open", "coffer_field_close", "coffer_field_encrypt", "coffer_field_decrypt",
+                          "coffer_field_encrypt_many", "coffer_edit_encrypted_field", "coffer_edit_encrypted_string_field",
+                          "coffer_field_free"})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
