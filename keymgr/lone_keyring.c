@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "keymgr/internal.h"
 #include "util/base/log.h"
@@ -27,7 +28,7 @@ static const struct {
 	{KEYRING_FILE, ""}, {KEYRING_FILE ".bak", ".bak"}, {LOCK_FILE, ".lock"}, {AUDIT_FILE, ".audit"},
 	{"lock", ".use"},
 };
-enum { NAMES = sizeof(names) / sizeof(names[0]), SUFFIX_MAX = 6 };
+enum { NAMES = sizeof(names) / sizeof(names[0]), SUFFIX_MAX = 6, LOOK_SIZE = 256 };
 
 /* Others (temporary files, the directory itself) keep their names. */
 static const char *real_name(const struct lone_store *l, const char *name, char out[NAME_MAX + 1])
@@ -98,6 +99,36 @@ static struct lone_store *lone_store_new(const char *base)
 	l->store.ops = &l->ops;
 	snprintf(l->base, sizeof(l->base), "%s", base);
 	return l;
+}
+
+static bool begins_like_one(const char *file)
+{
+	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	char head[LOOK_SIZE + 1];
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	n = pread(fd, head, LOOK_SIZE, 0);
+	head[n > 0 ? n : 0] = '\0';
+	return strstr(head, "\"coffer keyring\"") != NULL;
+}
+
+bool lone_keyring_is(const char *file)
+{
+	_cleanup_free_ char *copy = NULL;
+	struct stat st;
+
+	if (stat(file, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	if (begins_like_one(file))
+		return true;
+	if (asprintf(&copy, "%s.bak", file) < 0) {
+		copy = NULL;
+		return false;
+	}
+	return begins_like_one(copy);
 }
 
 int lone_keyring_open(const char *file, struct store **out, int *dot, struct fault *why)

@@ -94,7 +94,10 @@ class Generations(cli.Case):
         self.bad(cli.DAMAGED, "key", "test", alone, "--key-file", other)
         self.good("key", "restore", alone, backup, "--backup-key-file", other, "--new-key-file", self.key)
         self.good("key", "test", alone, "--key-file", self.key)
-        self.bad(cli.DAMAGED, "key", "list", self.file("nothing", b"x"))
+        document = self.file("document", b"{ not a keyring }" * 100)
+        self.unchanged(self.top, cli.NOT_VOLUME, "erase", document, "--yes")
+        self.good("erase", alone, "--yes")
+        self.assertFalse(os.path.exists(alone))
         self.assertFalse([n for n in os.listdir(self.top) if n.startswith("volume.json")])
         self.vault = vault
 

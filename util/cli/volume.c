@@ -83,15 +83,13 @@ static int not_a_volume(const struct cli_volume *v, struct fault *why)
 
 int cli_volume_open_only(struct cli_volume *v, const char *dir, struct fault *why)
 {
-	struct stat st;
-
 	int r = path_absolute(dir, &v->dir, why);
 	if (r < 0)
 		return r;
 	r = not_a_volume(v, why);
 	if (r < 0)
 		return r;
-	if (stat(v->dir, &st) == 0 && S_ISREG(st.st_mode))
+	if (lone_keyring_is(v->dir))
 		return lone_keyring_open(v->dir, &v->store, &v->dot, why);
 	v->store = store_posix_new();
 	if (!v->store)
