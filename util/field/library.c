@@ -36,7 +36,7 @@ static void *hand_out(const void *bytes, size_t n)
 	if (!h)
 		return NULL;
 	h->size = n;
-	if (n)
+	if (bytes && n)
 		memcpy(h->bytes, bytes, n);
 	h->bytes[n] = '\0';
 	return h->bytes;
