@@ -112,6 +112,13 @@ class Library(cli.Case):
         self.decrypt(token, error=errno.EXDEV, keyring=other)
         lib.coffer_field_close(ctypes.byref(other))
 
+    def test_keyring_that_stands_alone(self):
+        alone = self.path("alone")
+        self.good("key", "init", alone, "--key-file", self.key, "--no-recovery-key")
+        lib.coffer_field_close(ctypes.byref(self.keyring))
+        self.assertEqual(self.open(alone, self.key, self.keyring), "")
+        self.assertEqual(self.decrypt(self.encrypt(b"x")), b"x")
+
     def test_mistakes(self):
         none = ctypes.c_void_p()
         self.assertIn("nowhere", self.open(self.path("nowhere"), self.key, none))

@@ -133,6 +133,48 @@ class Sealed(Case):
         self.bad(cli.USAGE, "field", "encrypt", path, "--pubkey", "x", "--mode", "random", says="sealed")
 
 
+class Rotation(Case):
+    def generations(self, path):
+        return [line.split("\t")[2] for line in self.good("field", "list", path).out.splitlines()]
+
+    def test_rotate(self):
+        path = self.encrypted()
+        self.assertEqual(set(self.generations(path)), {"2"})
+        self.good("key", "rotate", self.vault, "--scope", "fields", "--key-file", self.key)
+        before = path.read_bytes()
+        self.assertEqual(self.field("decrypt", path).out.encode(), YAML)
+        self.field("rotate", path)
+        self.assertEqual(set(self.generations(path)), {"3"})
+        self.assertEqual(self.field("decrypt", path).out.encode(), YAML)
+        path.write_bytes(before)
+        self.good("key", "suspend", self.vault, "2", "--key-file", self.key)
+        self.bad(cli.FAILED, "field", "decrypt", path, *self.keyring, says="suspended")
+
+    def test_domain_moves_only_when_told(self):
+        self.field("domain", "create", "d")
+        path = self.encrypted("a.csv", b"a\nx\nx\n", "--domain", "d", "--bind", "none")
+        before = path.read_bytes()
+        self.good("key", "rotate", self.vault, "--scope", "fields", "--key-file", self.key)
+        self.field("rotate", path, "--bind", "none")
+        self.assertEqual(path.read_bytes(), before)
+        again = self.encrypted("b.csv", b"a\nx\n", "--domain", "d", "--bind", "none")
+        self.assertEqual(again.read_bytes().splitlines()[1], before.splitlines()[1])  # equality goes on
+        self.field("rotate", path, again, "--domain", "d", "--bind", "none")
+        self.assertEqual(set(self.generations(path)), {"3"})
+        self.assertEqual(again.read_bytes().splitlines()[1], path.read_bytes().splitlines()[1])
+        self.assertEqual(self.field("domain", "list").out, "d\t3\n")
+        self.assertEqual(self.field("decrypt", path, "--bind", "none").out, "a\nx\nx\n")
+
+    def test_keyring_that_stands_alone(self):
+        alone = self.path("alone")
+        self.good("key", "init", alone, "--key-file", self.key, "--no-recovery-key")
+        path = Path(self.file("a.yaml", YAML))
+        options = ("--keyring", alone, "--key-file", self.key)
+        self.good("field", "encrypt", path, "-i", *options)
+        self.assertEqual(self.good("field", "decrypt", path, *options).out.encode(), YAML)
+        self.bad(cli.FAILED, "field", "decrypt", path, *self.keyring, says="another keyring")
+
+
 class Git(Case):
     def git(self, *arguments, status=0):
         environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "HOME": self.top,

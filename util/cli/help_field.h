@@ -5,7 +5,8 @@
 #include "util/cli/help.h"
 
 #define HELP_FIELD_KEYRING                                                                                             \
-	"  --keyring DIR           the volume whose keyring is used; else the rules file names it\n" HELP_UNLOCK
+	"  --keyring DIR|FILE      the volume whose keyring is used, or a keyring; else the rules name "               \
+	"it\n" HELP_UNLOCK
 #define HELP_FIELD_FORMAT                                                                                              \
 	"  --format F              else told by the name: json jsonl yaml xml csv ini toml env properties\n"           \
 	"  --lenient               JSON with comments and trailing commas\n"                                           \

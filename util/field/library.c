@@ -11,6 +11,7 @@
 
 #include "keymgr/entry.h"
 #include "keymgr/keyring.h"
+#include "keymgr/lone_keyring.h"
 #include "util/field/scan.h"
 #include "util/field/token.h"
 
@@ -92,10 +93,12 @@ static int open_keyring(struct opening *o, const char *volume, const struct unlo
 	size_t count = 0;
 	int ret;
 
-	o->store = store_posix_new();
-	if (!o->store)
-		return -ENOMEM;
-	ret = volume_open_dir(o->store, volume, &o->dot, &o->data, why);
+	if (lone_keyring_is(volume)) {
+		ret = lone_keyring_open(volume, &o->store, &o->dot, why);
+	} else {
+		o->store = store_posix_new();
+		ret = o->store ? volume_open_dir(o->store, volume, &o->dot, &o->data, why) : -ENOMEM;
+	}
 	if (ret == 0)
 		ret = keyring_read(o->store, o->dot, &o->keyring, why);
 	if (ret == 0)
