@@ -1,0 +1,220 @@
+"""What is measured: a plain directory, coffer in its kinds, and what it is compared with."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = os.geteuid() == 0
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def run(*argv, **kw):
+    r = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **kw)
+    # grep finds nothing, and says so with 1
+    if r.returncode > (argv[0] == "grep"):
+        sys.exit(f"bench: {' '.join(argv)}: {r.stderr.strip()}")
+
+
+class Plain:
+    """A plain directory: the base of the others."""
+
+    name = "plain"
+    peak_kib = 0
+
+    def __init__(self, base):
+        self.dir = self.store = f"{base}/plain"
+        os.mkdir(self.dir)
+
+    @classmethod
+    def missing(cls):
+        """What is not there that this needs, or None."""
+
+    def mount(self):
+        pass
+
+    def unmount(self):
+        pass
+
+    def requests(self):
+        return {}
+
+    def usage(self):
+        """What the process that serves the mount has used: processor seconds, bytes that it had written."""
+        return {}
+
+    def settle(self, unsynced):
+        """Finishes what was put off, so that it does not happen while another target is measured. unsynced: there may be content that
+        nobody has synced; only then is the whole store synced, which may have much to do for others."""
+        if unsynced:
+            run("sync", "-f", self.store)
+
+    def cold(self):
+        self.unmount()
+        run("sync", "-f", self.store)
+        if ROOT:
+            with open("/proc/sys/vm/drop_caches", "w") as f:
+                f.write("3\n")
+        self.mount()
+
+
+class Mounted(Plain):
+    """A mount, served by a child in the foreground."""
+
+    def __init__(self, base):
+        self.store = f"{base}/{self.name}.store"
+        self.dir = f"{base}/{self.name}"
+        self.log = f"{base}/{self.name}.log"
+        self.child = None
+        self.env = dict(os.environ, COFFER_STATE_DIR="")
+        self.secret = f"{base}/{self.name}.secret"
+        os.mkdir(self.dir)
+        with open(self.secret, "w") as f:
+            f.write(os.urandom(32).hex())
+
+    def mount(self):
+        with open(self.log, "w") as log:
+            self.child = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
+        end = time.monotonic() + 30
+        while not os.path.ismount(self.dir):
+            if self.child.poll() is not None or time.monotonic() > end:
+                with open(self.log) as log:
+                    sys.exit(f"bench: {self.name} does not mount: {log.read().strip()}")
+            time.sleep(0.01)
+
+    def of_process(self, what, pattern):
+        with open(f"/proc/{self.child.pid}/{what}") as f:
+            return re.search(pattern, f.read())
+
+    def note_peak(self):
+        with contextlib.suppress(OSError, TypeError):
+            self.peak_kib = max(self.peak_kib, int(self.of_process("status", r"VmHWM:\s+(\d+)")[1]))
+
+    def usage(self):
+        # Fields 14 and 15 of stat(5), behind the name in parentheses.
+        fields = self.of_process("stat", r"\) (.*)")[1].split()
+        written = self.of_process("io", r"(?m)^write_bytes: (\d+)")[1]
+        ticks = int(fields[11]) + int(fields[12])
+        return {"cpu": ticks / os.sysconf("SC_CLK_TCK"), "written": int(written)}
+
+    def unmount(self):
+        if not self.child:
+            return
+        self.note_peak()
+        if os.path.ismount(self.dir):
+            how = ["umount"] if ROOT else ["fusermount3", "-u"]
+            for attempt in how, how, [*how, "-l" if ROOT else "-z"]:
+                if subprocess.run([*attempt, self.dir], stderr=subprocess.DEVNULL).returncode == 0:
+                    break
+                time.sleep(1)
+        try:
+            self.child.wait(60)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+        self.child = None
+
+
+def find_coffer(given):
+    build = os.path.join(HERE, "../../build-release/util/cli/coffer")
+    for p in given, os.environ.get("COFFER"), build, shutil.which("coffer"):
+        if p and os.access(p, os.X_OK):
+            return os.path.abspath(p)
+    return None
+
+
+class Coffer(Mounted):
+    """With the journal, as it is by default."""
+
+    name = "coffer"
+    program = None
+    options = ()
+
+    def __init__(self, base):
+        super().__init__(base)
+        self.counts = f"{base}/{self.name}.counts"
+        self.env["COFFER_REQUEST_COUNTS"] = self.counts
+        run(self.program, "init", self.store, "--key-file", self.secret, "--no-recovery-key", env=self.env)
+
+    @classmethod
+    def missing(cls):
+        if not cls.program:
+            return "coffer: build it (meson setup build-release --buildtype=release && ninja -C build-release)"
+        return None
+
+    def command(self):
+        return [self.program, "mount", "-f", *self.options, self.store, self.dir, "--key-file", self.secret]
+
+    def settle(self, unsynced):
+        # A freeze begins by making everything durable and bringing it in place.
+        run(self.program, "freeze", self.store, "--", "true", env=self.env)
+        super().settle(unsynced)
+
+    def requests(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.counts)
+        with open(f"{self.store}/.coffer/lock") as f:
+            os.kill(int(f.read()), signal.SIGUSR1)
+        for _ in range(1000):
+            with contextlib.suppress(OSError, ValueError), open(self.counts) as f:
+                return json.load(f)
+            time.sleep(0.01)
+        sys.exit("bench: the mount does not write its counters")
+
+
+class NoJournal(Coffer):
+    name = "nojournal"
+    options = ("-o", "nojournal")
+
+
+class Passthrough(Mounted):
+    """tests/bench/passthrough.c: FUSE without anything behind it."""
+
+    name = "passthrough"
+
+    def __init__(self, base):
+        super().__init__(base)
+        os.mkdir(self.store)
+
+    @staticmethod
+    def program():
+        given = os.environ.get("PASSTHROUGH")
+        built = [os.path.join(os.path.dirname(Coffer.program), "../../tests/bench/passthrough")] if Coffer.program else []
+        for p in [given] if given else built:
+            if os.access(p, os.X_OK):
+                return os.path.abspath(p)
+        return None
+
+    @classmethod
+    def missing(cls):
+        if not cls.program():
+            return "passthrough: build coffer with -Dtests=enabled, or say where it is in $PASSTHROUGH"
+        return None
+
+    def command(self):
+        return [self.program(), self.store, self.dir]
+
+
+class Gocryptfs(Mounted):
+    name = "gocryptfs"
+
+    def __init__(self, base):
+        super().__init__(base)
+        os.mkdir(self.store)
+        # A weak passphrase hash: unlocking is not measured.
+        run("gocryptfs", "-q", "-init", "-scryptn", "10", "-passfile", self.secret, self.store)
+
+    @classmethod
+    def missing(cls):
+        return None if shutil.which("gocryptfs") else "gocryptfs: not installed"
+
+    def command(self):
+        return ["gocryptfs", "-q", "-fg", "-passfile", self.secret, self.store, self.dir]
+
+
+TARGETS = {c.name: c for c in (Plain, Passthrough, NoJournal, Coffer, Gocryptfs)}
