@@ -94,12 +94,25 @@ static bool is_part_of_write(const struct seen *s, const struct version *old, co
 	return found;
 }
 
-static bool is_mix_of_pages(const struct seen *s, const struct version *old, const struct version *new)
+/* A page of what is seen, as far as that goes, is the version's. */
+static bool is_page_of(const struct seen *s, const struct version *v, uint64_t page)
 {
-	if (s->size != old->size && s->size != new->size)
+	size_t n = s->size - page * CRASH_PAGE < CRASH_PAGE ? (size_t)(s->size - page * CRASH_PAGE) : CRASH_PAGE;
+	uint8_t a[CRASH_PAGE], b[CRASH_PAGE];
+
+	pages_read(&s->data, a, n, page * CRASH_PAGE);
+	pages_read(&v->data, b, n, page * CRASH_PAGE);
+	return memcmp(a, b, n) == 0;
+}
+
+static bool is_mix_of_pages(const struct seen *s, const struct version *old, const struct version *new, bool first_part)
+{
+	uint64_t most = old->size > new->size ? old->size : new->size;
+
+	if (first_part ? s->size > most : s->size != old->size && s->size != new->size)
 		return false;
 	for (uint64_t page = 0; page * CRASH_PAGE < s->size; page++)
-		if (!pages_same(&s->data, &old->data, page) && !pages_same(&s->data, &new->data, page))
+		if (!is_page_of(s, old, page) && !is_page_of(s, new, page))
 			return false;
 	return true;
 }
@@ -108,7 +121,7 @@ static bool is_between(const struct seen *s, const struct version *old, const st
 {
 	if (new->how == HOW_WRITE)
 		return is_part_of_write(s, old, new, matches);
-	return new->how == HOW_PAGES &&matches == is_version &&is_mix_of_pages(s, old, new);
+	return new->how == HOW_PAGES &&is_mix_of_pages(s, old, new, matches == is_first_part);
 }
 
 /* The version from which on the content may be, and the first that was not begun. */
