@@ -116,7 +116,9 @@ class Child:
 class Workload:
     name = ""
     options = ()  # of the mount
-    patience = 30  # seconds for its processes to notice the dead mount
+    # Seconds for its processes to notice the dead mount: a thread of it that is in a sync dies only when that is over, and the store may
+    # have much of others to write.
+    patience = 120
 
     def __init__(self, place, side, seed):
         self.place = place
