@@ -3,6 +3,9 @@
 # can be run again.  Everything but the build (build-release/) lives in a private temporary directory that is removed at the end.
 set -eu
 cd "$(dirname "$0")/.."
+# The host need not remember a volume that is gone in a minute.
+COFFER_STATE_DIR=
+export COFFER_STATE_DIR
 
 say()
 {

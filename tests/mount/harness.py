@@ -37,6 +37,8 @@ import threading
 import time
 import traceback
 
+os.environ.setdefault("COFFER_STATE_DIR", "")  # what this host remembers is none of the tests' business
+
 COFFER = os.environ.get("COFFER") or "plain"
 PLAIN = COFFER == "plain"
 SCALE = max(1, int(os.environ.get("COFFER_TEST_SCALE") or "1"))
