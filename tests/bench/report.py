@@ -43,7 +43,7 @@ def speed_table(b, compared):
 
 
 def usage_table(b):
-    """What the mount process used, with what it put off: processor seconds, and bytes that it had written to the store."""
+    """What the mount process used, with what it put off: processor seconds, and bytes given to write calls."""
     names = [t.name for t in b.targets if isinstance(t, Mounted)]
     if not names:
         return
@@ -56,7 +56,8 @@ def usage_table(b):
             line.append(f"{cpu:.2f} / {amount(written / MIB) if written >= MIB / 10 else 0} / {later:.2f}")
         lines.append(line)
     print_table(lines)
-    print("Put off: what the target needed afterwards to bring everything in place. The first two figures include it.\n")
+    print("Put off: what the target needed afterwards to bring everything in place; the first two figures include it. Written: to the store "
+          "and, where a row reads, to the kernel as answers.\n")
 
 
 def requests_text(rounds):
