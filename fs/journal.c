@@ -56,7 +56,7 @@ void journal_prepare(struct journal *j, struct store *s, const struct settings *
 	memcpy(j->instance, set->instance_id, INSTANCE_ID_SIZE);
 	pthread_mutex_init(&j->lock, NULL);
 	pthread_cond_init(&j->changed, NULL);
-	j->buffer = malloc(padded(FRAME + RECORD_BODY_MAX + RECORD_PAYLOAD_MAX));
+	j->buffer = malloc(padded(FRAME + RECORD_BODY_MAX + RECORD_PAYLOAD_MAX) + BLOCK);
 }
 
 int journal_open(struct store *s, int dot, const struct settings *set, const struct keys *keys, bool read_only,
@@ -273,6 +273,19 @@ void journal_round_over(struct journal *j)
 
 /* ------------------------------------------------------------------ writing */
 
+/* Zeros behind a record up to the end of its block, as far as nothing live is there: of a block that it has not cached the store's kernel
+ * would have to read the rest first, for each record. */
+static size_t fill_block(const struct journal *j, uint8_t *end, size_t whole)
+{
+	uint64_t free = j->size - (j->next.at - j->start.at) - whole, left = left_in_ring(j, j->next.at) - whole;
+	size_t fill = (size_t)(-(j->next.at % j->size + whole) % BLOCK);
+
+	if (fill > free || fill > left)
+		return 0;
+	memset(end, 0, fill);
+	return fill;
+}
+
 /* Seals a record in the buffer (frame and body; the payload, copied behind them) and writes it.  Under the lock. */
 static int put_record(struct journal *j, unsigned type, const void *body, size_t body_size,
 		      const struct journal_part *payload, unsigned parts)
@@ -303,7 +316,8 @@ static int put_record(struct journal *j, unsigned type, const void *body, size_t
 	if (r < 0)
 		return r;
 
-	ssize_t put = store_pwrite(j->store, j->fd, frame, whole, journal_place(j, j->next.at));
+	size_t fill = fill_block(j, frame + whole, whole);
+	ssize_t put = store_pwrite(j->store, j->fd, frame, whole + fill, journal_place(j, j->next.at));
 
 	if (put < 0)
 		return (int)put;

@@ -11,6 +11,7 @@ enum {
 	SUPERBLOCK = 4096,
 	RING_AT = 2 * SUPERBLOCK,
 	ALIGN = 64,
+	BLOCK = 4096, /* of a page cache; RING_AT is a multiple of it */
 
 	/* a record's frame, in the clear; the first 24 bytes are authenticated */
 	FRAME = 64,
