@@ -297,6 +297,16 @@ def thin_device(base, size):
         raise Skip(f"cannot mount: {r.stderr.strip()}")
 
 
+def has_zero_page(top, inode):
+    """True if a page of the file with this inode is all zeros: no ciphertext is."""
+    for parent, _, files in os.walk(top):
+        for path in (f"{parent}/{f}" for f in files):
+            if os.lstat(path).st_ino == inode:
+                data = read_file(path)
+                return any(not any(data[at : at + PAGE]) for at in range(0, len(data), PAGE))
+    return False
+
+
 @harness.limit(200)
 def test_failing_device(tmp):
     """What fsync called durable survives a device that fails. Once it has failed for a file it goes on failing, through any
@@ -352,6 +362,10 @@ def test_failing_device(tmp):
             for n, data in durable.items():
                 if re.search(rf"[Ii]node {inodes[n]}\b", r.stdout):
                     print(f"     the store itself has lost file {n}", flush=True)  # its block of extents, say
+                    continue
+                if n == max(durable) and has_zero_page(f"{tmp}/store/volume/data", inodes[n]):
+                    # A loop device says of a write that its file has no room for, but for the first pages, that it went well.
+                    print(f"     the device has lost file {n}", flush=True)
                     continue
                 got = read_file(f"{volume.mnt}/{n}")
                 equal(got == data, True, f"file {n} with the device repaired: {len(got)} bytes; e2fsck said {r.stdout}")
