@@ -82,13 +82,14 @@ int names_write_text(struct engine *e, int dir, const char *name, const char *te
 		return fd;
 
 	ssize_t put = store_pwrite(e->store, fd, text, strlen(text), 0);
+	/* A link is there whole or not at all; of a file the sync of its directory, behind which nothing else has the text any more, makes only
+	 * the name durable. */
+	int r = put < 0 ? (int)put : e->store->ops->fdatasync(e->store, fd);
 
 	store_close(e->store, fd);
-	if (put < 0) {
+	if (r < 0)
 		e->store->ops->unlink(e->store, dir, name);
-		return (int)put;
-	}
-	return 0;
+	return r;
 }
 
 /* ------------------------------------------------------------------ directories */
