@@ -21,14 +21,14 @@ struct options {
 	const char *workload, *without, *log;
 	unsigned states; /* of all workloads and models together */
 	long state;      /* this one only; -1 */
-	bool journal;
+	bool journal, portable;
 	bool must_fail; /* to see that it can */
 };
 
 static void usage(void)
 {
 	puts("run [--states N] [--seed S] [--model ordered|strict|kill|all] [--workload NAME] [--journal on|off]\n"
-	     "    [--without RULE] [--state N] [--log FILE] [--must-fail] [--verbose]\n"
+	     "    [--portable] [--without RULE] [--state N] [--log FILE] [--must-fail] [--verbose]\n"
 	     "\n"
 	     "  --states N    states of all workloads and models together, second crashes not counted (5000)\n"
 	     "  --state N     one state of each workload and model: what a violation names\n"
@@ -79,17 +79,12 @@ static void set_rule_off(const char *name)
 static void parse(int argc, char **argv, struct options *o)
 {
 	static const struct option names[] = {
-		{"states", required_argument, NULL, 'n'},
-		{"seed", required_argument, NULL, 's'},
-		{"model", required_argument, NULL, 'm'},
-		{"workload", required_argument, NULL, 'w'},
-		{"journal", required_argument, NULL, 'j'},
-		{"without", required_argument, NULL, 'r'},
-		{"state", required_argument, NULL, 'i'},
-		{"log", required_argument, NULL, 'l'},
-		{"must-fail", no_argument, NULL, 'f'},
-		{"verbose", no_argument, NULL, 'v'},
-		{0},
+		{"states", required_argument, NULL, 'n'},  {"seed", required_argument, NULL, 's'},
+		{"model", required_argument, NULL, 'm'},   {"workload", required_argument, NULL, 'w'},
+		{"journal", required_argument, NULL, 'j'}, {"without", required_argument, NULL, 'r'},
+		{"state", required_argument, NULL, 'i'},   {"log", required_argument, NULL, 'l'},
+		{"must-fail", no_argument, NULL, 'f'},     {"portable", no_argument, NULL, 'p'},
+		{"verbose", no_argument, NULL, 'v'},       {0},
 	};
 
 	for (int got; (got = getopt_long(argc, argv, "", names, NULL)) != -1;) {
@@ -109,6 +104,8 @@ static void parse(int argc, char **argv, struct options *o)
 			o->state = strtol(optarg, NULL, 10);
 		else if (got == 'f')
 			o->must_fail = true;
+		else if (got == 'p')
+			o->portable = true;
 		else if (got == 'l')
 			o->log = optarg;
 		else if (got == 'v')
@@ -200,11 +197,11 @@ int main(int argc, char **argv)
 		__sanitizer_set_report_fd((void *)(intptr_t)dup(STDERR_FILENO));
 	if (!freopen(o.log, "w", stderr)) /* what the engine logs */
 		return 2;
-	snprintf(with, sizeof(with), " --journal %s%s%s", o.journal ? "on" : "off", o.without ? " --without " : "",
-		 o.without ? o.without : "");
+	snprintf(with, sizeof(with), " --journal %s%s%s%s", o.journal ? "on" : "off", o.portable ? " --portable" : "",
+		 o.without ? " --without " : "", o.without ? o.without : "");
 	o.c.with = with;
 	base_prepare();
-	base_make(&base, o.journal);
+	base_make(&base, o.journal, o.portable);
 	o.c.base = &base;
 	violations = run_all(&o, &states);
 	base_free(&base);

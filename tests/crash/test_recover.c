@@ -17,7 +17,7 @@ static const struct caller nobody = {.umask = 022};
 static void setup(void)
 {
 	base_prepare();
-	base_make(&base, true);
+	base_make(&base, true, false);
 }
 
 static void teardown(void)

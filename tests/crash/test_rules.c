@@ -29,7 +29,7 @@ static void play(const struct directed *d, char text[TEXT])
 	struct trace t;
 
 	base_prepare();
-	base_make(&base, true);
+	base_make(&base, true, false);
 	trace_start(&t, &base);
 	d->play(&t);
 	trace_judge(&t);

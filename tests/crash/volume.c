@@ -40,10 +40,10 @@ static void make_journal(struct base *b, struct store *s, int dot)
 		must(journal_make(s, dot, &b->settings, b->keys, CRASH_JOURNAL_SIZE, &why), "journal", &why);
 }
 
-void base_make(struct base *b, bool journal)
+void base_make(struct base *b, bool journal, bool portable)
 {
 	struct unlock_secret secret = {.kind = SECRET_PASSPHRASE, .bytes = secret_new(strlen(PASSPHRASE))};
-	struct new_volume how = {.secrets = &secret, .secret_count = 1};
+	struct new_volume how = {.secrets = &secret, .secret_count = 1, .portable = portable};
 	struct crash_store *cs;
 	struct fault why = {0};
 	struct image empty;

@@ -21,7 +21,7 @@ struct base {
 
 /* Starts cryptography and secrets; once in a program. */
 void base_prepare(void);
-void base_make(struct base *b, bool journal);
+void base_make(struct base *b, bool journal, bool portable);
 void base_free(struct base *b);
 /* The journal's inode, the same in every state of the volume. */
 uint32_t base_journal_ino(const struct base *b);
