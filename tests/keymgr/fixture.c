@@ -6,14 +6,15 @@
 
 #include "util/base/encode.h"
 
-static char scratch[] = "/tmp/coffer-keymgr-XXXXXX";
-static char made[sizeof(scratch)];
+static char made[256];
 
 void fixture_setup(void)
 {
 	static const struct argon2_cost cheap = {.t = 1, .m_kib = 8, .p = 1};
+	const char *top = getenv("TMPDIR");
 
-	strcpy(made, scratch);
+	ck_assert_int_lt(snprintf(made, sizeof(made), "%s/coffer-keymgr-XXXXXX", top ? top : "/tmp"),
+			 (int)sizeof(made));
 	ck_assert_ptr_nonnull(mkdtemp(made));
 	ck_assert_int_eq(chdir(made), 0);
 	ck_assert_ptr_nonnull(freopen("log", "w", stderr));
