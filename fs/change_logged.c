@@ -168,6 +168,36 @@ static int reserve_pieces(struct change *c)
 	return r;
 }
 
+/* The places of pieces that follow one another. */
+static int reserve_run(const struct change *c, uint32_t from, uint32_t to)
+{
+	int r = 0;
+
+	for (uint32_t at = from, n; at < to && r == 0; at += n) {
+		uint64_t page = c->pieces[at].page, run = layout_run(page);
+
+		for (n = 1; at + n < to && n < run && c->pieces[at + n].page == page + n; n++)
+			;
+		r = c->e->store->ops->fallocate(c->e->store, c->n->fd, FALLOC_FL_KEEP_SIZE,
+						layout_physical_page(page) << PAGE_SHIFT, (uint64_t)n * PAGE_BYTES);
+	}
+	return r == -EOPNOTSUPP || r == -ENOSYS ? 0 : r;
+}
+
+/* Pieces [from, to) in place; returns how many.  A write behind the end that fails makes ext4 give back what else is reserved there: the rest of a
+ * page that a record before this one made longer (W4).  So where pages are reserved in parts, no write is tried that has no place. */
+static uint32_t put_run(struct change *c, uint32_t from, uint32_t to, int *error)
+{
+	if (c->e->caps.block >= PAGE_BYTES || reserve_run(c, from, to) == 0)
+		return change_write_pieces(c, from, to, error);
+	for (uint32_t i = from; i < to; i++) {
+		*error = reserve_page(c->e, c->n, layout_physical_page(c->pieces[i].page));
+		if (*error < 0 || change_write_pieces(c, i, i + 1, error) < 1)
+			return i - from;
+	}
+	return to - from;
+}
+
 /* Writes in place what may go there.  Returns how many pieces, from the first, can now be named. */
 static uint32_t put_in_place(struct change *c, int *error)
 {
@@ -178,7 +208,7 @@ static uint32_t put_in_place(struct change *c, int *error)
 		if (!c->pieces[i].in_place)
 			continue;
 
-		uint32_t done = change_write_pieces(c, i, i + n, error);
+		uint32_t done = put_run(c, i, i + n, error);
 
 		if (done < n)
 			return i + done;
