@@ -343,7 +343,7 @@ static bool has_space(struct faulty *f, int fd, uint64_t off, size_t n)
 
 static ssize_t f_pwrite(struct store *s, int fd, const void *buf, size_t n, uint64_t off)
 {
-	size_t torn = SELF->torn;
+	size_t torn = counted ? SELF->torn : 0;
 
 	if (is_full(SELF) && has_space(SELF, fd, off, n))
 		return store_pwrite(BENEATH, fd, buf, n, off);
