@@ -110,6 +110,13 @@ int names_read_record(struct engine *e, int fd, struct directory_record *r)
 	return n < 0 ? (int)n : directory_record_open(e->keys->directory_key, text, (size_t)n, r);
 }
 
+/* Errors that say nothing of the record. */
+static bool will_pass(int r)
+{
+	return r == -EIO || r == -ENOKEY || r == -ENOMEM || r == -EACCES || r == -EMFILE || r == -ENFILE;
+}
+
+/* -EBADMSG: it is missing, or damaged. */
 static int read_record(struct engine *e, struct node *dir)
 {
 	char path[1024];
@@ -123,9 +130,9 @@ static int read_record(struct engine *e, struct node *dir)
 			r = heal_directory(e, dir);
 		pthread_rwlock_unlock(&dir->dir->lock);
 	}
-	/* Those will pass; and what was removed has no id any more. */
-	if (r == -ENOKEY || r == -ENOMEM || r == -EACCES)
+	if (will_pass(r))
 		return r;
+	/* What was removed has no id any more. */
 	if (r == -ENOENT && dir != e->root && !node_has_name(e, dir))
 		return r;
 	if (r < 0) {
@@ -133,7 +140,7 @@ static int read_record(struct engine *e, struct node *dir)
 		log_error("the id of directory %s is %s; its names cannot be read (coffer check --repair may find it "
 			  "again)",
 			  path, r == -ENOENT ? "missing" : "damaged");
-		return -EIO;
+		return -EBADMSG;
 	}
 	dir->dir->duplicate = !ids_claim(e, dir);
 	if (dir->dir->duplicate) {
@@ -159,7 +166,8 @@ int names_load_directory(struct engine *e, struct node *dir)
 
 	if (!d->loaded) {
 		r = read_record(e, dir);
-		if (r == 0 || r == -EIO) {
+		if (r == 0 || r == -EBADMSG) {
+			r = r < 0 ? -EIO : 0;
 			d->error = r;
 			atomic_store_explicit(&d->loaded, true, memory_order_release);
 		}

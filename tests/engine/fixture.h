@@ -19,6 +19,7 @@ struct faulty {
 	int fail_at, calls, error;
 	bool for_ever; /* and all calls behind it */
 	bool full;
+	bool reads; /* calls that only look are counted and fail, not those that change something */
 	struct {
 		int fd;
 		uint64_t begin, end;
