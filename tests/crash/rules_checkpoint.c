@@ -146,8 +146,8 @@ static void refused_for_a_while(struct trace *t)
 	CUT(t, trace_end(t), {ANY, FATE_DROPPED});
 }
 
-/* What comes behind the IMAGES of a checkpoint that is tried again, the one that then works does not free. */
-static void written_behind_a_failed_one(struct trace *t)
+/* A checkpoint that fails, and a write behind its IMAGES. */
+static void fail_and_write(struct trace *t)
 {
 	unsigned f = trace_file(t, "f", 4);
 
@@ -156,6 +156,12 @@ static void written_behind_a_failed_one(struct trace *t)
 	trace_expect(t, !act_tick(&t->l), "the tick says it");
 	act_refuse_no_more(&t->l);
 	act_write(&t->l, f, PAGE, PAGE);
+}
+
+/* The one that then works does not free that. */
+static void written_behind_a_failed_one(struct trace *t)
+{
+	fail_and_write(t);
 	act_tick(&t->l);
 	trace_kill(t, trace_end(t));
 }
@@ -163,13 +169,7 @@ static void written_behind_a_failed_one(struct trace *t)
 /* Nor does a clean end. */
 static void ended_behind_a_failed_one(struct trace *t)
 {
-	unsigned f = trace_file(t, "f", 4);
-
-	act_write(&t->l, f, 0, PAGE);
-	act_refuse(&t->l, f, 0);
-	trace_expect(t, !act_tick(&t->l), "the tick says it");
-	act_refuse_no_more(&t->l);
-	act_write(&t->l, f, PAGE, PAGE);
+	fail_and_write(t);
 	act_remount(&t->l);
 	trace_kill(t, trace_end(t));
 }

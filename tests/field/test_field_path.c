@@ -39,12 +39,29 @@ START_TEST(written_and_read_again)
 }
 END_TEST
 
+struct matching {
+	const char *pattern, *path;
+	enum match is;
+};
+
+static void assert_matches(const struct matching *cases, size_t count, enum path_style style)
+{
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_buffer_ struct buffer path = {0};
+		struct fault why = {0};
+		struct pattern *p;
+
+		path_of(cases[i].path, style, &path);
+		ck_assert_int_eq(pattern_parse(cases[i].pattern, strlen(cases[i].pattern), style, &p, &why), 0);
+		ck_assert_msg(pattern_match(p, path.bytes, path.size) == cases[i].is, "%s on %s", cases[i].pattern,
+			      cases[i].path);
+		pattern_free(&p);
+	}
+}
+
 START_TEST(matching)
 {
-	static const struct {
-		const char *pattern, *path;
-		enum match is;
-	} cases[] = {
+	static const struct matching cases[] = {
 		{"a.b", "a.b", MATCH_YES},       {"a.b", "a.c", MATCH_NO},
 		{"a", "a.b.c", MATCH_YES}, /* a container: everything below */
 		{"a.b", "a", MATCH_NO},          {"a.*", "a.b", MATCH_YES},
@@ -65,43 +82,20 @@ START_TEST(matching)
 		{"%1:a", "a", MATCH_NO},         {".", "a.b", MATCH_YES},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		_cleanup_buffer_ struct buffer path = {0};
-		struct fault why = {0};
-		struct pattern *p;
-
-		path_of(cases[i].path, PATH_DOTS, &path);
-		ck_assert_int_eq(pattern_parse(cases[i].pattern, strlen(cases[i].pattern), PATH_DOTS, &p, &why), 0);
-		ck_assert_msg(pattern_match(p, path.bytes, path.size) == cases[i].is, "%s on %s", cases[i].pattern,
-			      cases[i].path);
-		pattern_free(&p);
-	}
+	assert_matches(cases, sizeof(cases) / sizeof(cases[0]), PATH_DOTS);
 }
 END_TEST
 
 START_TEST(matching_xml)
 {
-	static const struct {
-		const char *pattern, *path;
-		enum match is;
-	} cases[] = {
+	static const struct matching cases[] = {
 		{"/r/b", "/r/b[2]", MATCH_YES},   {"/r/b[1]", "/r/b[2]", MATCH_NO}, {"/r/b[2]", "/r/b[2]", MATCH_YES},
 		{"/r/@x", "/r/@x", MATCH_YES},    {"/r/@x", "/r/x", MATCH_NO},      {"/r/*", "/r/x", MATCH_YES},
 		{"/r/*", "/r/@x", MATCH_NO},      {"/r/@*", "/r/@x", MATCH_YES},    {"//c", "/r/b/c", MATCH_YES},
 		{"//@id", "/r/b/@id", MATCH_YES}, {"/r", "/r/b/@id", MATCH_YES},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		_cleanup_buffer_ struct buffer path = {0};
-		struct fault why = {0};
-		struct pattern *p;
-
-		path_of(cases[i].path, PATH_SLASHES, &path);
-		ck_assert_int_eq(pattern_parse(cases[i].pattern, strlen(cases[i].pattern), PATH_SLASHES, &p, &why), 0);
-		ck_assert_msg(pattern_match(p, path.bytes, path.size) == cases[i].is, "%s on %s", cases[i].pattern,
-			      cases[i].path);
-		pattern_free(&p);
-	}
+	assert_matches(cases, sizeof(cases) / sizeof(cases[0]), PATH_SLASHES);
 }
 END_TEST
 
