@@ -86,48 +86,81 @@ static int gather_secrets(struct init *i, const char *dir, struct fault *why)
 	return 0;
 }
 
-static int make(struct init *i, const char *dir, struct fault *why)
+/* A recovery key of nothing would only mislead. */
+static int failed(const struct init *i, int r)
 {
-	struct keyring *keyring = NULL;
+	if (i->recovery_file)
+		unlink(i->recovery_file);
+	return r;
+}
+
+static void tell_of(const struct init *i, struct keyring **keyring)
+{
 	char fingerprint[2 * FINGERPRINT_SIZE + 8];
 
-	i->how.secrets = i->secrets;
-	i->how.furnish = journal_make;
-	int r = volume_init(dir, &i->how, &keyring, why);
-	if (r < 0) {
-		/* A recovery key of nothing would only mislead. */
-		if (i->recovery_file)
-			unlink(i->recovery_file);
-		return r;
-	}
-	keyring_enter_new(keyring);
-	keyring_fingerprint(keyring, fingerprint);
-	printf("made the volume %s (%s)\nfingerprint: %s\n", dir, cipher_name(keyring_settings(keyring)->cipher),
-	       fingerprint);
+	keyring_enter_new(*keyring);
+	keyring_fingerprint(*keyring, fingerprint);
+	printf("fingerprint: %s\n", fingerprint);
 	if (i->recovery_file)
 		printf("recovery key: in %s; keep it away from this computer\n", i->recovery_file);
+	keyring_free(keyring);
+}
+
+static int make_volume(struct init *i, const char *dir, struct fault *why)
+{
+	struct keyring *keyring = NULL;
+	int r;
+
+	i->how.furnish = journal_make;
+	r = volume_init(dir, &i->how, &keyring, why);
+	if (r < 0)
+		return failed(i, r);
+	printf("made the volume %s (%s)\n", dir, cipher_name(keyring_settings(keyring)->cipher));
+	tell_of(i, &keyring);
 	printf("next:\n  mkdir -p MNT && coffer mount %s MNT\n  coffer umount MNT\n", dir);
-	keyring_free(&keyring);
 	return 0;
 }
 
-static int make_alone(struct init *i, const char *file, struct fault *why)
+static int make_keyring(struct init *i, const char *file, struct fault *why)
 {
 	struct keyring *keyring = NULL;
-	char fingerprint[2 * FINGERPRINT_SIZE + 8];
-
-	i->how.secrets = i->secrets;
 	int r = lone_keyring_make(file, &i->how, &keyring, why);
-	if (r < 0) {
-		if (i->recovery_file)
-			unlink(i->recovery_file);
-		return r;
-	}
-	keyring_enter_new(keyring);
-	keyring_fingerprint(keyring, fingerprint);
-	printf("made the keyring %s\nfingerprint: %s\n", file, fingerprint);
-	keyring_free(&keyring);
+
+	if (r < 0)
+		return failed(i, r);
+	printf("made the keyring %s\n", file);
+	tell_of(i, &keyring);
 	return 0;
+}
+
+static int check_new_file(const char *file, struct fault *why)
+{
+	if (access(file, F_OK) == 0)
+		return fault_set(why, EXIT_NOT_EMPTY, EEXIST, "%s exists; name a new file", file);
+	return 0;
+}
+
+/* What both verbs do once they know their options. */
+static int run(struct init *i, const char *word, int (*check)(const char *path, struct fault *why),
+	       int (*make)(struct init *i, const char *path, struct fault *why), struct fault *why)
+{
+	_cleanup_free_ char *path = NULL;
+
+	int r = check_options(i, why);
+	if (r == 0)
+		r = path_absolute(word, &path, why);
+	if (r == 0)
+		r = check(path, why);
+	if (r == 0)
+		r = secrets_start(why);
+	if (r == 0)
+		r = gather_secrets(i, path, why);
+	i->how.secrets = i->secrets;
+	if (r == 0)
+		r = make(i, path, why);
+	for (unsigned n = 0; n < 2; n++)
+		unlock_secret_wipe(&i->secrets[n]);
+	return r;
 }
 
 int cmd_key_init(const struct verb *v, int argc, char **argv, struct fault *why)
@@ -139,26 +172,10 @@ int cmd_key_init(const struct verb *v, int argc, char **argv, struct fault *why)
 		{OPTION_TEXT, 0, 'r', "recovery-key-file", &i.recovery_file},
 		{0},
 	};
-	_cleanup_free_ char *file = NULL;
 	struct words words;
-
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
-	if (r)
-		return r;
-	r = check_options(&i, why);
-	if (r == 0)
-		r = path_absolute(words.at[0], &file, why);
-	if (r == 0 && access(file, F_OK) == 0)
-		r = fault_set(why, EXIT_NOT_EMPTY, EEXIST, "%s exists; name a new file", file);
-	if (r == 0)
-		r = secrets_start(why);
-	if (r == 0)
-		r = gather_secrets(&i, file, why);
-	if (r == 0)
-		r = make_alone(&i, file, why);
-	for (unsigned n = 0; n < 2; n++)
-		unlock_secret_wipe(&i.secrets[n]);
-	return r;
+
+	return r ? r : run(&i, words.at[0], check_new_file, make_keyring, why);
 }
 
 int cmd_init(const struct verb *v, int argc, char **argv, struct fault *why)
@@ -173,24 +190,8 @@ int cmd_init(const struct verb *v, int argc, char **argv, struct fault *why)
 		{OPTION_TEXT, 0, 'r', "recovery-key-file", &i.recovery_file},
 		{0},
 	};
-	_cleanup_free_ char *dir = NULL;
 	struct words words;
-
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
-	if (r)
-		return r;
-	r = check_options(&i, why);
-	if (r == 0)
-		r = path_absolute(words.at[0], &dir, why);
-	if (r == 0)
-		r = check_place(dir, why);
-	if (r == 0)
-		r = secrets_start(why);
-	if (r == 0)
-		r = gather_secrets(&i, dir, why);
-	if (r == 0)
-		r = make(&i, dir, why);
-	for (unsigned n = 0; n < 2; n++)
-		unlock_secret_wipe(&i.secrets[n]);
-	return r;
+
+	return r ? r : run(&i, words.at[0], check_place, make_volume, why);
 }
