@@ -103,15 +103,7 @@ static int scan_line(struct scan *s, size_t *at)
 
 static int env_scan(struct scan *s, size_t *used)
 {
-	size_t at = scan_bom(s);
-	int ret = refuse_binary(s);
-
-	if (ret == 0)
-		ret = scan_open(s);
-	while (ret == 0 && at < s->size)
-		ret = scan_line(s, &at);
-	*used = s->size;
-	return ret;
+	return scan_lines(s, scan_line, used);
 }
 
 /* ------------------------------------------------------------------ values */

@@ -35,6 +35,19 @@ int refuse_binary(struct scan *s)
 	return zero ? scan_error(s, (size_t)(zero - s->text), "a zero byte: this is no text") : 0;
 }
 
+int scan_lines(struct scan *s, int (*line)(struct scan *s, size_t *at), size_t *used)
+{
+	size_t at = scan_bom(s);
+	int ret = refuse_binary(s);
+
+	if (ret == 0)
+		ret = scan_open(s);
+	while (ret == 0 && at < s->size)
+		ret = line(s, &at);
+	*used = s->size;
+	return ret;
+}
+
 enum leaf_type always_string(const struct leaf *l, const char *source, size_t n)
 {
 	(void)l;
