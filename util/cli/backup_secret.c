@@ -2,14 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "keymgr/backup.h"
 #include "keymgr/secret_input.h"
 #include "keymgr/shares.h"
+#include "util/cli/new_file.h"
 #include "util/cli/qr.h"
 #include "util/cli/terminal.h"
 
@@ -17,50 +18,7 @@ enum { SHARE_FILE_MAX = 16 << 10 };
 
 /* ------------------------------------------------------------------ files */
 
-static int sync_directory_of(const char *file)
-{
-	_cleanup_free_ char *copy = strdup(file);
-
-	if (!copy)
-		return -ENOMEM;
-	_cleanup_close_ int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
-static int write_all(int fd, const char *bytes, size_t n)
-{
-	while (n > 0) {
-		ssize_t done = write(fd, bytes, n);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -errno;
-		bytes += done;
-		n -= (size_t)done;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
-int new_file_write(const char *file, const void *bytes, size_t n, struct fault *why)
-{
-	_cleanup_close_ int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-	if (fd < 0 && errno == EEXIST)
-		return fault_set(why, EXIT_REFUSED, EEXIST, "%s exists; name a new file", file);
-	if (fd < 0)
-		return fault_errno(why, EXIT_FAILED, -errno, "cannot make %s", file);
-	int r = write_all(fd, bytes, n);
-	if (r == 0)
-		r = sync_directory_of(file);
-	if (r < 0) {
-		unlink(file);
-		return fault_errno(why, EXIT_FAILED, r, "cannot write %s", file);
-	}
-	return 0;
-}
-
-int backup_file_read(const char *file, char **text, size_t *n, struct fault *why)
+static int read_file(const char *file, char **text, size_t *n, struct fault *why)
 {
 	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	struct stat st;
@@ -83,7 +41,7 @@ int backup_file_read(const char *file, char **text, size_t *n, struct fault *why
 	return 0;
 }
 
-/* ------------------------------------------------------------------ opening */
+/* ------------------------------------------------------------------ shares that open */
 
 static int add_share(const struct secret *text, const char *name, struct share_set *set, struct fault *why)
 {
@@ -159,8 +117,8 @@ static int obtain_shares(const char *files, struct unlock_secret *out, struct fa
 	return r;
 }
 
-int backup_secret_obtain(const struct backup_source *b, const char *file, const char *type, struct unlock_secret *out,
-			 struct fault *why)
+static int obtain(const struct backup_source *b, const char *file, const char *type, struct unlock_secret *out,
+		  struct fault *why)
 {
 	char prompt[PATH_MAX + 32];
 	bool given = unlock_source_given(&b->secret);
@@ -171,6 +129,22 @@ int backup_secret_obtain(const struct backup_source *b, const char *file, const 
 		return fault_set(why, EXIT_NO_SECRET, EINVAL, "%s is protected by: %s; give that", file, type);
 	snprintf(prompt, sizeof prompt, "Passphrase of %s: ", file);
 	return unlock_obtain(&b->secret, prompt, false, out, why);
+}
+
+int backup_open(const struct backup_source *b, const char *file, struct unlock_secret *secret, struct keyring **out,
+		struct fault *why)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t n = 0;
+
+	int r = read_file(file, &text, &n, why);
+	if (r == 0)
+		r = secrets_start(why);
+	if (r == 0)
+		r = backup_read(text, n, out, why);
+	if (r == 0)
+		r = obtain(b, file, backup_type(*out), secret, why);
+	return r < 0 ? r : backup_unlock(*out, secret, why);
 }
 
 /* ------------------------------------------------------------------ making shares */
@@ -208,7 +182,7 @@ static int write_share(const char *directory, const struct share *s, unsigned nu
 		"# Share %u of %u of a backup of a coffer keyring; %u of them open it (SLIP-0039).\n"
 		"# Print this, keep it apart from the other shares and from the backup, and remove the file.\n%s\n",
 		number, count, s->threshold, words);
-	int r = new_file_write(file, text->bytes, (size_t)n, why);
+	int r = new_file_write(file, &(struct iovec){text->bytes, (size_t)n}, 1, why);
 	if (r == 0)
 		r = qr_write(picture, words, why);
 	wipe(words, sizeof words);

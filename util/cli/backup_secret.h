@@ -21,19 +21,15 @@ static inline void backup_source_free(struct backup_source *b)
 		OPTION_LIST, 0, 'b', "share", &(b)->shares                                                             \
 	}
 
-/* Obtains the secret that opens a backup of this type ("passphrase", "key-file", "shares"); asks for what was not given. */
-int backup_secret_obtain(const struct backup_source *b, const char *file, const char *type, struct unlock_secret *out,
-			 struct fault *why) MUST_CHECK;
-
 /* A new secret in shares ("2/3"), each written into a new file share-N.txt of the directory, and as a QR code share-N.svg where
  * libqrencode is installed.  backup_shares_remove takes those files away again. */
 int backup_shares_make(const char *split, const char *directory, struct unlock_secret *out,
 		       struct fault *why) MUST_CHECK;
 void backup_shares_remove(const char *directory, unsigned count);
 
-/* Reads a whole backup file. */
-int backup_file_read(const char *file, char **text, size_t *n, struct fault *why) MUST_CHECK;
-/* Writes n bytes into a new file of mode 0600, synced with its directory. */
-int new_file_write(const char *file, const void *bytes, size_t n, struct fault *why) MUST_CHECK;
+/* Reads a backup and unlocks it by a secret of its own (a passphrase, a key file, shares: as it was made), which is asked for if it was not
+ * given, and left in *secret. */
+int backup_open(const struct backup_source *b, const char *file, struct unlock_secret *secret, struct keyring **out,
+		struct fault *why) MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "util/base/whole_write.h"
 #include "util/cli/field.h"
 
 enum { CANNOT_RUN = 126, NOT_FOUND = 127 };
@@ -58,18 +59,10 @@ static bool seen_before(const struct variables *v, const char *name)
 /* The value in memory that the command inherits; its path goes to out. */
 static int make_file(const struct buffer *value, char *out, size_t room)
 {
-	int fd = memfd_create("value", MFD_ALLOW_SEALING);
+	int fd = memory_file("value", MFD_ALLOW_SEALING, value->bytes, value->size);
 
 	if (fd < 0)
-		return -errno;
-	for (size_t at = 0; at < value->size;) {
-		ssize_t n = write(fd, value->bytes + at, value->size - at);
-		if (n < 0)
-			return -errno;
-		at += (size_t)n;
-	}
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return -errno;
+		return fd;
 	snprintf(out, room, "/dev/fd/%d", fd);
 	return 0;
 }
@@ -98,18 +91,6 @@ static int set_variable(void *context, const struct found *f, const char *source
 	if (ret == 0 && setenv(name.bytes, v->files ? file : value.bytes, 1) < 0)
 		ret = -errno;
 	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot set a variable") : 0;
-}
-
-/* Takes the command behind "--" off the arguments. */
-static char **split_command(int *argc, char **argv)
-{
-	for (int i = 1; i < *argc && argv[i]; i++)
-		if (strcmp(argv[i], "--") == 0 && argv[i + 1]) {
-			*argc = i;
-			argv[i] = NULL;
-			return argv + i + 1;
-		}
-	return NULL;
 }
 
 static int set_all(const struct field_options *o, const char *name, struct variables *variables, struct fault *why)
@@ -148,7 +129,7 @@ int cmd_field_exec(const struct verb *v, int argc, char **argv, struct fault *wh
 		{OPTION_FLAG, 0, 0, "files", &variables.files},
 		{0},
 	};
-	char **command = split_command(&argc, argv);
+	char **command = options_split_command(&argc, argv);
 	struct words words;
 	int ret = options_parse(v, argc, argv, specs, 1, 1, &words, why);
 

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "util/base/whole_write.h"
 #include "util/cli/field.h"
 #include "util/field/again.h"
 
@@ -49,21 +50,6 @@ static void side_free(struct side *s)
 	memory_free(&s->memory);
 }
 
-static int memory_file(const struct buffer *b)
-{
-	int fd = memfd_create("text", 0); /* inherited on purpose */
-
-	for (size_t at = 0; fd >= 0 && at < b->size;) {
-		ssize_t n = write(fd, b->bytes + at, b->size - at);
-		if (n < 0) {
-			close(fd);
-			return -errno;
-		}
-		at += (size_t)n;
-	}
-	return fd < 0 ? -errno : fd;
-}
-
 static int spawn_merge(const int fds[SIDES], int out, pid_t *pid)
 {
 	char paths[SIDES][32];
@@ -92,7 +78,7 @@ static int merge_texts(const struct buffer *const texts[SIDES], struct buffer *o
 	pid_t pid = -1;
 
 	for (int i = 0; ret == 0 && i < SIDES; i++) {
-		fds[i] = memory_file(texts[i]);
+		fds[i] = memory_file("text", 0, texts[i]->bytes, texts[i]->size); /* inherited on purpose */
 		ret = fds[i] < 0 ? fds[i] : 0;
 	}
 	if (ret == 0 && pipe2(ends, O_CLOEXEC) < 0)

@@ -83,18 +83,6 @@ static int run_frozen(int fd, char **argv, struct fault *why)
 
 /* ------------------------------------------------------------------ the verbs */
 
-/* Takes the command behind "--" off the arguments; NULL if there is none. */
-static char **split_command(int *argc, char **argv)
-{
-	for (int i = 1; i < *argc && argv[i]; i++)
-		if (strcmp(argv[i], "--") == 0 && argv[i + 1]) {
-			*argc = i;
-			argv[i] = NULL;
-			return argv + i + 1;
-		}
-	return NULL;
-}
-
 static int freeze(const char *word, int seconds, char **argv, struct fault *why)
 {
 	_cleanup_volume_ struct cli_volume v = CLI_VOLUME_NONE;
@@ -118,7 +106,7 @@ int cmd_freeze(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	int seconds = TIMEOUT_DEFAULT;
 	const struct option_spec specs[] = {{OPTION_NUMBER, 0, 0, "timeout", &seconds}, {0}};
-	char **run = split_command(&argc, argv);
+	char **run = options_split_command(&argc, argv);
 	struct words words;
 
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);

@@ -7,6 +7,7 @@
 #include "keymgr/backup.h"
 #include "keymgr/entry.h"
 #include "util/cli/backup_secret.h"
+#include "util/cli/new_file.h"
 
 enum { SHOWN = 16 };
 
@@ -56,7 +57,7 @@ static int make(struct keyring *k, void *context, struct fault *why)
 	size_t n;
 
 	int r = backup_make(k, &w->secret, &text, &n, why);
-	return r < 0 ? r : new_file_write(w->output, text, n, why);
+	return r < 0 ? r : new_file_write(w->output, &(struct iovec){text, n}, 1, why);
 }
 
 static void report_made(const struct work *w)
@@ -102,21 +103,6 @@ static int run_make(struct work *w, const char *dir, struct fault *why)
 }
 
 /* ------------------------------------------------------------------ verifying */
-
-static int open_backup(struct work *w, const char *file, struct keyring **out, struct fault *why)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t n;
-
-	int r = backup_file_read(file, &text, &n, why);
-	if (r == 0)
-		r = secrets_start(why);
-	if (r == 0)
-		r = backup_read(text, n, out, why);
-	if (r == 0)
-		r = backup_secret_obtain(&w->source, file, backup_type(*out), &w->secret, why);
-	return r < 0 ? r : backup_unlock(*out, &w->secret, why);
-}
 
 /* By the backup's own root if the volume still has it, else as usual. */
 static int open_volume(struct work *w, const struct keyring *backup, const char *dir, struct fault *why)
@@ -189,7 +175,7 @@ static int run_verify(struct work *w, const struct words *words, struct fault *w
 
 	if (w->output || w->shares || w->share_dir)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key backup: --verify makes no backup: no -o, no --shares");
-	int r = open_backup(w, words->at[0], &backup, why);
+	int r = backup_open(&w->source, words->at[0], &w->secret, &backup, why);
 	m.backup = backup;
 	if (r == 0 && words->count > 1)
 		r = open_volume(w, backup, words->at[1], why);

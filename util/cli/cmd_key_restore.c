@@ -27,21 +27,6 @@ static void work_close(struct work *w)
 	keyring_free(&w->how.backup);
 }
 
-static int open_backup(struct work *w, const char *file, struct fault *why)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t n;
-
-	int r = backup_file_read(file, &text, &n, why);
-	if (r == 0)
-		r = secrets_start(why);
-	if (r == 0)
-		r = backup_read(text, n, &w->how.backup, why);
-	if (r == 0)
-		r = backup_secret_obtain(&w->source, file, backup_type(w->how.backup), &w->secret, why);
-	return r < 0 ? r : backup_unlock(w->how.backup, &w->secret, why);
-}
-
 static int obtain_new(struct work *w, struct fault *why)
 {
 	char prompt[PATH_MAX + 32];
@@ -90,7 +75,7 @@ static int run(struct work *w, const struct words *words, struct fault *why)
 	int lock = volume_lock(w->volume.store, w->volume.dot, why);
 	if (lock < 0)
 		return lock;
-	r = open_backup(w, words->at[1], why);
+	r = backup_open(&w->source, words->at[1], &w->secret, &w->how.backup, why);
 	if (r == 0)
 		r = obtain_new(w, why);
 	if (r == 0)

@@ -151,3 +151,14 @@ int options_parse(const struct verb *v, int argc, char **argv, const struct opti
 				 words->at[max], v->name);
 	return 0;
 }
+
+char **options_split_command(int *argc, char **argv)
+{
+	for (int i = 1; i < *argc && argv[i]; i++)
+		if (strcmp(argv[i], "--") == 0 && argv[i + 1]) {
+			*argc = i;
+			argv[i] = NULL;
+			return argv + i + 1;
+		}
+	return NULL;
+}

@@ -51,4 +51,7 @@ enum { OPTIONS_HELP = 1 };
 int options_parse(const struct verb *v, int argc, char **argv, const struct option_spec *specs, int min, int max,
 		  struct words *words, struct fault *why) MUST_CHECK;
 
+/* Takes the command behind "--" off the arguments; NULL if there is none. */
+char **options_split_command(int *argc, char **argv);
+
 #endif

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "util/base/secret.h"
 #include "util/cli/backup_secret.h"
+#include "util/cli/new_file.h"
 
 #ifdef COFFER_QRENCODE
 #include <qrencode.h>
@@ -52,7 +53,7 @@ static int write_svg(const char *file, const QRcode *code, struct fault *why)
 			if (code->data[y * code->width + x] & 1)
 				n += (size_t)snprintf(out + n, room - n, "M%d %dh1v1h-1z", x + MARGIN, y + MARGIN);
 	n += (size_t)snprintf(out + n, room - n, "\"/>\n</svg>\n");
-	return new_file_write(file, out, n, why);
+	return new_file_write(file, &(struct iovec){out, n}, 1, why);
 }
 
 int qr_write(const char *file, const char *words, struct fault *why)

@@ -1,11 +1,10 @@
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "util/base/crypto.h"
+#include "util/cli/new_file.h"
 #include "util/cli/terminal.h"
 
 enum {
@@ -74,45 +73,12 @@ int recovery_key_show(const struct unlock_secret *key, struct fault *why)
 	return fault_set(why, EXIT_REFUSED, ECANCELED, "the recovery key was not confirmed; nothing was changed");
 }
 
-static int write_synced(int fd, const struct secret *text)
-{
-	ssize_t n = write(fd, text->bytes, text->size);
-
-	if (n == (ssize_t)text->size)
-		n += write(fd, "\n", 1);
-	if (n < 0)
-		return -errno;
-	if ((size_t)n != text->size + 1)
-		return -ENOSPC;
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
-static int sync_directory_of(const char *file)
-{
-	_cleanup_free_ char *copy = strdup(file);
-
-	if (!copy)
-		return -ENOMEM;
-	_cleanup_close_ int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
 int recovery_key_write(const struct unlock_secret *key, const char *file, struct fault *why)
 {
-	_cleanup_close_ int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	char line_end[] = "\n";
+	const struct iovec parts[] = {{key->bytes->bytes, key->bytes->size}, {line_end, 1}};
 
-	if (fd < 0 && errno == EEXIST)
-		return fault_set(why, EXIT_REFUSED, EEXIST, "%s exists; the recovery key wants a new file", file);
-	if (fd < 0)
-		return fault_errno(why, EXIT_FAILED, -errno, "cannot write the recovery key to %s", file);
-	int r = write_synced(fd, key->bytes);
-	if (r == 0)
-		r = sync_directory_of(file);
-	if (r < 0) {
-		unlink(file);
-		return fault_errno(why, EXIT_FAILED, r, "cannot write the recovery key to %s", file);
-	}
-	return 0;
+	return new_file_write(file, parts, 2, why);
 }
 
 int recovery_key_make(const char *file, struct unlock_secret *out, struct fault *why)

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "util/base/whole_write.h"
+
 int terminal_open(void)
 {
 	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
@@ -24,21 +26,6 @@ bool terminal_present(void)
 	_cleanup_close_ int fd = terminal_open();
 
 	return fd >= 0;
-}
-
-static int write_all(int fd, const void *bytes, size_t n)
-{
-	for (const char *p = bytes; n;) {
-		ssize_t done = write(fd, p, n);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -errno;
-		p += done;
-		n -= (size_t)done;
-	}
-	return 0;
 }
 
 /* One line into `line`; what does not fit is read and dropped. */
@@ -67,7 +54,7 @@ static int read_line(int tty, char *line, size_t n)
 
 int terminal_ask(int tty, const char *prompt, char *line, size_t n)
 {
-	int r = write_all(tty, prompt, strlen(prompt));
+	int r = whole_write(tty, prompt, strlen(prompt));
 
 	if (r == 0)
 		r = read_line(tty, line, n);

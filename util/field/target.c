@@ -11,6 +11,7 @@
 
 #include "util/base/crypto.h"
 #include "util/base/log.h"
+#include "util/base/whole_write.h"
 
 enum { NAME_ROOM = 200, XATTRS_MAX = 64 << 10 };
 
@@ -147,24 +148,9 @@ int target_begin(struct target *t, struct fault *why)
 	return ret < 0 ? failed(t, ret, "cannot make a file beside", why) : 0;
 }
 
-static int write_all(int fd, const char *bytes, size_t n)
-{
-	while (n) {
-		ssize_t done = write(fd, bytes, n);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -errno;
-		bytes += done;
-		n -= (size_t)done;
-	}
-	return 0;
-}
-
 int descriptor_write(void *context, const char *bytes, size_t n, struct fault *why)
 {
-	int ret = write_all(*(int *)context, bytes, n);
+	int ret = whole_write(*(int *)context, bytes, n);
 
 	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot write to standard output") : 0;
 }
@@ -172,7 +158,7 @@ int descriptor_write(void *context, const char *bytes, size_t n, struct fault *w
 int target_write(void *context, const char *bytes, size_t n, struct fault *why)
 {
 	struct target *t = context;
-	int ret = write_all(t->out, bytes, n);
+	int ret = whole_write(t->out, bytes, n);
 
 	return ret < 0 ? failed(t, ret, "cannot write", why) : 0;
 }
