@@ -95,6 +95,10 @@ def backing_of(keys: reader.Keys, directory: bytes, path: bytes) -> bytes:
     return at
 
 
+def flipped_at_the_end(b: bytes) -> bytes:
+    return b[:-1] + bytes([b[-1] ^ 1])
+
+
 class Case:
     """A directory of the tree with what is to be tampered with."""
 
@@ -436,7 +440,7 @@ rules(
     "directory",
     directory,
     "wrong MAC",
-    record_mac=lambda c: c.set_record(reader.b64_encode(c.record_bytes()[:-1] + b"x")),
+    record_mac=lambda c: c.set_record(reader.b64_encode(flipped_at_the_end(c.record_bytes()))),
     record_id=lambda c: c.set_record(reader.b64_encode(c.record_bytes()[:9] + bytes(16) + c.record_bytes()[25:])),
 )
 
@@ -624,7 +628,7 @@ rules(
     short_link,
     UNAUTHENTIC,
     link_flipped=lambda c: c.relink(
-        (lambda d: b"S" + reader.b64_encode(d[:-1] + bytes([d[-1] ^ 1])))(reader.b64_decode(c.text()[1:]))
+        b"S" + reader.b64_encode(flipped_at_the_end(reader.b64_decode(c.text()[1:])))
     ),
     link_other_nonce=lambda c: c.relink(
         (lambda d: b"S" + reader.b64_encode(d[:4] + bytes(16) + d[20:]))(reader.b64_decode(c.text()[1:]))
@@ -651,7 +655,7 @@ rules(
     "link",
     long_link,
     UNAUTHENTIC,
-    body_flipped=lambda c: (lambda d: c.write_body(d[:-1] + bytes([d[-1] ^ 1])))(open(c.body(), "rb").read()),
+    body_flipped=lambda c: c.write_body(flipped_at_the_end(open(c.body(), "rb").read())),
     body_shorter=lambda c: c.write_body(open(c.body(), "rb").read()[:-1]),
     body_longer=lambda c: c.write_body(open(c.body(), "rb").read() + b"x"),
     bodies_exchanged=swap_bodies,
@@ -680,6 +684,7 @@ rules(
 rules("good", short_link, "", link_elsewhere=lambda c: os.symlink(c.text(), c.backing(b"z")))
 
 # extended attributes
+
 rules(
     "attribute",
     attribute,
@@ -691,7 +696,7 @@ rules(
     "value",
     attribute,
     "attribute .*" + UNAUTHENTIC,
-    attribute_value_flipped=lambda c: c.set_attribute(c.attribute()[0], c.attribute()[1][:-1] + b"x"),
+    attribute_value_flipped=lambda c: c.set_attribute(c.attribute()[0], flipped_at_the_end(c.attribute()[1])),
     attribute_value_of_another_name=lambda c: c.set_attribute(
         c.attribute()[0], reader.seal_xattr(c.keys, 1, c.head().file_id, b"user.", b"other", bytes(16), b"value")[1]
     ),
@@ -704,7 +709,7 @@ rules(
         *reader.seal_xattr(c.keys, 1, bytes(16), b"user.", b"names", bytes(16), b"value")
     ),
     attribute_name_flipped=lambda c: c.set_attribute(
-        b"user." + reader.b64_encode(reader.b64_decode(c.attribute()[0][5:])[:-1] + b"x"), c.attribute()[1]
+        b"user." + reader.b64_encode(flipped_at_the_end(reader.b64_decode(c.attribute()[0][5:]))), c.attribute()[1]
     ),
 )
 
