@@ -107,6 +107,9 @@ class Case:
         r = self.v.coffer("check", self.dir, "--json", *options, *self.v.unlock(), check=False)
         if harness.SANITIZER_REPORT.search(r.stderr.encode()):
             raise Failure(r.stderr)
+        for status, words in ((1, "mended"), (4, "is damaged in")):
+            if r.returncode == status and words not in r.stderr:
+                raise Failure(f"check: exit status {status}, and not a word of it: {r.stderr}")
         try:
             return r.returncode, json.loads(r.stdout)
         except json.JSONDecodeError:

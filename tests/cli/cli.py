@@ -51,6 +51,8 @@ def run_program(argv, input=None, timeout=TIMEOUT, **kw):
         process.kill()
         process.communicate()
         raise AssertionError(f"hangs: {argv}") from None
+    if b"coffer: failed" in (err or b"").splitlines():
+        raise AssertionError(f"an error without a word: {argv}")
     return Result(process.returncode, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
 
 

@@ -80,6 +80,8 @@ def run(*argv, timeout=120, check=True, **kw):
     kw.setdefault("errors", "surrogateescape")
     argv = [os.fspath(a) for a in argv]
     r = subprocess.run(argv, timeout=timeout, **kw)
+    if "coffer: failed" in (r.stderr or "").splitlines():
+        raise Failure(f"{' '.join(argv)}: an error without a word, exit status {r.returncode}")
     if check and r.returncode:
         raise Failure(f"{' '.join(argv)}: exit status {r.returncode}\n{r.stdout or ''}{r.stderr or ''}")
     return r

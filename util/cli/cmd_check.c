@@ -187,7 +187,8 @@ int cmd_check(const struct verb *v, int argc, char **argv, struct fault *why)
 	if (r == 0)
 		r = check_with_progress(&o, &report, why);
 	status = check_exit_status(&report, r, why);
-	why->status = (enum exit_status)status;
+	if (r < 0)
+		why->status = (enum exit_status)status;
 	if (r < 0 && r != -ECANCELED)
 		return r;
 	if (json)
