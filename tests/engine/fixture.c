@@ -14,7 +14,7 @@ const struct caller me = {.umask = 022};
 
 /* ------------------------------------------------------------------ volumes */
 
-static int no_syncfs(struct store *s, int fd)
+static int no_sync(struct store *s, int fd)
 {
 	(void)s;
 	(void)fd;
@@ -34,7 +34,7 @@ void vol_new(struct vol *v, const char *dir, enum cipher cipher, bool portable)
 
 	*v = (struct vol){.plain = store_posix_new()};
 	v->quick_ops = *v->plain->ops;
-	v->quick_ops.syncfs = no_syncfs;
+	v->quick_ops.syncfs = v->quick_ops.fsync = v->quick_ops.fdatasync = no_sync;
 	v->quick.ops = &v->quick_ops;
 	v->store = &v->quick;
 	v->options.journal = how.furnish != NULL;
@@ -44,11 +44,6 @@ void vol_new(struct vol *v, const char *dir, enum cipher cipher, bool portable)
 	v->keys = keyring_keys(v->keyring);
 	v->settings = *keyring_settings(v->keyring);
 	ck_assert_ptr_nonnull(v->keys);
-}
-
-void vol_never_syncs(struct vol *v)
-{
-	v->quick_ops.fsync = v->quick_ops.fdatasync = no_syncfs;
 }
 
 void vol_start(struct vol *v)

@@ -33,7 +33,7 @@ void faulty_init(struct faulty *f, struct store *beneath);
 /* A volume and, while it is started, the engine on it. */
 struct vol {
 	struct store *plain; /* the real store */
-	struct store quick;  /* the same, but for syncfs, which would wait for what everybody else writes */
+	struct store quick;  /* the same, but for syncs: no power is cut here, and the disk has other users */
 	struct store_ops quick_ops;
 	struct store *store; /* what the engine gets; &quick at first */
 	int dot, data;
@@ -44,7 +44,6 @@ struct vol {
 	struct engine *e;
 };
 void vol_new(struct vol *v, const char *dir, enum cipher cipher, bool portable);
-void vol_never_syncs(struct vol *v); /* where no power is cut: many restarts then take no time */
 void vol_start(struct vol *v);
 void vol_stop(struct vol *v);
 void vol_restart(struct vol *v);

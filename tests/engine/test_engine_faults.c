@@ -360,7 +360,6 @@ START_TEST(scenario)
 {
 	scenarios_fill();
 	vol_new(&v, "vol", CIPHER_NONE, false);
-	vol_never_syncs(&v);
 	faulty_init(&f, &v.quick);
 	v.store = &f.store;
 	vol_start(&v);

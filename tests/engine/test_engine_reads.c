@@ -61,7 +61,6 @@ START_TEST(each_look_fails_once)
 	int n = 0, failed = 0;
 
 	vol_new(&v, "vol", CIPHER_NONE, false);
-	vol_never_syncs(&v);
 	faulty_init(&f, &v.quick);
 	v.store = &f.store;
 	memset(long_name, 'n', LONG);
