@@ -59,7 +59,7 @@ class Drill(cli.Case):
         self.assertIn("holds 2 generations", self.verify().out)
         self.assertEqual(self.status()["unbacked"], [])
         self.assertEqual(self.do("rotate")["unbacked"], [3])
-        self.assertIn("generation 3 is in no verified backup", self.good("status", self.vault).out)
+        self.assertIn("no verified backup holds generation 3", self.good("status", self.vault).out)
         self.bad(cli.REFUSED, "key", "backup", "--verify", self.backup, self.vault, "--backup-key-file", self.backup_key,
                  says="generation 3")
 

@@ -124,7 +124,7 @@ static void report(const struct key_work *w, const struct rotation *r)
 		       "until it is re-encrypted\n",
 		       r->generation);
 		if (unbacked_text(w->volume.keyring, unbacked))
-			printf("generation %s is in no verified backup; make one: coffer key backup %s -o FILE\n",
+			printf("no verified backup holds generation %s; make one: coffer key backup %s -o FILE\n",
 			       unbacked, w->volume.dir);
 		return;
 	}

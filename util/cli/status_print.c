@@ -109,7 +109,7 @@ static void print_backups(const struct keyring *k)
 	if (keyring_backup_too_old(k))
 		puts("             older than the policy wants it, or never verified: coffer key backup");
 	if (unbacked_text(k, unbacked))
-		printf("             generation %s is in no verified backup: coffer key backup\n", unbacked);
+		printf("             no verified backup holds generation %s: coffer key backup\n", unbacked);
 }
 
 static json_object *backups_json(const struct keyring *k)
