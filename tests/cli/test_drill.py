@@ -108,10 +108,10 @@ class Drill(cli.Case):
         self.bad(cli.WRONG_SECRET, *verify, "--share", os.path.join(others, "share-2.txt"), says="not of one backup")
         with open(os.path.join(self.shares, "share-2.txt")) as f:
             text = f.read()
-        last = text.split()[-1]
-        typo = self.file("typo", text.replace(last, "wisdom" if last != "wisdom" else "yoga").encode())
+        before, last = text.rstrip().rsplit(None, 1)  # the word may stand earlier in the share as well
+        typo = self.file("typo", f"{before} {'wisdom' if last != 'wisdom' else 'yoga'}\n".encode())
         self.bad(cli.WRONG_SECRET, *verify, "--share", typo, says="checksum")
-        typo = self.file("typo", text.replace(last, "wizdom").encode())
+        typo = self.file("typo", f"{before} wizdom\n".encode())
         self.bad(cli.WRONG_SECRET, *verify, "--share", typo, says="word 33")
         # The right shares of another backup.
         self.bad(cli.WRONG_SECRET, "key", "backup", "--verify", self.backup, "--share",
