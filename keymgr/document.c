@@ -286,10 +286,10 @@ int put_hex(json_object *o, const char *name, const uint8_t *bytes, size_t n)
 
 int put_bytes(json_object *o, const char *name, const uint8_t *bytes, size_t n)
 {
-	char text[BYTES_MAX / 3 * 4 + 4 + 1];
+	_cleanup_free_ char *text = malloc(base64url_size(n) + 1);
 
-	if (n > BYTES_MAX)
-		return -EINVAL;
+	if (!text)
+		return -ENOMEM;
 	base64url_encode(bytes, n, text);
 	return put_string(o, name, text);
 }

@@ -1,0 +1,28 @@
+/* CMS by OpenSSL, inside coffer-cms. */
+#ifndef COFFER_KEYMGR_HELPER_CMS_H
+#define COFFER_KEYMGR_HELPER_CMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "keymgr/helper/protocol.h"
+#include "util/base/cleanup.h"
+
+struct span {
+	const uint8_t *at;
+	size_t size;
+};
+
+/* Says one line on standard error, with OpenSSL's last reason behind it if there is one, and returns `status`. */
+enum helper_status say(enum helper_status status, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* HELPER_TOO_OLD for an OpenSSL that is known to hand out what it has not verified. */
+enum helper_status openssl_check(void) MUST_CHECK;
+
+/* Both fill a buffer that the caller has; *n: its size, then what is in it. */
+enum helper_status certificate_encrypt(struct span certificate, struct span plain, char words[HELPER_WORDS_MAX],
+				       uint8_t *out, size_t *n) MUST_CHECK;
+enum helper_status key_decrypt(struct span key, struct span passphrase, struct span cms, uint8_t *out,
+			       size_t *n) MUST_CHECK;
+
+#endif

@@ -1,0 +1,229 @@
+/* Starting a helper.
+ *
+ * It reads everything before it writes anything (helper/protocol.h), so that neither waits for the other. */
+#include "keymgr/helper_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "config.h"
+#include "keymgr/secret_input.h"
+#include "util/base/bytes.h"
+
+void helper_answer_free(struct helper_answer *a)
+{
+	secret_free(&a->out);
+}
+
+/* An end for us and one for the helper: a socket where we write, so that a helper that is gone does not cost us a SIGPIPE. */
+struct ends {
+	int ours, its;
+};
+#define ENDS_NONE ((struct ends){-1, -1})
+
+static void ends_close(struct ends *e)
+{
+	if (e->ours >= 0)
+		close(e->ours);
+	if (e->its >= 0)
+		close(e->its);
+	*e = ENDS_NONE;
+}
+#define _cleanup_ends_ _cleanup_(ends_close)
+
+static int make_input(struct ends *e)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	*e = (struct ends){fds[0], fds[1]};
+	return 0;
+}
+
+static int make_output(struct ends *e)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	*e = (struct ends){fds[0], fds[1]};
+	return 0;
+}
+
+/* Signals as if nobody had changed them: this process may hold some back, or ignore them. */
+static int set_attributes(posix_spawnattr_t *a)
+{
+	sigset_t none, all;
+	int error;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	error = posix_spawnattr_setsigmask(a, &none);
+	if (!error)
+		error = posix_spawnattr_setsigdefault(a, &all);
+	if (!error)
+		error = posix_spawnattr_setflags(a, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	return error;
+}
+
+static int set_descriptors(posix_spawn_file_actions_t *a, int in, int out, int err)
+{
+	int error = posix_spawn_file_actions_adddup2(a, in, STDIN_FILENO);
+
+	if (!error)
+		error = posix_spawn_file_actions_adddup2(a, out, STDOUT_FILENO);
+	if (!error)
+		error = posix_spawn_file_actions_adddup2(a, err, STDERR_FILENO);
+	if (!error)
+		error = posix_spawn_file_actions_addclosefrom_np(a, STDERR_FILENO + 1);
+	return error;
+}
+
+static int spawn(const char *path, const char *verb, const struct ends io[3], pid_t *pid)
+{
+	char *const argv[] = {(char *)path, (char *)verb, NULL}, *const envp[] = {NULL};
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	int error;
+
+	error = posix_spawn_file_actions_init(&actions);
+	if (error)
+		return -error;
+	error = posix_spawnattr_init(&attributes);
+	if (!error) {
+		error = set_attributes(&attributes);
+		if (!error)
+			error = set_descriptors(&actions, io[0].its, io[1].its, io[2].its);
+		if (!error)
+			error = posix_spawn(pid, path, &actions, &attributes, argv, envp);
+		posix_spawnattr_destroy(&attributes);
+	}
+	posix_spawn_file_actions_destroy(&actions);
+	return -error;
+}
+
+static int send_all(int fd, const void *bytes, size_t n)
+{
+	const uint8_t *at = bytes;
+
+	while (n > 0) {
+		ssize_t sent = send(fd, at, n, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno != EINTR)
+			return -errno;
+		if (sent > 0) {
+			at += sent;
+			n -= (size_t)sent;
+		}
+	}
+	return 0;
+}
+
+/* A helper that does not read has something to say instead. */
+static void send_frames(int fd, const struct helper_frame *frames, size_t count)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < count; i++) {
+		uint8_t size[4];
+
+		put_le32(size, (uint32_t)frames[i].size);
+		ret = send_all(fd, size, sizeof(size));
+		if (ret == 0)
+			ret = send_all(fd, frames[i].bytes, frames[i].size);
+	}
+	shutdown(fd, SHUT_WR);
+}
+
+static void read_line(int fd, char *out, size_t room)
+{
+	size_t used = 0;
+	ssize_t n = 1;
+
+	while (n != 0 && used < room - 1) {
+		n = read(fd, out + used, room - 1 - used);
+		if (n < 0 && errno != EINTR)
+			break;
+		used += n > 0 ? (size_t)n : 0;
+	}
+	out[used] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int talk(struct ends io[3], pid_t pid, const struct helper_frame *frames, size_t count, size_t max,
+		struct helper_answer *out)
+{
+	int ret;
+
+	for (int i = 0; i < 3; i++) {
+		close(io[i].its); /* or there would be no end to what we read */
+		io[i].its = -1;
+	}
+	send_frames(io[0].ours, frames, count);
+	ret = secret_read(io[1].ours, max, &out->out);
+	read_line(io[2].ours, out->said, sizeof(out->said));
+	for (int i = 0; i < 3; i++)
+		ends_close(&io[i]);
+	out->status = wait_for(pid);
+	return out->status < 0 ? out->status : ret;
+}
+
+static int start(const char *path, const char *verb, const struct helper_frame *frames, size_t count, size_t max,
+		 struct helper_answer *out)
+{
+	struct ends io[3] = {ENDS_NONE, ENDS_NONE, ENDS_NONE};
+	pid_t pid;
+	int ret = make_input(&io[0]);
+
+	if (ret == 0)
+		ret = make_output(&io[1]);
+	if (ret == 0)
+		ret = make_output(&io[2]);
+	if (ret == 0)
+		ret = spawn(path, verb, io, &pid);
+	if (ret == 0)
+		ret = talk(io, pid, frames, count, max, out);
+	for (int i = 0; i < 3; i++)
+		ends_close(&io[i]);
+	return ret;
+}
+
+int helper_run(const char *program, const char *verb, const struct helper_frame *frames, size_t count, size_t max,
+	       struct helper_answer *out, struct fault *why)
+{
+	const char *directory = secure_getenv("COFFER_LIBEXEC_DIR");
+	_cleanup_free_ char *path = NULL;
+	int ret;
+
+	*out = (struct helper_answer){0};
+	if (asprintf(&path, "%s/%s", directory ? directory : COFFER_LIBEXEC_DIR, program) < 0) {
+		path = NULL;
+		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot run %s", program);
+	}
+	ret = start(path, verb, frames, count, max, out);
+	if (ret == -ENOENT || ret == -EACCES)
+		return fault_set(why, EXIT_UNSUPPORTED, ENOENT,
+				 "this needs the program %s, which is not installed: install coffer built with OpenSSL "
+				 "(meson option openssl)",
+				 path);
+	if (ret < 0)
+		helper_answer_free(out);
+	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot run %s", path) : 0;
+}
