@@ -55,6 +55,16 @@ class Files(Case):
         self.field("encrypt", path, "-i", "--path", "db")
         self.assertEqual(path.read_bytes().count(b"coffer1r."), 3)
 
+    def test_a_path_that_is_not_there(self):
+        path = self.json()
+        self.refuse("encrypt", path, "-i", "--path", "db.user,db.pasword", says="no value db.pasword; near it: db.password")
+        self.refuse("decrypt", path, "-i", "--path", "list[3]", says="no value list[3]; near it: list[")
+        self.bad(cli.FAILED, "field", "check", path, "--path", "db.pasword", says="near it")
+        self.field("encrypt", path, "-i", "--path", "**.pasword")  # whatever there is of that
+        self.assertEqual(path.read_bytes(), JSON)
+        rows = self.file("a.csv", b"id,mail\n")  # no row, no value
+        self.field("encrypt", rows, "-i", "--path", "mail")
+
     def test_output_and_pipes(self):
         path, out = self.json(), Path(self.path("out.json"))
         self.field("encrypt", path, "-o", out)
@@ -200,6 +210,9 @@ class Tokens(Case):
         self.field("encrypt", path, "-i", "--path", "db")
         self.field("migrate", path, "--to-keyring", other, "--to-key-file", self.key)
         self.bad(cli.FAILED, "field", "decrypt", path, *self.keyring, says="another keyring")
+        before = path.read_bytes()
+        self.field("migrate", path, "--to-keyring", other, "--to-key-file", self.key)  # done already
+        self.assertEqual(path.read_bytes(), before)
         result = self.good("field", "decrypt", path, "--keyring", other, "--key-file", self.key)
         self.assertEqual(result.out.encode(), JSON)
 

@@ -1,8 +1,10 @@
 """Working with encrypted files: edit, exec, git, sealed values."""
 
 import os
+import signal
 import stat
 import subprocess
+import time
 import unittest
 from pathlib import Path
 
@@ -72,6 +74,42 @@ class Edit(Case):
         out = self.path("seen")
         self.edit(path, b'stat -c "%%a %%F" "$1" "$(dirname "$1")" > %s; stat -f -c %%T "$1" >> %s' % (out.encode(), out.encode()))
         self.assertEqual(Path(out).read_text().splitlines(), ["600 regular file", "700 directory", "tmpfs"])
+
+    def test_what_the_editor_leaves(self):
+        path = self.encrypted()
+        self.edit(path, b'cp "$1" "$1~"; mkdir "$(dirname "$1")/.x" && rmdir "$(dirname "$1")/.x"; sed -i s/hunter2/x/ "$1"')
+
+    def test_not_swapped_out(self):
+        if os.geteuid() or tuple(map(int, os.uname().release.split(".")[:2])) < (6, 4):
+            self.skipTest("needs root and Linux 6.4")
+        path, out = self.encrypted(), self.path("seen")
+        self.edit(path, b'findmnt -n -o OPTIONS -T "$1" > %s' % out.encode())
+        if "noswap" not in Path(out).read_text():
+            self.skipTest("may not mount")
+        self.assertNotIn("coffer-edit", Path("/proc/self/mountinfo").read_text())
+
+    def test_standard_input(self):
+        for script, wanted in [(b"true", YAML), (b'sed -i s/hunter2/x/ "$1"', YAML.replace(b"hunter2", b"x"))]:
+            environment = {**os.environ, "EDITOR": self.script(script), "VISUAL": ""}
+            text = self.encrypted().read_bytes()
+            out = self.good("field", "edit", "-", "--format", "yaml", *self.keyring, env=environment, input=text).out
+            self.assertEqual(out.count("coffer1r."), 4)
+            again = self.good("field", "decrypt", "-", "--format", "yaml", *self.keyring, input=out.encode())
+            self.assertEqual(again.out.encode(), wanted)
+
+    def test_killed(self):
+        path = self.encrypted()
+        before, started = path.read_bytes(), self.path("started")
+        script = self.script(b'echo > %s; sleep 20' % started.encode())
+        process = cli.start([cli.COFFER, "field", "edit", path, *self.keyring], env={**os.environ, "EDITOR": script, "VISUAL": ""})
+        while not os.path.exists(started):
+            time.sleep(0.01)
+        process.terminate()
+        process.wait(cli.TIMEOUT)
+        os.killpg(process.pid, signal.SIGKILL)  # the editor, which goes on
+        process.communicate(timeout=cli.TIMEOUT)
+        self.assertEqual(process.returncode, -signal.SIGTERM)
+        self.assertEqual(path.read_bytes(), before)
 
     def test_broken(self):
         path = self.encrypted()
@@ -150,6 +188,16 @@ class Rotation(Case):
         self.good("key", "suspend", self.vault, "2", "--key-file", self.key)
         self.bad(cli.FAILED, "field", "decrypt", path, *self.keyring, says="suspended")
 
+    def test_pipes(self):
+        text, other = self.encrypted().read_bytes(), self.volume("other")
+        self.good("key", "rotate", self.vault, "--scope", "fields", "--key-file", self.key)
+        out = self.field("rotate", "-", "--format", "yaml", input=text).out.encode()
+        lines = self.good("field", "list", "-", "--format", "yaml", input=out).out.splitlines()
+        self.assertEqual({line.split("\t")[2] for line in lines}, {"3"})
+        out = self.field("migrate", "-", "--format", "yaml", "--to-keyring", other, "--to-key-file", self.key, input=out).out.encode()
+        out = self.good("field", "decrypt", "-", "--format", "yaml", "--keyring", other, "--key-file", self.key, input=out).out
+        self.assertEqual(out.encode(), YAML)
+
     def test_domain_moves_only_when_told(self):
         self.field("domain", "create", "d")
         path = self.encrypted("a.csv", b"a\nx\nx\n", "--domain", "d", "--bind", "none")
@@ -164,6 +212,13 @@ class Rotation(Case):
         self.assertEqual(again.read_bytes().splitlines()[1], path.read_bytes().splitlines()[1])
         self.assertEqual(self.field("domain", "list").out, "d\t3\n")
         self.assertEqual(self.field("decrypt", path, "--bind", "none").out, "a\nx\nx\n")
+
+    def test_domain_of_a_database(self):
+        self.field("domain", "create", "d")
+        self.good("key", "rotate", self.vault, "--scope", "fields", "--key-file", self.key)
+        self.bad(cli.USAGE, "field", "rotate", *self.keyring, says="FILE")
+        self.field("rotate", "--domain", "d")
+        self.assertEqual(self.field("domain", "list").out, "d\t3\n")
 
     def test_keyring_that_stands_alone(self):
         alone = self.path("alone")

@@ -1,102 +1,16 @@
-/* edit: the clear text in an editor, in memory only.
- *
- *   (1) The clear text lies in a directory 0700 on a tmpfs, in a file 0600, and goes when the verb ends, also by a signal.
- *   (2) The file itself is written once, encrypted, when all is well. */
+/* edit: the clear text in an editor, in memory only (edit_place.h).  The file itself is written once, encrypted, when all is well. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 
-#include "util/base/log.h"
+#include "util/cli/edit_place.h"
 #include "util/cli/field.h"
 #include "util/cli/terminal.h"
 #include "util/field/again.h"
-
-enum { PATH_ROOM = 512 };
-
-/* ------------------------------------------------------------------ a private place */
-
-static char place[PATH_ROOM], clear_file[2 * PATH_ROOM];
-
-static void remove_place(void)
-{
-	if (*clear_file)
-		unlink(clear_file);
-	if (*place)
-		rmdir(place);
-}
-
-static void remove_and_die(int number)
-{
-	remove_place();
-	signal(number, SIG_DFL);
-	raise(number);
-}
-
-static bool on_tmpfs(const char *directory)
-{
-	struct statfs st;
-
-	return statfs(directory, &st) == 0 && st.f_type == TMPFS_MAGIC;
-}
-
-static int make_place(const char *name, struct fault *why)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	_cleanup_free_ char *copy = strdup(name);
-	const char *top = runtime && *runtime == '/' && on_tmpfs(runtime) ? runtime : "/dev/shm";
-
-	if (!copy)
-		return fault_errno(why, EXIT_FAILED, -ENOMEM, "edit");
-	if (!on_tmpfs(top))
-		return fault_set(
-			why, EXIT_FAILED, ENOTSUP,
-			"edit: neither $XDG_RUNTIME_DIR nor /dev/shm is a tmpfs; clear text would reach a disk");
-	snprintf(place, sizeof(place), "%s/coffer-edit-XXXXXX", top);
-	if (!mkdtemp(place)) {
-		*place = '\0';
-		return fault_errno(why, EXIT_FAILED, -errno, "cannot make a directory in %s", top);
-	}
-	snprintf(clear_file, sizeof(clear_file), "%s/%s", place, basename(copy));
-	signal(SIGTERM, remove_and_die);
-	signal(SIGHUP, remove_and_die);
-	signal(SIGINT, remove_and_die);
-	return 0;
-}
-
-static int write_clear(const struct buffer *b, struct fault *why)
-{
-	_cleanup_close_ int fd = open(clear_file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return fault_errno(why, EXIT_FAILED, -errno, "cannot write to %s", place);
-	return descriptor_write(&fd, b->bytes ? b->bytes : "", b->size, why);
-}
-
-static int read_file(const char *name, struct buffer *out, struct fault *why)
-{
-	_cleanup_close_ int fd = open(name, O_RDONLY | O_CLOEXEC);
-	ssize_t n = 1;
-	int ret = fd < 0 ? -errno : 0;
-
-	buffer_reset(out);
-	while (ret == 0 && n > 0) {
-		ret = buffer_reserve(out, 64 << 10);
-		n = ret < 0 ? 0 : read(fd, out->bytes + out->size, 64 << 10);
-		out->size += n > 0 ? (size_t)n : 0;
-	}
-	if (n < 0)
-		ret = -errno;
-	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot read %s", name) : 0;
-}
-
-/* ------------------------------------------------------------------ the editor */
 
 /* What keeps it from leaving copies. */
 static const char *discretion(const char *editor)
@@ -114,6 +28,18 @@ static const char *discretion(const char *editor)
 	if (strcmp(name, "emacs") == 0)
 		return " --eval '(setq make-backup-files nil auto-save-default nil create-lockfiles nil)'";
 	return "";
+}
+
+/* The editor talks to the terminal, also where the text came from standard input. */
+static void take_terminal(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++)
+		if (!isatty(fd)) {
+			_cleanup_close_ int tty = terminal_open();
+
+			if (tty >= 0)
+				dup2(tty, fd);
+		}
 }
 
 static int run_editor(struct fault *why)
@@ -141,12 +67,13 @@ static int run_editor(struct fault *why)
 		signal(SIGQUIT, SIG_DFL);
 		signal(SIGTERM, SIG_DFL);
 		signal(SIGHUP, SIG_DFL);
-		execl("/bin/sh", "sh", "-c", command, "sh", clear_file, (char *)NULL);
+		take_terminal();
+		execl("/bin/sh", "sh", "-c", command, "sh", edit_place_file(), (char *)NULL);
 		_exit(127);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	signal(SIGINT, remove_and_die);
+	signal(SIGINT, edit_place_remove_and_die);
 	if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return fault_set(why, EXIT_FAILED, EINVAL, "the editor failed (%s)", editor);
 	return 0;
@@ -167,6 +94,12 @@ static bool once_more(struct fault *why)
 	return true;
 }
 
+static int read_edited(struct buffer *out, struct fault *why)
+{
+	buffer_reset(out);
+	return field_read(edit_place_file(), out, why);
+}
+
 /* Until the text is good, or given up.  *out: encrypted; empty if nothing was changed. */
 static int edit_text(struct operation *op, const struct engine *e, struct memory *memory, const struct buffer *clear,
 		     struct buffer *out, struct fault *why)
@@ -178,7 +111,7 @@ static int edit_text(struct operation *op, const struct engine *e, struct memory
 		buffer_reset(out);
 		ret = run_editor(why);
 		if (ret == 0)
-			ret = read_file(clear_file, &edited, why);
+			ret = read_edited(&edited, why);
 		if (ret == 0 && buffer_is(&edited, clear->bytes, clear->size))
 			return 0;
 		if (ret == 0)
@@ -188,56 +121,52 @@ static int edit_text(struct operation *op, const struct engine *e, struct memory
 	return ret;
 }
 
+static int write_result(const struct field_file *f, const struct buffer *text, struct target *t, struct fault *why)
+{
+	int out = STDOUT_FILENO, ret;
+
+	if (field_is_stream(f->name))
+		return descriptor_write(&out, text->bytes, text->size, why);
+	ret = target_begin(t, why);
+	if (ret == 0)
+		ret = target_write(t, text->bytes, text->size, why);
+	return ret < 0 ? ret : target_commit(t, why);
+}
+
 static int edit_file(const struct field_file *f, struct operation *op, struct fault *why)
 {
 	_cleanup_target_ struct target t = TARGET_NONE;
 	_cleanup_(memory_free) struct memory *memory = NULL;
 	_cleanup_buffer_ struct buffer before = {0}, clear = {0}, after = {0};
 	const struct engine e = {.format = f->format, .options = &f->scan, .file = f->name};
-	int ret = target_open(&t, f->name, why);
+	bool stream = field_is_stream(f->name);
+	int ret = stream ? 0 : target_open(&t, f->name, why);
 
 	if (ret == 0)
-		ret = read_file(f->name, &before, why);
+		ret = field_read(f->name, &before, why);
 	if (ret == 0)
 		ret = memory_read(op, &e, before.bytes ? before.bytes : "", before.size, &memory, &clear, why);
 	if (ret == 0)
-		ret = make_place(f->name, why);
-	if (ret == 0)
-		ret = write_clear(&clear, why);
+		ret = edit_place_make(stream ? "standard-input" : f->name, &clear, why);
 	if (ret == 0)
 		ret = edit_text(op, &e, memory, &clear, &after, why);
-	remove_place();
+	edit_place_remove();
 	if (ret < 0)
 		return ret;
-	if (!after.size) {
-		fprintf(stderr, "%s: nothing was changed\n", f->name);
-		return 0;
-	}
-	ret = target_begin(&t, why);
-	if (ret == 0)
-		ret = target_write(&t, after.bytes, after.size, why);
-	return ret < 0 ? ret : target_commit(&t, why);
+	if (after.size)
+		return write_result(f, &after, &t, why);
+	fprintf(stderr, "%s: nothing was changed\n", f->name);
+	return stream ? write_result(f, &before, &t, why) : 0;
 }
 
 int cmd_field_edit(const struct verb *v, int argc, char **argv, struct fault *why)
 {
-	_cleanup_field_keys_ struct field_keys k = FIELD_KEYS_NONE;
-	_cleanup_field_file_ struct field_file f = {0};
-	struct operation op = {.kind = OPERATION_DECRYPT, .accept_sealed = true};
-	struct field_options o = {.unlock = UNLOCK_SOURCE_NONE, .unruled = UNRULED_ALL};
-	const struct option_spec specs[] = {
-		OPTIONS_FIELD_KEYRING(&o), OPTIONS_FIELD_FORMAT(&o), OPTIONS_FIELD_BINDING(&o), {0}};
-	struct words words;
-	int ret = options_parse(v, argc, argv, specs, 1, 1, &words, why);
+	_cleanup_field_verb_ struct field_verb c = FIELD_VERB(.unruled = UNRULED_ALL);
+	struct operation op = {.kind = OPERATION_DECRYPT, .accept_sealed = true, .plan = &c.file.plan};
+	int ret = field_verb_begin(v, argc, argv, 1, 0, &c, why);
 
 	if (ret)
 		return ret == OPTIONS_HELP ? 0 : ret;
-	ret = field_file_begin(&f, &o, words.at[0], why);
-	if (ret == 0)
-		ret = field_keys_for(&k, &o, f.rules.keyring, why);
-	if (ret < 0)
-		return ret;
-	op.box = k.box;
-	op.plan = &f.plan;
-	return edit_file(&f, &op, why);
+	op.box = c.keys.box;
+	return edit_file(&c.file, &op, why);
 }

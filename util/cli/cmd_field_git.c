@@ -16,22 +16,14 @@ extern char **environ;
 /* What the diff shows; a token that does not open stays a token. */
 int cmd_field_textconv(const struct verb *v, int argc, char **argv, struct fault *why)
 {
-	_cleanup_field_keys_ struct field_keys k = FIELD_KEYS_NONE;
-	_cleanup_field_file_ struct field_file f = {0};
+	_cleanup_field_verb_ struct field_verb c = FIELD_VERB(.unruled = UNRULED_ALL, .rules_here = true);
 	struct operation op = {.kind = OPERATION_DECRYPT, .keep_going = true, .accept_sealed = true};
-	struct field_options o = {.unlock = UNLOCK_SOURCE_NONE, .unruled = UNRULED_ALL, .rules_here = true};
-	const struct option_spec specs[] = {
-		OPTIONS_FIELD_KEYRING(&o), OPTIONS_FIELD_FORMAT(&o), OPTIONS_FIELD_BINDING(&o), {0}};
-	struct words words;
-	int ret = options_parse(v, argc, argv, specs, 1, 1, &words, why);
+	int ret = field_verb_begin(v, argc, argv, 1, 0, &c, why);
 
 	if (ret)
 		return ret == OPTIONS_HELP ? 0 : ret;
-	ret = field_file_begin(&f, &o, words.at[0], why);
-	if (ret == 0)
-		ret = field_keys_for(&k, &o, f.rules.keyring, why);
-	op.box = k.box;
-	return ret < 0 ? ret : field_rewrite(&f, &o, &op, why);
+	op.box = c.keys.box;
+	return field_rewrite(&c.file, &c.options, &op, why);
 }
 
 /* ------------------------------------------------------------------ merge */
@@ -74,7 +66,6 @@ static int spawn_merge(const int fds[SIDES], int out, pid_t *pid)
 static int merge_texts(const struct buffer *const texts[SIDES], struct buffer *out, int *conflicts, struct fault *why)
 {
 	int fds[SIDES] = {-1, -1, -1}, ends[2] = {-1, -1}, ret = 0, status = -1;
-	ssize_t n = 1;
 	pid_t pid = -1;
 
 	for (int i = 0; ret == 0 && i < SIDES; i++) {
@@ -87,11 +78,8 @@ static int merge_texts(const struct buffer *const texts[SIDES], struct buffer *o
 		ret = spawn_merge(fds, ends[1], &pid);
 	if (ends[1] >= 0)
 		close(ends[1]);
-	while (ret == 0 && n > 0) {
-		ret = buffer_reserve(out, 64 << 10);
-		n = ret < 0 ? 0 : read(ends[0], out->bytes + out->size, 64 << 10);
-		out->size += n > 0 ? (size_t)n : 0;
-	}
+	if (ret == 0)
+		ret = buffer_read(out, ends[0]);
 	if (ends[0] >= 0)
 		close(ends[0]);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -105,24 +93,6 @@ static int merge_texts(const struct buffer *const texts[SIDES], struct buffer *o
 		return fault_set(why, EXIT_FAILED, EINVAL, "git merge-file failed");
 	*conflicts = WEXITSTATUS(status);
 	return 0;
-}
-
-static int read_side(const char *name, struct side *s, struct fault *why)
-{
-	_cleanup_close_ int fd = field_open_input(name, why);
-	ssize_t n = 1;
-	int ret = 0;
-
-	if (fd < 0)
-		return fd;
-	while (ret == 0 && n > 0) {
-		ret = buffer_reserve(&s->text, 256 << 10);
-		n = ret < 0 ? 0 : read(fd, s->text.bytes + s->text.size, 256 << 10);
-		s->text.size += n > 0 ? (size_t)n : 0;
-	}
-	if (n < 0)
-		ret = -errno;
-	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot read %s", name) : 0;
 }
 
 /* Conflicts are written as tokens: clear text must not come to rest in the working tree. */
@@ -167,34 +137,25 @@ static int write_result(const char *name, const struct buffer *text, struct faul
 
 int cmd_field_merge(const struct verb *v, int argc, char **argv, struct fault *why)
 {
-	_cleanup_field_keys_ struct field_keys k = FIELD_KEYS_NONE;
-	_cleanup_field_file_ struct field_file f = {0};
+	_cleanup_field_verb_ struct field_verb c = FIELD_VERB(.unruled = UNRULED_ALL, .rules_here = true);
 	_cleanup_buffer_ struct buffer out = {0};
 	struct side sides[SIDES] = {0};
-	struct operation op = {.kind = OPERATION_DECRYPT, .accept_sealed = true};
-	struct field_options o = {.unlock = UNLOCK_SOURCE_NONE, .unruled = UNRULED_ALL, .rules_here = true};
-	const struct option_spec specs[] = {
-		OPTIONS_FIELD_KEYRING(&o), OPTIONS_FIELD_FORMAT(&o), OPTIONS_FIELD_BINDING(&o), {0}};
-	struct words words;
-	int conflicts = 0, ret = options_parse(v, argc, argv, specs, 4, 4, &words, why);
+	struct operation op = {.kind = OPERATION_DECRYPT, .accept_sealed = true, .plan = &c.file.plan};
+	int conflicts = 0, ret = field_verb_begin(v, argc, argv, SIDES + 1, SIDES, &c, why);
 
 	if (ret)
 		return ret == OPTIONS_HELP ? 0 : ret;
-	ret = field_file_begin(&f, &o, words.at[3], why);
-	op.plan = &f.plan;
-	if (ret == 0)
-		ret = field_keys_for(&k, &o, f.rules.keyring, why);
-	op.box = k.box;
+	op.box = c.keys.box;
 	for (int i = 0; ret == 0 && i < SIDES; i++)
-		ret = read_side(words.at[i], &sides[i], why);
+		ret = field_read(c.words.at[i], &sides[i].text, why);
 	if (ret == 0)
-		ret = merge_sides(&f, &op, sides, &out, &conflicts, why);
+		ret = merge_sides(&c.file, &op, sides, &out, &conflicts, why);
 	if (ret == 0)
-		ret = write_result(words.at[OURS], &out, why);
+		ret = write_result(c.words.at[OURS], &out, why);
 	for (int i = 0; i < SIDES; i++)
 		side_free(&sides[i]);
 	if (ret == 0 && conflicts)
-		ret = fault_set(why, EXIT_FAILED, EINVAL, "%s: %d conflicts; they are shown encrypted", words.at[3],
+		ret = fault_set(why, EXIT_FAILED, EINVAL, "%s: %d conflicts; they are shown encrypted", c.file.name,
 				conflicts);
 	return ret;
 }
@@ -209,7 +170,6 @@ static int read_index(const char *path, struct buffer *out, struct fault *why)
 	char *arguments[5];
 	posix_spawn_file_actions_t actions;
 	int ends[2], status = -1, error, ret = 0;
-	ssize_t n = 1;
 	pid_t pid = -1;
 
 	if (asprintf(&object, ":./%s", path) < 0) {
@@ -229,11 +189,8 @@ static int read_index(const char *path, struct buffer *out, struct fault *why)
 		error = posix_spawnp(&pid, "git", &actions, NULL, arguments, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	close(ends[1]);
-	while (!error && ret == 0 && n > 0) {
-		ret = buffer_reserve(out, 64 << 10);
-		n = ret < 0 ? 0 : read(ends[0], out->bytes + out->size, 64 << 10);
-		out->size += n > 0 ? (size_t)n : 0;
-	}
+	if (!error)
+		ret = buffer_read(out, ends[0]);
 	close(ends[0]);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
@@ -248,30 +205,20 @@ static int read_index(const char *path, struct buffer *out, struct fault *why)
  * of the index. */
 int cmd_field_clean(const struct verb *v, int argc, char **argv, struct fault *why)
 {
-	_cleanup_field_keys_ struct field_keys k = FIELD_KEYS_NONE;
-	_cleanup_field_file_ struct field_file f = {0};
+	_cleanup_field_verb_ struct field_verb c = FIELD_VERB(.rules_here = true);
 	_cleanup_buffer_ struct buffer out = {0};
 	_cleanup_(side_free) struct side now = {0}, before = {0};
-	struct operation op = {.kind = OPERATION_DECRYPT, .accept_sealed = true, .keep_going = true};
-	struct field_options o = {.unlock = UNLOCK_SOURCE_NONE, .rules_here = true};
-	const struct option_spec specs[] = {
-		OPTIONS_FIELD_KEYRING(&o), OPTIONS_FIELD_FORMAT(&o), OPTIONS_FIELD_BINDING(&o), {0}};
-	struct words words;
-	struct engine e;
-	int fd = STDOUT_FILENO, ret = options_parse(v, argc, argv, specs, 1, 1, &words, why);
+	struct operation op = {
+		.kind = OPERATION_DECRYPT, .accept_sealed = true, .keep_going = true, .plan = &c.file.plan};
+	int fd = STDOUT_FILENO, ret = field_verb_begin(v, argc, argv, 1, 0, &c, why);
 
 	if (ret)
 		return ret == OPTIONS_HELP ? 0 : ret;
-	ret = field_file_begin(&f, &o, words.at[0], why);
-	op.plan = &f.plan;
-	e = (struct engine){.format = f.format, .options = &f.scan, .file = f.name};
+	const struct engine e = {.format = c.file.format, .options = &c.file.scan, .file = c.file.name};
+	op.box = c.keys.box;
+	ret = field_read("-", &now.text, why);
 	if (ret == 0)
-		ret = field_keys_for(&k, &o, f.rules.keyring, why);
-	op.box = k.box;
-	if (ret == 0)
-		ret = read_side("-", &now, why);
-	if (ret == 0)
-		ret = read_index(words.at[0], &before.text, why);
+		ret = read_index(c.file.name, &before.text, why);
 	if (ret == 0 && before.text.size) {
 		struct fault ignored = {0};
 

@@ -7,6 +7,13 @@
 #include "keymgr/domain.h"
 #include "util/cli/field.h"
 
+/* What both have. */
+#define OPTIONS_FIELD_RESEAL(o)                                                                                        \
+	OPTIONS_FIELD_KEYRING(o), OPTIONS_FIELD_FORMAT(o), OPTIONS_FIELD_BINDING(o),                                   \
+	{                                                                                                              \
+		OPTION_FLAG, 0, 0, "keep-going", &(o)->keep_going                                                      \
+	}
+
 static int reseal(const struct field_options *o, enum operation_kind kind, struct field_keys *k, struct token_box *to,
 		  const char *name, const char *domain, uint64_t *failed, struct fault *why)
 {
@@ -18,10 +25,12 @@ static int reseal(const struct field_options *o, enum operation_kind kind, struc
 			       .accept_sealed = true,
 			       .only_domain = domain,
 			       .report = field_report_error};
+	struct field_options here = *o;
 	int ret = field_file_begin(&f, o, name, why);
 
+	here.in_place = !field_is_stream(name); /* else to standard output */
 	if (ret == 0)
-		ret = field_rewrite(&f, o, &op, why);
+		ret = field_rewrite(&f, &here, &op, why);
 	if (ret == 0)
 		fprintf(stderr, "%s: %" PRIu64 " of %" PRIu64 " tokens renewed\n", name, op.changed, op.tokens);
 	*failed += op.failed;
@@ -65,21 +74,20 @@ int cmd_field_rotate(const struct verb *v, int argc, char **argv, struct fault *
 	struct field_options o = {.unlock = UNLOCK_SOURCE_NONE, .unruled = UNRULED_ALL};
 	const char *domain = NULL;
 	const struct option_spec specs[] = {
-		OPTIONS_FIELD_KEYRING(&o),
-		OPTIONS_FIELD_FORMAT(&o),
-		OPTIONS_FIELD_BINDING(&o),
+		OPTIONS_FIELD_RESEAL(&o),
 		{OPTION_TEXT, 0, 0, "domain", &domain},
-		{OPTION_FLAG, 0, 0, "keep-going", &o.keep_going},
 		{0},
 	};
 	struct words words;
 	uint64_t failed = 0;
-	int ret = options_parse(v, argc, argv, specs, 1, 1 << 20, &words, why);
+	int ret = options_parse(v, argc, argv, specs, 0, 1 << 20, &words, why);
 
 	if (ret)
 		return ret == OPTIONS_HELP ? 0 : ret;
-	o.in_place = true;
-	ret = open_keys(&k, &o, words.at[0], why);
+	if (!words.count && !domain)
+		return fault_set(why, EXIT_USAGE, EINVAL, "rotate: which files? Give FILE..., or --domain D");
+	/* A domain may have all its tokens in a database. */
+	ret = words.count ? open_keys(&k, &o, words.at[0], why) : field_keys_for(&k, &o, NULL, why);
 	if (ret == 0 && domain) {
 		ret = change_domain(&k, domain, true, why);
 		if (ret == 0)
@@ -97,13 +105,10 @@ int cmd_field_migrate(const struct verb *v, int argc, char **argv, struct fault 
 	struct unlock_source to_unlock = UNLOCK_SOURCE_NONE;
 	const char *to_keyring = NULL;
 	const struct option_spec specs[] = {
-		OPTIONS_FIELD_KEYRING(&o),
-		OPTIONS_FIELD_FORMAT(&o),
-		OPTIONS_FIELD_BINDING(&o),
+		OPTIONS_FIELD_RESEAL(&o),
 		{OPTION_TEXT, 0, 0, "to-keyring", &to_keyring},
 		{OPTION_TEXT, 0, 't', "to-passphrase-file", &to_unlock.passphrase_file},
 		{OPTION_TEXT, 0, 't', "to-key-file", &to_unlock.key_file},
-		{OPTION_FLAG, 0, 0, "keep-going", &o.keep_going},
 		{0},
 	};
 	struct words words;
@@ -114,7 +119,6 @@ int cmd_field_migrate(const struct verb *v, int argc, char **argv, struct fault 
 		return ret == OPTIONS_HELP ? 0 : ret;
 	if (!to_keyring)
 		return fault_set(why, EXIT_USAGE, EINVAL, "migrate: where to? Give --to-keyring DIR");
-	o.in_place = true;
 	ret = open_keys(&k, &o, words.at[0], why);
 	if (ret == 0)
 		ret = cli_volume_open(&to.volume, to_keyring, why);

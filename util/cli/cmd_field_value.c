@@ -3,26 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "util/base/log.h"
 #include "util/cli/field.h"
 #include "util/cli/terminal.h"
-#include "util/field/near.h"
 
-enum { VALUE_READ_MAX = TOKEN_VALUE_MAX + 1, NAME_ROOM = 200 };
-
-static int unknown_path(const struct field_file *f, const char *path, struct fault *why)
-{
-	_cleanup_buffer_ struct buffer near = {0};
-	char file[NAME_ROOM], shown[NAME_ROOM];
-
-	log_escape(f->name, file, sizeof(file));
-	log_escape(path, shown, sizeof(shown));
-	if (near_paths(f->format, &f->scan, f->name, path, &near) == 0 && near.size)
-		return fault_set(why, EXIT_FAILED, ENOENT, "%s: there is no value %s; near it: %.*s", file, shown,
-				 (int)(near.size < 160 ? near.size : 160), near.bytes);
-	return fault_set(why, EXIT_FAILED, ENOENT, "%s: there is no value %s; coffer field list shows all", file,
-			 shown);
-}
+enum { VALUE_READ_MAX = TOKEN_VALUE_MAX + 1 };
 
 int cmd_field_get(const struct verb *v, int argc, char **argv, struct fault *why)
 {
@@ -51,7 +35,7 @@ int cmd_field_get(const struct verb *v, int argc, char **argv, struct fault *why
 	_cleanup_close_ int in = field_open_input(f.name, why);
 	ret = in < 0 ? in : field_run(&f, &op, in, NULL, NULL, why);
 	if (ret == 0 && !op.selected)
-		ret = unknown_path(&f, words.at[1], why);
+		ret = field_unknown_path(&f, words.at[1], why);
 	if (ret < 0)
 		return ret;
 	fwrite(op.got.bytes, 1, op.got.size, stdout);
@@ -155,6 +139,6 @@ int cmd_field_set(const struct verb *v, int argc, char **argv, struct fault *why
 	op.value_size = value.size;
 	ret = field_rewrite(&f, &o, &op, why);
 	if (ret == 0 && !op.selected)
-		ret = unknown_path(&f, words.at[1], why);
+		ret = field_unknown_path(&f, words.at[1], why);
 	return ret;
 }

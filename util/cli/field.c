@@ -254,110 +254,24 @@ int field_file_choose(struct field_file *f, const struct field_options *o, const
 	return ret < 0 ? ret : finish_plan(f, o, why);
 }
 
-/* ------------------------------------------------------------------ running */
+/* ------------------------------------------------------------------ verbs without options of their own */
 
-int field_open_input(const char *name, struct fault *why)
+int field_verb_begin(const struct verb *v, int argc, char **argv, int count, int which, struct field_verb *out,
+		     struct fault *why)
 {
-	char shown[NAME_ROOM];
-	int fd = strcmp(name, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
-					: open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct field_options *o = &out->options;
+	const struct option_spec specs[] = {
+		OPTIONS_FIELD_KEYRING(o), OPTIONS_FIELD_FORMAT(o), OPTIONS_FIELD_BINDING(o), {0}};
+	int ret = options_parse(v, argc, argv, specs, count, count, &out->words, why);
 
-	return fd < 0 ? fault_errno(why, EXIT_FAILED, -errno, "cannot open %s", log_escape(name, shown, sizeof(shown)))
-		      : fd;
-}
-
-static const char *shown_name(const struct field_file *f)
-{
-	return strcmp(f->name, "-") == 0 ? "standard input" : f->name;
-}
-
-int field_run(const struct field_file *f, struct operation *op, int in, engine_write write, void *write_context,
-	      struct fault *why)
-{
-	struct progress progress = {0};
-	struct stat st;
-	const struct engine e = {
-		.format = f->format,
-		.options = &f->scan,
-		.file = shown_name(f),
-		.edit = operation_edit,
-		.edit_context = op,
-		.write = write,
-		.write_context = write_context,
-		.progress = f->format->streams ? &progress : NULL,
-	};
-	uint64_t total = fstat(in, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-	int ret;
-
-	op->plan = (struct plan *)&f->plan;
-	progress_start(&progress, shown_name(f), PROGRESS_BYTES, total);
-	ret = engine_run(&e, in, why);
-	progress_end(&progress);
-	return ret;
-}
-
-static int rewrite_in_place(const struct field_file *f, struct operation *op, struct fault *why)
-{
-	_cleanup_target_ struct target t = TARGET_NONE;
-	uint64_t before = op->changed;
-	int ret = target_open(&t, f->name, why);
-
-	if (ret == 0)
-		ret = target_begin(&t, why);
-	if (ret == 0)
-		ret = field_run(f, op, t.in, target_write, &t, why);
-	if (ret < 0 || op->changed == before)
+	if (ret)
 		return ret;
-	return target_commit(&t, why);
+	ret = field_file_begin(&out->file, o, out->words.at[which], why);
+	return ret < 0 ? ret : field_keys_for(&out->keys, o, out->file.rules.keyring, why);
 }
 
-static int rewrite_to_file(const struct field_file *f, const char *output, struct operation *op, struct fault *why)
+void field_verb_end(struct field_verb *v)
 {
-	_cleanup_target_ struct target t = TARGET_NONE;
-	_cleanup_close_ int in = field_open_input(f->name, why);
-	int ret = in < 0 ? in : target_create(&t, output, why);
-
-	if (ret == 0)
-		ret = target_begin(&t, why);
-	if (ret == 0)
-		ret = field_run(f, op, in, target_write, &t, why);
-	return ret < 0 ? ret : target_commit(&t, why);
-}
-
-/* Decrypted text of a format that is read whole comes out only if all of it is good; of one that streams, up to the bad record. */
-static int rewrite_to_output(const struct field_file *f, struct operation *op, struct fault *why)
-{
-	_cleanup_close_ int in = field_open_input(f->name, why);
-	int out = STDOUT_FILENO;
-
-	return in < 0 ? in : field_run(f, op, in, descriptor_write, &out, why);
-}
-
-int field_rewrite(const struct field_file *f, const struct field_options *o, struct operation *op, struct fault *why)
-{
-	if (o->in_place)
-		return rewrite_in_place(f, op, why);
-	if (o->output && strcmp(o->output, "-") != 0)
-		return rewrite_to_file(f, o->output, op, why);
-	return rewrite_to_output(f, op, why);
-}
-
-/* ------------------------------------------------------------------ reports */
-
-void field_report_error(void *context, const struct found *f, const char *text)
-{
-	_cleanup_buffer_ struct buffer where = {0};
-
-	(void)context;
-	if (found_where(f, &where) == 0)
-		fprintf(stderr, "%s: %s\n", where.bytes, text);
-}
-
-void field_report_line(void *context, const struct found *f, const char *text)
-{
-	_cleanup_buffer_ struct buffer path = {0};
-
-	(void)context;
-	if (found_path_text(f, &path) == 0)
-		printf("%.*s\t%s\n", (int)path.size, path.bytes, text);
+	field_file_end(&v->file);
+	field_keys_close(&v->keys);
 }

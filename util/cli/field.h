@@ -81,12 +81,33 @@ int field_file_begin(struct field_file *f, const struct field_options *o, const 
 int field_file_choose(struct field_file *f, const struct field_options *o, const char *name, const char *path,
 		      struct fault *why) MUST_CHECK;
 
+/* A verb whose options are those that all have: the file that its word number `which` names, and the keyring, unlocked. */
+struct field_verb {
+	struct field_options options;
+	struct words words;
+	struct field_file file;
+	struct field_keys keys;
+};
+#define FIELD_VERB(...)                                                                                                \
+	((struct field_verb){.options = {.unlock = UNLOCK_SOURCE_NONE, __VA_ARGS__}, .keys = FIELD_KEYS_NONE})
+#define _cleanup_field_verb_ _cleanup_(field_verb_end)
+void field_verb_end(struct field_verb *v);
+/* Takes `count` words.  OPTIONS_HELP, as options_parse() returns it. */
+int field_verb_begin(const struct verb *v, int argc, char **argv, int count, int which, struct field_verb *out,
+		     struct fault *why) MUST_CHECK;
+
 /* Runs the operation over the file: with `to` NULL only looks, else writes there. */
 int field_run(const struct field_file *f, struct operation *op, int in, engine_write write, void *write_context,
 	      struct fault *why) MUST_CHECK;
 /* The same, and puts the result where the options say: in place, to a file, to standard output. */
 int field_rewrite(const struct field_file *f, const struct field_options *o, struct operation *op,
 		  struct fault *why) MUST_CHECK;
+/* The error about a path that selects nothing: says which ones are near. */
+int field_unknown_path(const struct field_file *f, const char *path, struct fault *why) MUST_CHECK;
+/* "-" */
+bool field_is_stream(const char *name);
+/* All of the file. */
+int field_read(const char *name, struct buffer *out, struct fault *why) MUST_CHECK;
 /* Opens the file for reading only. */
 int field_open_input(const char *name, struct fault *why) MUST_CHECK;
 

@@ -84,11 +84,11 @@
 	"  --rules FILE            else .coffer-fields.yaml beside FILE or above\n" HELP_FIELD_FORMAT "\nexample:\n"   \
 	"  coffer field check config.yaml secrets/*.json\n"
 
-#define ARGUMENTS_FIELD_ROTATE "FILE... [--domain D] [--keep-going]"
+#define ARGUMENTS_FIELD_ROTATE "[FILE...] [--domain D] [--keep-going]"
 #define HELP_FIELD_ROTATE                                                                                              \
 	"Encrypts every token anew that is not of the active generation, in place.  Deterministic tokens stay with "   \
 	"the\ngeneration of their domain.\n\n"                                                                         \
-	"  --domain D              moves the domain D to the active generation, and its tokens with it\n"              \
+	"  --domain D              moves the domain D to the active generation, and its tokens in FILE with it\n"      \
 	"  --keep-going            leaves what does not open; exit status 1\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT    \
 		HELP_FIELD_KEYRING "\nexample:\n"                                                                      \
 	"  coffer field rotate config.yaml customers.csv --keyring ~/vault\n"

@@ -59,6 +59,24 @@ int buffer_byte(struct buffer *b, char c)
 	return buffer_add(b, &c, 1);
 }
 
+int buffer_read(struct buffer *b, int fd)
+{
+	enum { BLOCK = 64 << 10 };
+	ssize_t n = 1;
+
+	while (n > 0) {
+		int ret = buffer_reserve(b, BLOCK);
+
+		if (ret < 0)
+			return ret;
+		do
+			n = read(fd, b->bytes + b->size, BLOCK);
+		while (n < 0 && errno == EINTR);
+		b->size += n > 0 ? (size_t)n : 0;
+	}
+	return n < 0 ? -errno : 0;
+}
+
 void buffer_drop(struct buffer *b, size_t n)
 {
 	if (!n)

@@ -20,6 +20,8 @@ int buffer_reserve(struct buffer *b, size_t n) MUST_CHECK;
 int buffer_add(struct buffer *b, const void *bytes, size_t n) MUST_CHECK;
 int buffer_text(struct buffer *b, const char *text) MUST_CHECK;
 int buffer_byte(struct buffer *b, char c) MUST_CHECK;
+/* Adds what the descriptor gives, up to its end. */
+int buffer_read(struct buffer *b, int fd) MUST_CHECK;
 /* Takes n bytes off the front. */
 void buffer_drop(struct buffer *b, size_t n);
 /* Empty again; keeps the memory, wiped. */

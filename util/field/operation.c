@@ -274,6 +274,14 @@ static int rotate(struct operation *o, struct item *i, struct buffer *with, bool
 	return reseal(o, i, o->box, with, replace, why);
 }
 
+/* What is there already stays: a run that was cut off can be done again. */
+static int migrate(struct operation *o, struct item *i, struct buffer *with, bool *replace, struct fault *why)
+{
+	if (i->shape != TOKEN_WHOLE || (token_is_of(o->to, &i->info) && !token_is_of(o->box, &i->info)))
+		return 0;
+	return reseal(o, i, o->to, with, replace, why);
+}
+
 static void report(struct operation *o, const struct item *i, const char *text)
 {
 	if (o->report)
@@ -402,7 +410,7 @@ static int act(struct operation *o, struct item *i, struct buffer *with, bool *r
 	case OPERATION_ROTATE:
 		return rotate(o, i, with, replace, why);
 	case OPERATION_MIGRATE:
-		return i->shape == TOKEN_WHOLE ? reseal(o, i, o->to, with, replace, why) : 0;
+		return migrate(o, i, with, replace, why);
 	case OPERATION_CHECK:
 		check(o, i);
 		return 0;

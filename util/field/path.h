@@ -49,9 +49,11 @@ int pattern_parse(const char *text, size_t n, enum path_style style, struct patt
 		  struct fault *why) MUST_CHECK;
 void pattern_free(struct pattern **p);
 /* Whether the path is what the pattern means, or lies below it. */
-enum match pattern_match(const struct pattern *p, const char *path, size_t size);
+enum match pattern_match(struct pattern *p, const char *path, size_t size);
 bool pattern_names_document(const struct pattern *p);
 const char *pattern_text(const struct pattern *p);
+/* It names one thing (its names hold no *), and matched no path yet. */
+bool pattern_missed(const struct pattern *p);
 /* The path that the pattern names, if it has no wildcard: steps without a number get 1.  -EINVAL otherwise. */
 int pattern_path(const struct pattern *p, struct buffer *out) MUST_CHECK;
 

@@ -22,7 +22,7 @@ struct part {
 struct pattern {
 	char *text;
 	enum path_style style;
-	bool document_given;
+	bool document_given, met;
 	uint64_t document;
 	size_t count;
 	struct part parts[];
@@ -352,7 +352,7 @@ static enum match match_from(const struct pattern *p, size_t i, const char *path
 	return all;
 }
 
-enum match pattern_match(const struct pattern *p, const char *path, size_t size)
+static enum match match_path(const struct pattern *p, const char *path, size_t size)
 {
 	struct step s;
 	size_t at = 0;
@@ -366,6 +366,22 @@ enum match pattern_match(const struct pattern *p, const char *path, size_t size)
 			return MATCH_NO;
 	}
 	return match_from(p, 0, path, size, at);
+}
+
+enum match pattern_match(struct pattern *p, const char *path, size_t size)
+{
+	enum match m = match_path(p, path, size);
+
+	p->met = p->met || m != MATCH_NO;
+	return m;
+}
+
+bool pattern_missed(const struct pattern *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (p->parts[i].any_depth || p->parts[i].any_kind || p->parts[i].glob)
+			return false;
+	return !p->met;
 }
 
 int pattern_path(const struct pattern *p, struct buffer *out)

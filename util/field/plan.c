@@ -159,12 +159,11 @@ static enum match matches_any(struct pattern *const *list, size_t count, const c
 {
 	enum match all = MATCH_NO;
 
+	/* To the end, so that each pattern knows whether it was met. */
 	for (size_t i = 0; i < count; i++) {
 		enum match m = pattern_match(list[i], path, size);
 
-		if (m == MATCH_YES)
-			return m;
-		if (m == MATCH_AMBIGUOUS)
+		if (m == MATCH_YES || all == MATCH_NO)
 			all = m;
 	}
 	return all;
@@ -226,6 +225,14 @@ void plan_ready(struct plan *p)
 	p->by_document = p->chosen && names_document(p->chosen);
 	for (size_t i = 0; i < p->count; i++)
 		p->by_document = p->by_document || names_document(&p->rules[i]);
+}
+
+const char *plan_missed(const struct plan *p)
+{
+	for (size_t i = 0; p->chosen && i < p->chosen->encrypt_count; i++)
+		if (pattern_missed(p->chosen->encrypt[i]))
+			return pattern_text(p->chosen->encrypt[i]);
+	return NULL;
 }
 
 static int find(const struct plan *p, const struct found *f, const struct rule **out, struct fault *why)

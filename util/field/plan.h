@@ -47,5 +47,7 @@ int rule_set_mode(struct rule *r, const char *text, struct fault *why) MUST_CHEC
 void plan_ready(struct plan *p);
 /* The rule that selects the value; *out NULL: none.  A path that stands several times and was not told apart: -EINVAL. */
 int plan_find(struct plan *p, const struct found *f, const struct rule **out, struct fault *why) MUST_CHECK;
+/* After the last value: a path that was asked for, names one thing and selected nothing; NULL: there is none. */
+const char *plan_missed(const struct plan *p);
 
 #endif

@@ -80,6 +80,8 @@ int token_open(struct token_box *b, const struct token_binding *to, const char *
 
 /* Whether the token is already what token_seal would make now: same generation, mode and domain. */
 bool token_is_current(const struct token_box *b, const struct token_info *info, const struct token_how *how);
+/* Whether it says that it belongs to this keyring. */
+bool token_is_of(const struct token_box *b, const struct token_info *info);
 /* The name of the domain of a deterministic token; NULL if the keyring does not know it. */
 const char *token_domain(const struct token_box *b, const struct token_info *info);
 

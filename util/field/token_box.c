@@ -172,12 +172,17 @@ const char *token_domain(const struct token_box *b, const struct token_info *inf
 	return NULL;
 }
 
+bool token_is_of(const struct token_box *b, const struct token_info *info)
+{
+	return memcmp(info->keyring, b->keyring_id, sizeof(info->keyring)) == 0;
+}
+
 bool token_is_current(const struct token_box *b, const struct token_info *info, const struct token_how *how)
 {
 	const struct field_domain *d;
 	uint8_t id[4];
 
-	if (memcmp(info->keyring, b->keyring_id, 4) != 0 || info->mode != how->mode || !b->keys)
+	if (!token_is_of(b, info) || info->mode != how->mode || !b->keys)
 		return false;
 	if (info->mode != TOKEN_DETERMINISTIC)
 		return info->generation == b->keys->active[SCOPE_FIELDS];
