@@ -55,15 +55,27 @@ int coffer_field_encrypt(struct coffer_field_keyring *k, const struct coffer_fie
 /* *value is new, followed by a zero byte that *n does not count; freed by coffer_field_free. */
 int coffer_field_decrypt(struct coffer_field_keyring *k, const struct coffer_field_place *place,
 			 enum coffer_field_type type, const char *token, void **value, size_t *n);
-/* Many values of one field, `records` being their ids (NULL: place->record for all).  Stops at the first failure: *done says how many are made. */
+/* Many values of one field, and back, `records` being their ids (NULL: place->record for all).  Stops at the first failure: *done says how many are made. */
 int coffer_field_encrypt_many(struct coffer_field_keyring *k, const struct coffer_field_place *place,
 			      enum coffer_field_type type, size_t count, const char *const *records,
 			      const void *const *values, const size_t *sizes, char **tokens, size_t *done);
+int coffer_field_decrypt_many(struct coffer_field_keyring *k, const struct coffer_field_place *place,
+			      enum coffer_field_type type, size_t count, const char *const *records,
+			      const char *const *tokens, void **values, size_t *sizes, size_t *done);
+
+/* After a rotation (from and to the same keyring) or for another environment: *renewed is the token as `to` makes it now, NULL where
+ * `token` is that already.  The value is not shown. */
+int coffer_field_renew(struct coffer_field_keyring *from, struct coffer_field_keyring *to,
+		       const struct coffer_field_place *place, const char *token, char **renewed);
+
+/* What an error means, as one line for people without a newline; `token` NULL: there was none yet.  `text` has n bytes. */
+void coffer_field_explain(const struct coffer_field_keyring *k, const struct coffer_field_place *place,
+			  const char *token, int error, char *text, size_t n);
 
 /* What the edit method of a form calls, once, for reading and for writing.
  *   set false: decrypts *token (NULL or "" is an empty field) into *shown, the value to display.
  *   set true: *token becomes the token of the n bytes at value, or NULL for none (value NULL); a value that equals the old one keeps its token.
- * *token is NULL or was made by this library; it is replaced.  *shown is new, or NULL for an empty field; freed by coffer_field_free. */
+ * *token is NULL or was made by this library (coffer_field_copy makes it so); it is replaced.  *shown is new, or NULL for an empty field; freed by coffer_field_free. */
 int coffer_edit_encrypted_field(struct coffer_field_keyring *k, const struct coffer_field_place *place,
 				enum coffer_field_type type, bool set, const void *value, size_t n, char **token,
 				void **shown, size_t *shown_size);
@@ -71,6 +83,12 @@ int coffer_edit_encrypted_field(struct coffer_field_keyring *k, const struct cof
 int coffer_edit_encrypted_string_field(struct coffer_field_keyring *k, const struct coffer_field_place *place, bool set,
 				       const char *value, char **token, char **shown);
 
+/* For who may know that there is a value, but not which: all characters of `shown` (UTF-8) but the last `keep` become *, and all of them
+ * where it has fewer than twice as many.  *masked is new. */
+int coffer_field_mask(const char *shown, size_t keep, char **masked);
+
+/* A copy of the text that this library made. */
+int coffer_field_copy(const char *text, char **copy);
 /* Wipes and frees; NULL is fine. */
 void coffer_field_free(void *p);
 

@@ -135,6 +135,50 @@ class Library(cli.Case):
         self.assertEqual((r, done.value), (0, n))
         for i in range(n):
             self.assertEqual(self.decrypt(tokens[i], place(b"%d" % i)), values[i])
+        back, sizes = (ctypes.c_void_p * n)(), (ctypes.c_size_t * n)()
+        r = lib.coffer_field_decrypt_many(self.keyring, ctypes.byref(place()), TEXT, ctypes.c_size_t(n), records, tokens, back, sizes, ctypes.byref(done))
+        self.assertEqual((r, done.value), (0, n))
+        self.assertEqual([ctypes.string_at(v, s) for v, s in zip(back, sizes)], values)
+        tokens[7] = tokens[8]
+        r = lib.coffer_field_decrypt_many(self.keyring, ctypes.byref(place()), TEXT, ctypes.c_size_t(n), records, tokens, back, sizes, ctypes.byref(done))
+        self.assertEqual((r, done.value), (-errno.EBADMSG, 7))
+
+    def mask(self, text, keep):
+        out = ctypes.c_char_p()
+        self.assertEqual(lib.coffer_field_mask(text.encode(), ctypes.c_size_t(keep), ctypes.byref(out)), 0)
+        return out.value.decode()
+
+    def test_mask(self):
+        for text, keep, masked in [("4111111111111234", 4, "************1234"), ("12345678", 4, "****5678"), ("1234567", 4, "*******"),
+                                   ("", 4, ""), ("äöü€", 1, "***€"), ("äöü€", 0, "****"), ("a\U0001f600b", 1, "**b")]:
+            self.assertEqual(self.mask(text, keep), masked)
+
+    def renew(self, token, to=None, where=None, error=0):
+        out = ctypes.c_char_p()
+        r = lib.coffer_field_renew(self.keyring, to or self.keyring, ctypes.byref(where or place()), token, ctypes.byref(out))
+        self.assertEqual(r, -error)
+        return out.value
+
+    def test_renew(self):
+        token = self.encrypt(b"x")
+        self.assertIsNone(self.renew(token))
+        self.renew(token, where=place(b"1"), error=errno.EBADMSG)
+        self.renew(b"x", error=errno.EBADMSG)
+        other = ctypes.c_void_p()
+        self.assertEqual(self.open(self.volume("other"), self.key, other), "")
+        moved = self.renew(token, other)
+        self.assertEqual(self.decrypt(moved, keyring=other), b"x")
+        self.assertIsNone(self.renew(moved, other))
+        self.renew(moved, error=errno.EXDEV)
+        text = ctypes.create_string_buffer(300)
+        lib.coffer_field_explain(self.keyring, ctypes.byref(place()), moved, -errno.EXDEV, text, ctypes.c_size_t(300))
+        self.assertRegex(text.value.decode(), "another environment .*migrate")
+        lib.coffer_field_close(ctypes.byref(other))
+        self.good("key", "rotate", self.vault, "--scope", "fields", "--key-file", self.key)
+        lib.coffer_field_close(ctypes.byref(self.keyring))
+        self.open(self.vault, self.key, self.keyring)
+        self.assertNotEqual(self.renew(token), token)
+        self.assertEqual(self.decrypt(self.renew(token)), b"x")
 
     def test_threads(self):
         bad = []
@@ -156,8 +200,9 @@ class Library(cli.Case):
         out = subprocess.run(["nm", "-D", "--defined-only", os.environ["LIBRARY"]], capture_output=True, text=True, check=True).stdout
         self.assertEqual({line.split()[2].split("@")[0] for line in out.splitlines()},
                          {"coffer_field_open", "coffer_field_close", "coffer_field_encrypt", "coffer_field_decrypt",
-                          "coffer_field_encrypt_many", "coffer_edit_encrypted_field", "coffer_edit_encrypted_string_field",
-                          "coffer_field_free"})
+                          "coffer_field_encrypt_many", "coffer_field_decrypt_many", "coffer_field_renew", "coffer_field_explain",
+                          "coffer_edit_encrypted_field", "coffer_edit_encrypted_string_field", "coffer_field_mask",
+                          "coffer_field_copy", "coffer_field_free"})
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ static int run_editor(struct fault *why)
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	signal(SIGINT, edit_place_remove_and_die);
+	edit_place_catch(SIGINT);
 	if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return fault_set(why, EXIT_FAILED, EINVAL, "the editor failed (%s)", editor);
 	return 0;

@@ -29,6 +29,7 @@ static void empty_directory(void)
 
 	if (fd < 0)
 		return;
+	/* NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): a system call and no more */
 	while ((n = getdents64(fd, entries, sizeof(entries))) > 0)
 		for (ssize_t at = 0; at < n;) {
 			const struct dirent64 *e = (const struct dirent64 *)(entries + at);
@@ -46,16 +47,22 @@ void edit_place_remove(void)
 		return;
 	empty_directory();
 	if (mounted)
+		/* NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): so is this */
 		umount2(place, MNT_DETACH);
 	rmdir(place);
 	*place = '\0';
 }
 
-void edit_place_remove_and_die(int number)
+static void remove_and_die(int number)
 {
 	edit_place_remove();
 	signal(number, SIG_DFL);
 	raise(number);
+}
+
+void edit_place_catch(int number)
+{
+	signal(number, remove_and_die);
 }
 
 const char *edit_place_file(void)
@@ -120,9 +127,9 @@ int edit_place_make(const char *name, const struct buffer *clear, struct fault *
 
 	if (ret < 0)
 		return ret;
-	signal(SIGTERM, edit_place_remove_and_die);
-	signal(SIGHUP, edit_place_remove_and_die);
-	signal(SIGINT, edit_place_remove_and_die);
+	edit_place_catch(SIGTERM);
+	edit_place_catch(SIGHUP);
+	edit_place_catch(SIGINT);
 	keep_from_swap();
 	snprintf(clear_file, sizeof(clear_file), "%s/%s", place, basename(copy));
 	fd = open(clear_file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

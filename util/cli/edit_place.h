@@ -12,8 +12,8 @@
 int edit_place_make(const char *name, const struct buffer *clear, struct fault *why) MUST_CHECK;
 /* The file's path. */
 const char *edit_place_file(void);
-/* Ends the process by the signal, after having tidied up. */
-void edit_place_remove_and_die(int number);
+/* The signal ends the process, after it has tidied up. */
+void edit_place_catch(int number);
 void edit_place_remove(void);
 
 #endif

@@ -125,50 +125,14 @@ int operation_seal(struct operation *o, struct token_box *box, const struct rule
 	}
 }
 
-/* Why a token does not open, for people. */
-static const char *reason(int error, const struct token_info *info, const struct rule *r, char *out, size_t n)
-{
-	char id[9];
-
-	switch (error) {
-	case -EXDEV:
-		hex_encode(info->keyring, 4, id);
-		snprintf(out, n, "the token belongs to another keyring (id %s...); coffer field migrate moves tokens",
-			 id);
-		break;
-	case -ENOKEY:
-		snprintf(out, n, "generation %" PRIu32 " is suspended; resume it first", info->generation);
-		break;
-	case -ESTALE:
-		snprintf(out, n,
-			 "generation %" PRIu32 " is unknown to the keyring, destroyed, or not accepted any more",
-			 info->generation);
-		break;
-	case -ENOENT:
-		snprintf(out, n, "the keyring does not know the domain of this token");
-		break;
-	case -EPERM:
-		snprintf(out, n, "a sealed token, which anyone may have written; --mode sealed or a rule accepts it");
-		break;
-	case -ENOTSUP:
-		snprintf(out, n, "sealed tokens need X25519, which FIPS mode refuses");
-		break;
-	default:
-		snprintf(out, n, "the token was changed, or belongs to another place, bind mode or context%s%s%s",
-			 r->context ? " than " : "", r->context ? r->context : "",
-			 r->context ? "" : " (none was given)");
-	}
-	return out;
-}
-
 static int does_not_open(struct operation *o, const struct rule *r, const struct found *f,
 			 const struct token_info *info, int error, struct fault *why)
 {
-	char text[200];
+	char text[TOKEN_REASON_ROOM];
 
 	if (error == -ENOMEM)
 		return no_memory(why, error);
-	reason(error, info, r, text, sizeof(text));
+	token_reason(error, info, o->box, r->context, text, sizeof(text));
 	if (!o->keep_going)
 		return complain(f, why, -error, text);
 	o->failed++;

@@ -85,6 +85,11 @@ bool token_is_of(const struct token_box *b, const struct token_info *info);
 /* The name of the domain of a deterministic token; NULL if the keyring does not know it. */
 const char *token_domain(const struct token_box *b, const struct token_info *info);
 
+/* Why a token does not open, for people, without its place.  `error`: of token_open, or -EPERM: sealed where that is not accepted. */
+enum { TOKEN_REASON_ROOM = 400 };
+const char *token_reason(int error, const struct token_info *info, const struct token_box *b, const char *context,
+			 char *out, size_t n);
+
 /* Appends the public key of the active generation, as text. */
 int token_public_key(struct token_box *b, struct buffer *out) MUST_CHECK;
 
