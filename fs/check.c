@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/check_internal.h"
+#include "fs/worker.h"
 
 enum { PROGRESS_EVERY = 64 };
 
@@ -125,7 +126,7 @@ void check_progress(struct check *c, uint64_t more)
 
 const char *check_generation(const struct check *c, uint32_t generation)
 {
-	const struct keys *k = c->e->keys;
+	const struct keys *k = worker_keys(c->e);
 	int error;
 
 	if (keys_for_open(k, SCOPE_DEFAULT, generation, &error))

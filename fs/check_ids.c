@@ -13,6 +13,7 @@
 #include "fs/directory.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/worker.h"
 
 enum { NAMES_TRIED = 1000 };
 
@@ -36,7 +37,7 @@ static size_t count_names(struct check *c, struct check_dir *d, uint32_t generat
 static bool try_id(struct check *c, struct check_dir *d, const uint8_t id[DIRECTORY_ID_SIZE])
 {
 	struct directory_record *record = &d->node->dir->record, found = {0};
-	const struct keys *k = c->e->keys;
+	const struct keys *k = worker_keys(c->e);
 
 	memcpy(record->id, id, DIRECTORY_ID_SIZE);
 	memcpy(found.id, id, DIRECTORY_ID_SIZE);
@@ -104,7 +105,7 @@ static int new_id(struct check *c, struct check_dir *d)
 {
 	struct directory_record *record = &d->node->dir->record;
 
-	*record = (struct directory_record){.generation = keys_active(c->e->keys, SCOPE_DEFAULT)->number};
+	*record = (struct directory_record){.generation = keys_active(worker_keys(c->e), SCOPE_DEFAULT)->number};
 	return crypto_random(record->id, DIRECTORY_ID_SIZE);
 }
 

@@ -11,6 +11,7 @@
 #include "fs/check_internal.h"
 #include "fs/dirty.h"
 #include "fs/recover_log.h"
+#include "fs/worker.h"
 
 static const char journal_path[] = ".coffer/journal";
 
@@ -53,7 +54,7 @@ static bool is_unusable(const struct check *c, uint32_t generation)
 {
 	int error = 0;
 
-	return generation != GENERATION_NONE && !keys_for_open(c->e->keys, SCOPE_DEFAULT, generation, &error) &&
+	return generation != GENERATION_NONE && !keys_for_open(worker_keys(c->e), SCOPE_DEFAULT, generation, &error) &&
 	       error == -ENOKEY;
 }
 

@@ -8,6 +8,7 @@
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/symlink.h"
+#include "fs/worker.h"
 #include "util/base/encode.h"
 
 #define SIDECAR_SUFFIX ".n"
@@ -286,7 +287,8 @@ static int check_record_copy(struct check *c, struct check_dir *d, const char *b
 	char text[DIRECTORY_RECORD_TEXT + 2];
 	ssize_t n = names_read_text(c->e, d->node->fd, backing, text, sizeof text);
 
-	if (!d->has_id && n >= 0 && directory_record_open(c->e->keys->directory_key, text, (size_t)n, &record) == 0)
+	if (!d->has_id && n >= 0 &&
+	    directory_record_open(worker_keys(c->e)->directory_key, text, (size_t)n, &record) == 0)
 		check_candidate(&d->candidates, record.id);
 	return leftover(c, d, backing, "conflict", "a conflict copy of the directory's id",
 			same_text(c, d, backing, DIRECTORY_RECORD_NAME));

@@ -333,11 +333,13 @@ int checkpoint_run(struct engine *e)
 {
 	struct tick t = {.e = e, .started = time(NULL)};
 
+	worker_enter(e);
 	pthread_mutex_lock(&e->checkpointing);
 	tick(&t);
 	if (e->journal)
 		journal_round_over(e->journal);
 	pthread_mutex_unlock(&e->checkpointing);
+	worker_leave();
 	return t.error;
 }
 
@@ -346,6 +348,7 @@ int checkpoint_drop_ranges(struct engine *e)
 	struct tick t = {.e = e, .started = time(NULL)};
 	int r;
 
+	worker_enter(e);
 	pthread_mutex_lock(&e->checkpointing);
 	tick(&t);
 	r = t.error;
@@ -361,6 +364,7 @@ int checkpoint_drop_ranges(struct engine *e)
 		atomic_store(&e->lost_ranges, false);
 	journal_round_over(e->journal);
 	pthread_mutex_unlock(&e->checkpointing);
+	worker_leave();
 	return r;
 }
 

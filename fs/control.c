@@ -3,15 +3,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "fs/control_socket.h"
-#include "util/base/log.h"
+#include "util/base/cleanup.h"
 
-enum { SEND_SECONDS = 5, LOOK_MS = 1000, BACKLOG_PAUSE_MS = 100 };
+enum { SEND_SECONDS = 5, LOOK_MS = 1000, BACKLOG_PAUSE_MS = 100, REQUEST_DEPTH = 4 };
 
 struct client {
 	struct control *control;
@@ -32,61 +30,117 @@ struct control {
 
 /* ------------------------------------------------------------------ one request */
 
-void control_say(struct control_call *c, const char *format, ...)
+void control_put_number(struct control_call *c, const char *name, uint64_t value)
 {
-	size_t room = sizeof c->answer - c->used;
-	va_list args;
-	int n;
-
-	va_start(args, format);
-	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): wrong when it inlines a function of variable arguments */
-	n = vsnprintf(c->answer + c->used, room, format, args);
-	va_end(args);
-	/* A line that does not fit is left out whole. */
-	if (n < 0 || (size_t)n + 1 >= room)
-		return;
-	c->used += (size_t)n;
-	c->answer[c->used++] = '\n';
+	json_object_object_add(c->answer, name, json_object_new_uint64(value));
 }
 
-static const struct control_verb *find_verb(const struct control *k, char *request, const char **argument)
+void control_put_flag(struct control_call *c, const char *name, bool value)
 {
-	char *blank = strchr(request, ' ');
+	json_object_object_add(c->answer, name, json_object_new_boolean(value));
+}
 
-	*argument = blank ? blank + 1 : "";
-	if (blank)
-		*blank = '\0';
-	for (const struct control_verb *v = k->service.verbs; v->name; v++)
-		if (strcmp(v->name, request) == 0)
+void control_put_text(struct control_call *c, const char *name, const char *value)
+{
+	json_object_object_add(c->answer, name, json_object_new_string(value));
+}
+
+bool control_get_number(const struct control_call *c, const char *name, uint64_t *out)
+{
+	json_object *o;
+
+	if (!json_object_object_get_ex(c->request, name, &o) || !json_object_is_type(o, json_type_int))
+		return false;
+	*out = json_object_get_uint64(o);
+	return json_object_get_int64(o) >= 0;
+}
+
+bool control_get_flag(const struct control_call *c, const char *name)
+{
+	json_object *o;
+
+	return json_object_object_get_ex(c->request, name, &o) && json_object_is_type(o, json_type_boolean) &&
+	       json_object_get_boolean(o);
+}
+
+const char *control_get_text(const struct control_call *c, const char *name)
+{
+	json_object *o;
+
+	return json_object_object_get_ex(c->request, name, &o) && json_object_is_type(o, json_type_string)
+		       ? json_object_get_string(o)
+		       : NULL;
+}
+
+static const struct control_verb *find_verb(const struct control *k, const char *name)
+{
+	for (const struct control_verb *v = k->service.verbs; name && v->name; v++)
+		if (strcmp(v->name, name) == 0)
 			return v;
 	return NULL;
 }
 
-static bool is_text(const char *s, size_t n)
+/* An object and nothing else; NULL. */
+static json_object *parse(const char *text, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
-			return false;
-	return n > 0;
+	json_tokener *t = json_tokener_new_ex(REQUEST_DEPTH);
+	json_object *o = t ? json_tokener_parse_ex(t, text, (int)n) : NULL;
+	bool whole = t && json_tokener_get_error(t) == json_tokener_success && json_tokener_get_parse_end(t) == n;
+
+	if (t)
+		json_tokener_free(t);
+	if (o && (!whole || !json_object_is_type(o, json_type_object))) {
+		json_object_put(o);
+		o = NULL;
+	}
+	return o;
 }
 
-/* Makes the answer.  request has room for a terminator. */
-static void answer(const struct control *k, struct control_call *c, char *request, size_t n)
+static int run(const struct control *k, struct control_call *c, struct fault *why)
+{
+	const struct control_verb *v = c->request ? find_verb(k, control_get_text(c, "verb")) : NULL;
+	uint64_t version;
+
+	if (!c->answer)
+		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
+	if (!c->request || !control_get_number(c, "version", &version))
+		return fault_set(why, EXIT_USAGE, EINVAL, "the mount does not understand the request");
+	if (version != CONTROL_VERSION)
+		return fault_set(
+			why, EXIT_UNSUPPORTED, ENOTSUP,
+			"the mount speaks version %d of the protocol; it was started by another coffer than this",
+			CONTROL_VERSION);
+	return v ? v->run(c, why) : fault_set(why, EXIT_USAGE, EINVAL, "the mount knows no such request");
+}
+
+/* Makes the answer. */
+static void answer(const struct control *k, struct control_call *c, const char *request, size_t n)
 {
 	struct fault why = {.status = EXIT_OK};
-	const struct control_verb *v = NULL;
 	int r;
 
-	c->used = 0;
-	control_say(c, "ok");
-	request[n < CONTROL_REQUEST_MAX ? n : 0] = '\0';
-	if (n < CONTROL_REQUEST_MAX && is_text(request, n))
-		v = find_verb(k, request, &c->argument);
-	r = v ? v->run(c, &why) : fault_set(&why, EXIT_USAGE, EINVAL, "the mount knows no such request");
-	if (r >= 0)
-		return;
-	c->used = 0;
-	control_say(c, "error %d %s", why.status ? (int)why.status : EXIT_FAILED, why.text);
+	c->request = parse(request, n);
+	c->answer = json_object_new_object();
+	if (c->answer)
+		control_put_flag(c, "ok", true);
+	r = run(k, c, &why);
+	if (r < 0) {
+		json_object_put(c->answer);
+		c->answer = json_object_new_object();
+		if (!c->answer)
+			return;
+		control_put_flag(c, "ok", false);
+		control_put_number(c, "status", why.status ? why.status : EXIT_FAILED);
+		control_put_text(c, "error", why.text);
+	}
+}
+
+static ssize_t send_answer(const struct control_call *c, int fd)
+{
+	const char *text = c->answer ? json_object_to_json_string_ext(c->answer, JSON_C_TO_STRING_PLAIN) : NULL;
+	size_t n = text ? strlen(text) : 0;
+
+	return n && n <= CONTROL_ANSWER_MAX ? send(fd, text, n, MSG_NOSIGNAL) : -1;
 }
 
 /* ------------------------------------------------------------------ one client */
@@ -121,17 +175,19 @@ static bool wait_for_request(struct control *k, struct control_call *c, int fd)
 
 static void talk(struct control *k, struct control_call *c, int fd)
 {
-	char request[CONTROL_REQUEST_MAX + 1];
-	ssize_t n;
+	_cleanup_free_ char *request = malloc(CONTROL_REQUEST_MAX);
+	ssize_t n, sent = 0;
 
-	while (wait_for_request(k, c, fd)) {
-		/* What fills the buffer is too long; a packet is never cut in two. */
+	while (request && sent >= 0 && wait_for_request(k, c, fd)) {
+		/* What is too long is cut, and then no request; a packet is never cut in two. */
 		n = recv(fd, request, CONTROL_REQUEST_MAX, 0);
 		if (n <= 0)
 			return;
 		answer(k, c, request, (size_t)n);
-		if (send(fd, c->answer, c->used, MSG_NOSIGNAL) < 0)
-			return;
+		sent = send_answer(c, fd);
+		json_object_put(c->request);
+		json_object_put(c->answer);
+		c->request = c->answer = NULL;
 	}
 }
 

@@ -1,7 +1,7 @@
-/* The control socket of a mount: other processes of its user, and root, ask it things by name.
+/* The control socket of a mount: other processes of its user, and root, ask it things by name (docs/control-socket.md).
  *
- * A connection carries packets (SOCK_SEQPACKET).  Each request is one: a verb, and perhaps a blank and an argument.  Each answer is one:
- * "ok" and then lines "NAME VALUE", or "error STATUS TEXT" with a status of fault.h.
+ * A connection carries packets (SOCK_SEQPACKET).  Each request is one, a JSON object with "version", "verb" and what the verb takes; each
+ * answer is one: {"ok": true, ...} or {"ok": false, "status": a status of fault.h, "error": text}.
  *
  *  1. Only the mount's own user and root are answered (SO_PEERCRED); others are disconnected without a word.
  *  2. Nothing here waits in a thread that serves the mount.  Each client has a thread, of which there are CONTROL_CLIENTS at most; who says
@@ -12,6 +12,7 @@
 #ifndef COFFER_FS_CONTROL_H
 #define COFFER_FS_CONTROL_H
 
+#include <json-c/json.h>
 #include <stdbool.h>
 
 #include "keymgr/keyring.h"
@@ -19,19 +20,18 @@
 enum {
 	CONTROL_CLIENTS = 16,
 	CONTROL_IDLE_SECONDS = 10,
-	CONTROL_REQUEST_MAX = 512,
-	CONTROL_ANSWER_MAX = 16384,
+	CONTROL_VERSION = 1,
+	CONTROL_REQUEST_MAX = 65536,
+	CONTROL_ANSWER_MAX = 65536,
 };
 
 struct control; /* the socket and its threads */
 
 /* One request, and what its connection holds. */
 struct control_call {
-	void *data;           /* of control_open */
-	const char *argument; /* "" if there is none */
-	uint64_t held;        /* what this connection holds; 0: nothing */
-	char answer[CONTROL_ANSWER_MAX];
-	size_t used;
+	void *data; /* of control_open */
+	json_object *request, *answer;
+	uint64_t held; /* what this connection holds; 0: nothing */
 };
 
 /* A verb returns 0, having said what there is to say, or a negative errno with *why filled. */
@@ -48,8 +48,14 @@ struct control_service {
 	void *data;
 };
 
-/* Adds a line to the answer. */
-void control_say(struct control_call *c, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Puts a member into the answer. */
+void control_put_number(struct control_call *c, const char *name, uint64_t value);
+void control_put_flag(struct control_call *c, const char *name, bool value);
+void control_put_text(struct control_call *c, const char *name, const char *value);
+/* A member of the request.  False, NULL: it is not there, or not of this kind. */
+bool control_get_number(const struct control_call *c, const char *name, uint64_t *out);
+bool control_get_flag(const struct control_call *c, const char *name);
+const char *control_get_text(const struct control_call *c, const char *name);
 
 /* Makes the socket.  *out is NULL, and a warning was logged, where there is no place for one.  -EBUSY: rule 3. */
 int control_open(const char *volume, const uint8_t instance[INSTANCE_ID_SIZE], const struct control_service *service,

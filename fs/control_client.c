@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "fs/control_path.h"
+#include "util/base/cleanup.h"
 
 enum { CONNECT_SECONDS = 5 };
 
@@ -55,60 +56,83 @@ int control_connect(const uint8_t instance[INSTANCE_ID_SIZE])
 	return r < 0 ? -ENOENT : r;
 }
 
-/* "error STATUS TEXT" */
-static int refusal(const char *text, struct fault *why)
+void control_answer_free(struct control_answer *a)
 {
-	unsigned status;
-	int at = 0;
-
-	if (sscanf(text, "error %3u %n", &status, &at) != 1 || !at || status < EXIT_FAILED || status > EXIT_REFUSED)
-		return fault_set(why, EXIT_FAILED, EPROTO, "the mount gives an answer that makes no sense");
-	return fault_set(why, (enum exit_status)status, ECANCELED, "%.*s", (int)strcspn(text + at, "\n"), text + at);
+	json_object_put(a->members);
+	a->members = NULL;
 }
 
-int control_ask(int fd, const char *request, unsigned seconds, struct control_answer *out, struct fault *why)
+bool control_number(const struct control_answer *a, const char *name, uint64_t *out)
+{
+	json_object *o;
+
+	if (!json_object_object_get_ex(a->members, name, &o) || !json_object_is_type(o, json_type_int))
+		return false;
+	*out = json_object_get_uint64(o);
+	return true;
+}
+
+bool control_flag(const struct control_answer *a, const char *name)
+{
+	json_object *o;
+
+	return json_object_object_get_ex(a->members, name, &o) && json_object_get_boolean(o);
+}
+
+const char *control_text(const struct control_answer *a, const char *name)
+{
+	json_object *o;
+
+	return json_object_object_get_ex(a->members, name, &o) && json_object_is_type(o, json_type_string)
+		       ? json_object_get_string(o)
+		       : NULL;
+}
+
+static int refusal(const struct control_answer *a, struct fault *why)
+{
+	const char *text = control_text(a, "error");
+	uint64_t status;
+
+	if (!text || !control_number(a, "status", &status) || status < EXIT_FAILED || status > EXIT_REFUSED)
+		return fault_set(why, EXIT_FAILED, EPROTO, "the mount gives an answer that makes no sense");
+	return fault_set(why, (enum exit_status)status, ECANCELED, "%s", text);
+}
+
+static int send_request(int fd, const char *verb, json_object *arguments)
+{
+	json_object *o = arguments ? arguments : json_object_new_object();
+	const char *text;
+	int r = -ENOMEM;
+
+	json_object_object_add(o, "version", json_object_new_int(CONTROL_VERSION));
+	json_object_object_add(o, "verb", json_object_new_string(verb));
+	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
+	if (text)
+		r = send(fd, text, strlen(text), MSG_NOSIGNAL) < 0 ? -errno : 0;
+	json_object_put(o);
+	return r;
+}
+
+int control_ask(int fd, const char *verb, json_object *arguments, unsigned seconds, struct control_answer *out,
+		struct fault *why)
 {
 	const struct timeval patience = {.tv_sec = seconds};
-	ssize_t n = 0;
+	_cleanup_free_ char *text = malloc(CONTROL_ANSWER_MAX + 1);
+	ssize_t n = send_request(fd, verb, arguments);
 
+	control_answer_free(out);
+	if (!text)
+		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-	if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0 ||
-	    (n = recv(fd, out->text, sizeof out->text - 1, 0)) < 0)
+	if (n == 0)
+		n = recv(fd, text, CONTROL_ANSWER_MAX, 0);
+	if (n < 0)
 		return fault_errno(why, EXIT_FAILED, errno == EAGAIN ? -ETIMEDOUT : -errno,
 				   "the mount does not answer on its control socket");
 	if (n == 0)
 		return fault_set(why, EXIT_FAILED, ECONNRESET,
 				 "the mount closed the connection: it is ending, or too many others ask it");
-	out->text[n] = '\0';
-	return strncmp(out->text, "ok\n", 3) == 0 ? 0 : refusal(out->text, why);
-}
-
-static const char *find_line(const struct control_answer *a, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (const char *p = strchr(a->text, '\n'); p; p = strchr(p + 1, '\n'))
-		if (strncmp(p + 1, name, n) == 0 && p[1 + n] == ' ')
-			return p + 2 + n;
-	return NULL;
-}
-
-bool control_text(const struct control_answer *a, const char *name, char *out, size_t room)
-{
-	const char *line = find_line(a, name);
-
-	if (line)
-		snprintf(out, room, "%.*s", (int)strcspn(line, "\n"), line);
-	return line;
-}
-
-bool control_number(const struct control_answer *a, const char *name, uint64_t *out)
-{
-	const char *line = find_line(a, name);
-	char *end;
-
-	if (!line)
-		return false;
-	*out = strtoull(line, &end, 10);
-	return end != line && *end == '\n';
+	text[n] = '\0';
+	out->members = json_tokener_parse(text);
+	return control_flag(out, "ok") ? 0 : refusal(out, why);
 }

@@ -2,25 +2,27 @@
 #ifndef COFFER_FS_CONTROL_CLIENT_H
 #define COFFER_FS_CONTROL_CLIENT_H
 
-#include <stdbool.h>
-
 #include "fs/control.h"
 
 struct control_answer {
-	char text[CONTROL_ANSWER_MAX + 1];
+	json_object *members; /* NULL: nothing was answered */
 };
+#define CONTROL_ANSWER_NONE ((struct control_answer){NULL})
+void control_answer_free(struct control_answer *a);
+#define _cleanup_answer_ _cleanup_(control_answer_free)
 
 /* Connects to the mount with this instance id: as root also to another user's.  Returns a descriptor, whose closing ends what was
  * asked for on it; -ENOENT: no such mount is reached. */
 int control_connect(const uint8_t instance[INSTANCE_ID_SIZE]) MUST_CHECK;
 
-/* Asks and waits for the answer, so long at most.  What the mount refuses with comes back in *why. */
-int control_ask(int fd, const char *request, unsigned seconds, struct control_answer *out,
+/* Asks for a verb, with what it takes (taken over, on failure too; NULL: nothing), and waits for the answer, so long at most.  What the mount
+ * refuses with comes back in *why.  *out is freed first. */
+int control_ask(int fd, const char *verb, json_object *arguments, unsigned seconds, struct control_answer *out,
 		struct fault *why) MUST_CHECK;
 
-/* The number on the line `name`; false if there is no such line. */
+/* Members of an answer; false, NULL if there is none of this name and kind. */
 bool control_number(const struct control_answer *a, const char *name, uint64_t *out);
-/* The text on the line `name`, cut to fit. */
-bool control_text(const struct control_answer *a, const char *name, char *out, size_t room);
+bool control_flag(const struct control_answer *a, const char *name);
+const char *control_text(const struct control_answer *a, const char *name);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
+#include <stdio.h>
 
 /* A new verb is one function and one line of the table at the end. */
 
@@ -19,44 +19,35 @@ static int run_status(struct control_call *c, struct fault *why)
 	struct engine_counts counts;
 	struct freeze_status freeze;
 	struct store_stat st;
+	char volume[64];
 	int r = store_stat(s->opened->store, s->opened->dot, &st);
 
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot look at .coffer");
 	engine_counts(s->engine, &counts);
 	freeze_status(s->freeze, &freeze);
-	control_say(c, "pid %d", (int)getpid());
+	control_put_number(c, "pid", (uint64_t)getpid());
 	/* Which directory this is: a copy of the volume has the same instance id. */
-	control_say(c, "volume %" PRIu64 ":%" PRIu64, st.dev, st.ino);
-	control_say(c, "read_only %d", s->read_only || counts.read_only);
-	control_say(c, "frozen %d", freeze.frozen);
-	control_say(c, "seconds_left %u", freeze.seconds_left);
-	control_say(c, "held_requests %u", freeze.kept);
-	control_say(c, "nodes %" PRIu64, counts.nodes);
-	control_say(c, "descriptors %" PRIu64, counts.descriptors);
-	control_say(c, "undecryptable_names %" PRIu64, counts.undecryptable_names);
-	control_say(c, "damaged_pages %" PRIu64, counts.damaged_pages);
-	control_say(c, "recovered %d", counts.recovered);
-	control_say(c, "recovered_files %" PRIu64, counts.recovered_files);
-	control_say(c, "recovered_pages %" PRIu64, counts.recovered_pages);
-	control_say(c, "recovery_ms %" PRIu64, counts.recovery_ms);
-	control_say(c, "lost_files %" PRIu64, counts.lost);
-	control_say(c, "looking %d", counts.looking);
+	snprintf(volume, sizeof volume, "%" PRIu64 ":%" PRIu64, st.dev, st.ino);
+	control_put_text(c, "volume", volume);
+	control_put_flag(c, "read_only", s->read_only || counts.read_only);
+	control_put_flag(c, "frozen", freeze.frozen);
+	control_put_number(c, "seconds_left", freeze.seconds_left);
+	control_put_number(c, "held_requests", freeze.kept);
+	control_put_number(c, "nodes", counts.nodes);
+	control_put_number(c, "descriptors", counts.descriptors);
+	control_put_number(c, "undecryptable_names", counts.undecryptable_names);
+	control_put_number(c, "damaged_pages", counts.damaged_pages);
+	control_put_flag(c, "recovered", counts.recovered);
+	control_put_number(c, "recovered_files", counts.recovered_files);
+	control_put_number(c, "recovered_pages", counts.recovered_pages);
+	control_put_number(c, "recovery_ms", counts.recovery_ms);
+	control_put_number(c, "lost_files", counts.lost);
+	control_put_flag(c, "looking", counts.looking);
 	return 0;
 }
 
 /* ------------------------------------------------------------------ freeze and thaw */
-
-static int parse_seconds(const char *text, unsigned *out)
-{
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || n < 1 || n > FREEZE_SECONDS_MAX)
-		return -EINVAL;
-	*out = (unsigned)n;
-	return strcmp(end, "") == 0 || strcmp(end, " hold") == 0 ? 0 : -EINVAL;
-}
 
 static int refuse_freeze(const struct control_subject *s, int r, struct fault *why)
 {
@@ -77,25 +68,24 @@ static int refuse_freeze(const struct control_subject *s, int r, struct fault *w
 	}
 }
 
-/* "freeze SECONDS [hold]": with `hold` it ends with the connection. */
+/* "seconds", and perhaps "hold": then it ends with the connection. */
 static int run_freeze(struct control_call *c, struct fault *why)
 {
 	const struct control_subject *s = subject(c);
-	uint64_t number = 0;
-	unsigned seconds;
-	int r = parse_seconds(c->argument, &seconds);
+	uint64_t number = 0, seconds;
+	int r;
 
-	if (r < 0)
+	if (!control_get_number(c, "seconds", &seconds) || seconds < 1 || seconds > FREEZE_SECONDS_MAX)
 		return fault_set(why, EXIT_USAGE, EINVAL, "freeze wants a number of seconds from 1 to %d",
 				 FREEZE_SECONDS_MAX);
 	if (c->held)
 		return refuse_freeze(s, -EBUSY, why);
-	r = freeze_start(s->freeze, seconds, &number);
+	r = freeze_start(s->freeze, (unsigned)seconds, &number);
 	if (r < 0)
 		return refuse_freeze(s, r, why);
-	if (strchr(c->argument, ' '))
+	if (control_get_flag(c, "hold"))
 		c->held = number;
-	control_say(c, "seconds_left %u", seconds);
+	control_put_number(c, "seconds_left", seconds);
 	return 0;
 }
 
@@ -125,6 +115,14 @@ static int run_thaw(struct control_call *c, struct fault *why)
 	return r < 0 ? refuse_thaw(s, why) : 0;
 }
 
+/* ------------------------------------------------------------------ keys */
+
+/* The keyring was changed by somebody else. */
+static int run_read_keys(struct control_call *c, struct fault *why)
+{
+	return live_keys_read_again(subject(c)->live_keys, why);
+}
+
 bool control_holds(struct control_call *c)
 {
 	return c->held && !freeze_wait(subject(c)->freeze, c->held, 0);
@@ -137,8 +135,5 @@ void control_release(struct control_call *c)
 }
 
 const struct control_verb control_verbs[] = {
-	{"status", run_status},
-	{"freeze", run_freeze},
-	{"thaw", run_thaw},
-	{NULL, NULL},
+	{"status", run_status}, {"freeze", run_freeze}, {"thaw", run_thaw}, {"read-keys", run_read_keys}, {NULL, NULL},
 };

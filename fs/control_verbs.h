@@ -4,6 +4,7 @@
 
 #include "fs/control.h"
 #include "fs/freeze.h"
+#include "fs/live_keys.h"
 #include "fs/opened.h"
 
 /* What the verbs work on. */
@@ -11,6 +12,7 @@ struct control_subject {
 	const struct opened *opened;
 	struct engine *engine;
 	struct freeze *freeze;
+	struct live_keys *live_keys;
 	bool read_only;
 };
 

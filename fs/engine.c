@@ -16,6 +16,7 @@
 #include "fs/node.h"
 #include "fs/recover.h"
 #include "fs/sweep.h"
+#include "fs/worker.h"
 #include "util/base/log.h"
 
 enum { MAP_BYTES_DEFAULT = 64 << 20 };
@@ -131,11 +132,17 @@ static void init_lending(struct engine *e)
 	pthread_mutexattr_destroy(&recursive);
 }
 
+static uint64_t next_serial(void)
+{
+	static atomic_uint_fast64_t serial;
+
+	return atomic_fetch_add(&serial, 1) + 1;
+}
+
 int engine_start(struct store *s, int dot, int data, const struct settings *settings,
 		 const uint8_t root_directory[DIRECTORY_ID_SIZE], struct keys *keys, const struct engine_options *o,
 		 struct engine **out, struct fault *why)
 {
-	static atomic_uint_fast64_t serial;
 	struct engine *e = calloc(1, sizeof *e);
 
 	if (!e)
@@ -147,8 +154,9 @@ int engine_start(struct store *s, int dot, int data, const struct settings *sett
 	e->settings = *settings;
 	e->options = *o;
 	e->started = time(NULL);
+	pthread_mutex_init(&e->keys_lock, NULL);
 	e->keys = keys_ref(keys);
-	e->keys_serial = atomic_fetch_add(&serial, 1) + 1;
+	e->keys_serial = next_serial();
 	e->map_bytes_max = o->memory ? o->memory / 2 : MAP_BYTES_DEFAULT;
 	pthread_rwlock_init(&e->tree, NULL);
 	pthread_mutex_init(&e->checkpointing, NULL);
@@ -215,10 +223,25 @@ int engine_stop(struct engine **ep)
 	pthread_mutex_destroy(&e->tick_lock);
 	pthread_cond_destroy(&e->tick_now);
 	pthread_cond_destroy(&e->sweep_now);
+	pthread_mutex_destroy(&e->keys_lock);
 	keys_unref(e->keys);
 	free(e);
 	fs_thread_end();
 	return r;
+}
+
+int engine_take_keys(struct engine *e, struct keys *keys, unsigned seconds)
+{
+	struct keys *before;
+
+	atomic_store(&e->keys_changed, true);
+	pthread_mutex_lock(&e->keys_lock);
+	before = e->keys;
+	e->keys = keys_ref(keys);
+	atomic_store_explicit(&e->keys_serial, next_serial(), memory_order_release);
+	pthread_mutex_unlock(&e->keys_lock);
+	keys_unref(before);
+	return workers_drain(e, seconds);
 }
 
 int engine_checkpoint(struct engine *e)

@@ -42,6 +42,14 @@ int engine_stop(struct engine **e);
 /* Makes everything that was accepted durable and brings it in place, so that the journal is not needed for it. */
 int engine_checkpoint(struct engine *e);
 
+/* Around each operation (fs_*, engine_checkpoint) of an engine whose keys may change: it works with the keys that it began with. */
+void worker_enter(struct engine *e);
+void worker_leave(void);
+/* Other keys of the same volume from now on.  Returns when every operation has ended that began with those before, and nothing is left of
+ * them in any thread; -ETIMEDOUT: one did not end within so many seconds, the new keys count all the same.  Not from inside an
+ * operation. */
+int engine_take_keys(struct engine *e, struct keys *keys, unsigned seconds) MUST_CHECK;
+
 /* Who asks. */
 struct caller {
 	uid_t uid;

@@ -13,6 +13,7 @@
 #include "fs/node.h"
 #include "fs/side.h"
 #include "fs/symlink.h"
+#include "fs/worker.h"
 
 /* Tells the table of an entry that exists, counts a lookup and fills the answer.  *keep: with a reference, if wanted. */
 static int answer(struct engine *e, struct node *dir, const char *backing, const struct store_stat *st,
@@ -318,7 +319,7 @@ int fs_mkdir(struct engine *e, const struct caller *c, uint64_t parent, const ch
 	struct node *n = NULL;
 	int r = crypto_random(m.record.id, sizeof m.record.id);
 
-	m.record.generation = keys_active(e->keys, SCOPE_DEFAULT)->number;
+	m.record.generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
 	if (r == 0)
 		r = make_entry(e, c, parent, name, make_directory, &m, out, &n);
 	if (r == 0)

@@ -6,6 +6,7 @@
 #include "fs/directory.h"
 #include "fs/dirty.h"
 #include "fs/names.h"
+#include "fs/worker.h"
 #include "util/base/log.h"
 
 struct healing {
@@ -29,7 +30,7 @@ static bool suits(struct healing *h, const char *text, size_t n)
 {
 	char plain[NAME_MAX + 1];
 
-	return directory_record_open(h->e->keys->directory_key, text, n, &h->dir->dir->record) == 0 &&
+	return directory_record_open(worker_keys(h->e)->directory_key, text, n, &h->dir->dir->record) == 0 &&
 	       names_decrypt(h->e, h->dir, h->name, plain) == 0;
 }
 
@@ -46,7 +47,7 @@ static int new_id(struct healing *h)
 {
 	struct directory_record *record = &h->dir->dir->record;
 
-	*record = (struct directory_record){.generation = keys_active(h->e->keys, SCOPE_DEFAULT)->number};
+	*record = (struct directory_record){.generation = keys_active(worker_keys(h->e), SCOPE_DEFAULT)->number};
 	return crypto_random(record->id, sizeof record->id);
 }
 

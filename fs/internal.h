@@ -124,8 +124,10 @@ struct engine {
 	struct settings settings;
 	struct engine_options options;
 	struct store_caps caps;
-	struct keys *keys;
-	uint64_t keys_serial; /* changes whenever `keys` does; unique in the process */
+	pthread_mutex_t keys_lock;
+	struct keys *keys;                /* under it; operations use worker_keys() */
+	atomic_uint_fast64_t keys_serial; /* changes whenever `keys` does; unique in the process */
+	atomic_bool keys_changed;         /* once they did */
 
 	pthread_rwlock_t tree;
 	pthread_mutex_t lending; /* recursive; lend.c */

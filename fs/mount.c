@@ -19,6 +19,8 @@
 #include "fs/control.h"
 #include "fs/control_verbs.h"
 #include "fs/freeze.h"
+#include "fs/known.h"
+#include "fs/live_keys.h"
 #include "fs/mount_point.h"
 #include "fs/opened.h"
 #include "fs/ops.h"
@@ -41,6 +43,7 @@ struct mounting {
 	struct freeze *freeze;
 	struct control *control; /* NULL: no socket */
 	struct control_subject subject;
+	struct live_keys *live_keys;
 	struct ending ending;
 	struct watch *watch;
 	int report; /* pipe to the waiting parent; -1 in the foreground */
@@ -295,11 +298,26 @@ static int start_all(struct mounting *m, struct fault *why)
 	return chdir("/") < 0 ? fault_errno(why, EXIT_FAILED, -errno, "cannot go to /") : 0;
 }
 
+static void forget(void *data)
+{
+	struct mounting *m = data;
+	_cleanup_free_ uint64_t *nodes = NULL;
+	size_t count = 0;
+
+	if (engine_known_nodes(m->engine, &nodes, &count) < 0)
+		log_warning("no memory to empty the kernel's caches; what they hold can still be read");
+	transport_forget_everything(m->session, nodes, count);
+}
+
 static int start_threads(struct mounting *m)
 {
+	const struct live_keys_parts parts = {&m->opened, m->engine, m->freeze, forget, m};
 	int r;
 
-	m->subject = (struct control_subject){&m->opened, m->engine, m->freeze, is_read_only(m)};
+	m->live_keys = live_keys_new(&parts);
+	if (!m->live_keys)
+		return -ENOMEM;
+	m->subject = (struct control_subject){&m->opened, m->engine, m->freeze, m->live_keys, is_read_only(m)};
 	m->ending = (struct ending){m->options->mount_point, m->engine, m->session, m->freeze, m->options->writeback};
 	r = watch_start(&m->ending, m->options->idle, &m->watch);
 	if (r == 0)
@@ -312,10 +330,11 @@ static int start_threads(struct mounting *m)
 
 static int serve(struct mounting *m, struct fault *why)
 {
+	const struct transport_hooks hooks = {ops_begin, ops_end, ops_thread_end, &m->context};
 	int r = start_threads(m);
 
 	if (r == 0)
-		r = transport_run(m->session, m->freeze, thread_count(), ops_thread_end);
+		r = transport_run(m->session, m->freeze, thread_count(), &hooks);
 	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot start threads") : 0;
 }
 
@@ -334,6 +353,7 @@ static int stop_all(struct mounting *m)
 			fuse_session_unmount(m->session);
 		fuse_session_destroy(m->session);
 	}
+	live_keys_free(&m->live_keys);
 	r = engine_stop(&m->engine);
 	freeze_free(&m->freeze);
 	if (m->opened.store)

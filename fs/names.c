@@ -97,7 +97,7 @@ int names_write_text(struct engine *e, int dir, const char *name, const char *te
 int names_write_record(struct engine *e, int fd, const struct directory_record *r)
 {
 	char text[DIRECTORY_RECORD_TEXT + 1];
-	int result = directory_record_seal(e->keys->directory_key, r, text);
+	int result = directory_record_seal(worker_keys(e)->directory_key, r, text);
 
 	return result < 0 ? result : names_write_text(e, fd, DIRECTORY_RECORD_NAME, text);
 }
@@ -107,7 +107,7 @@ int names_read_record(struct engine *e, int fd, struct directory_record *r)
 	char text[DIRECTORY_RECORD_TEXT + 2];
 	ssize_t n = names_read_text(e, fd, DIRECTORY_RECORD_NAME, text, sizeof text);
 
-	return n < 0 ? (int)n : directory_record_open(e->keys->directory_key, text, (size_t)n, r);
+	return n < 0 ? (int)n : directory_record_open(worker_keys(e)->directory_key, text, (size_t)n, r);
 }
 
 /* Errors that say nothing of the record. */

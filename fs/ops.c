@@ -339,6 +339,17 @@ static uint8_t *get_reply_buffer(size_t n)
 	return reply_buffer;
 }
 
+void ops_begin(void *context)
+{
+	worker_enter(((struct ops_context *)context)->engine);
+}
+
+void ops_end(void *context)
+{
+	(void)context;
+	worker_leave();
+}
+
 void ops_thread_end(void)
 {
 	free(reply_buffer);
@@ -415,7 +426,9 @@ static void run_sync(void *data)
 	struct sync_job *j = data;
 	struct engine *e = engine_of(j->req);
 
+	worker_enter(e);
 	answer(j->req, j->directory ? fs_fsyncdir(e, j->ino) : fs_fsync(e, j->ino, j->data_only));
+	worker_leave();
 	free(j);
 }
 

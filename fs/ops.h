@@ -19,7 +19,9 @@ struct ops_context {
 extern const struct fuse_lowlevel_ops ops_table;
 unsigned ops_table_size(void);
 
-/* Frees what a thread that served requests holds. */
+/* Hooks of the serving threads (transport.h): around each request; before a thread ends. */
+void ops_begin(void *context);
+void ops_end(void *context);
 void ops_thread_end(void);
 
 #endif

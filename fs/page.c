@@ -58,7 +58,7 @@ static void encode_place(const struct page_place *p, uint8_t out[PLACE_SIZE])
 int page_seal(struct engine *e, const struct page_place *where, struct nonce *nonce, const void *in, size_t n,
 	      void *out, struct entry *entry)
 {
-	uint32_t generation = keys_active(e->keys, SCOPE_DEFAULT)->number;
+	uint32_t generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
 	uint8_t place[PLACE_SIZE];
 	int r;
 	struct aead *a = worker_content(e, where->file_id, generation, &r);
@@ -90,7 +90,7 @@ int page_open(struct engine *e, const struct page_place *where, const struct ent
 
 int head_seal(struct engine *e, const struct head *h, struct nonce *nonce, const void *body, uint8_t *out)
 {
-	uint32_t generation = keys_active(e->keys, SCOPE_DEFAULT)->number;
+	uint32_t generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
 	bool paged = layout_is_paged(h->size);
 	size_t body_size = paged ? INLINE_MAX : (size_t)h->size;
 	uint8_t *fields = out + PREFIX_SIZE;

@@ -12,6 +12,7 @@
 #include "fs/look.h"
 #include "fs/node.h"
 #include "fs/recover_internal.h"
+#include "fs/worker.h"
 #include "util/base/log.h"
 
 /* Invariants:
@@ -129,7 +130,7 @@ static void report(struct recovery *rec, int64_t started)
 
 static int reopen_journal(struct engine *e, struct fault *why)
 {
-	int r = journal_open(e->store, e->dot, &e->settings, e->keys, false, &e->journal);
+	int r = journal_open(e->store, e->dot, &e->settings, worker_keys(e), false, &e->journal);
 
 	return r < 0 ? fault_errno(why, EXIT_STORE, r, "cannot open the journal") : 0;
 }
@@ -149,7 +150,7 @@ static int change_size(struct engine *e, struct journal_state *state, struct fau
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot end the journal");
 	journal_close(&e->journal);
-	renewed = journal_renew(e->store, e->dot, &e->settings, e->keys, size, &refused);
+	renewed = journal_renew(e->store, e->dot, &e->settings, worker_keys(e), size, &refused);
 	r = reopen_journal(e, why);
 	if (r < 0 || renewed == 0)
 		return r;
@@ -282,7 +283,7 @@ int recover(struct engine *e, struct fault *why)
 
 	if (e->options.inspect)
 		return 0;
-	r = journal_open(e->store, e->dot, &e->settings, e->keys, e->options.read_only, &e->journal);
+	r = journal_open(e->store, e->dot, &e->settings, worker_keys(e), e->options.read_only, &e->journal);
 	if (r == -ENOENT && !e->options.journal)
 		return 0;
 	if (r == -ENOENT || r == -EBADMSG)

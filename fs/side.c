@@ -7,6 +7,7 @@
 #include "fs/file.h"
 #include "fs/node.h"
 #include "fs/record.h"
+#include "fs/worker.h"
 #include "util/base/log.h"
 
 /* A path in a directory: its own, a slash, the name. */
@@ -43,7 +44,7 @@ int side_log_directory(struct engine *e, struct node *parent, const char *name, 
 
 	if (!e->journal)
 		return 0;
-	result = directory_record_seal(e->keys->directory_key, record, text);
+	result = directory_record_seal(worker_keys(e)->directory_key, record, text);
 	if (result < 0)
 		return result;
 	r.path.size = path_in(e, parent, name, path, sizeof path);

@@ -112,8 +112,11 @@ static int look(struct sweep *s, struct node *n)
 		if (wait_ms(e, FROZEN_MS))
 			return -EAGAIN;
 
+	worker_enter(e);
+
 	int r = load(e, n);
 
+	worker_leave();
 	if (gate)
 		freeze_leave(gate);
 	if (r == -ESTALE || r == -ENOENT || (r == -EIO && atomic_load(&e->damaged_pages) != damaged))

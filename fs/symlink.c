@@ -20,7 +20,7 @@ enum {
 
 static int seal(struct engine *e, const void *ad, size_t ad_size, const void *in, size_t n, uint8_t *out)
 {
-	uint32_t generation = keys_active(e->keys, SCOPE_DEFAULT)->number;
+	uint32_t generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
 	int r;
 	struct siv *siv = worker_siv(e, SIV_SYMLINKS, generation, &r);
 

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fs/freeze.h"
 #include "util/base/log.h"
@@ -233,7 +234,7 @@ struct server {
 struct crew {
 	struct fuse_session *se;
 	struct freeze *freeze;
-	void (*at_end)(void);
+	const struct transport_hooks *hooks;
 	pthread_mutex_t lock;
 	unsigned count;
 	struct server *threads;
@@ -277,13 +278,15 @@ static void serve_one(const struct crew *c, struct fuse_buf *buf)
 {
 	/* Counted before it looks: who sets `last` waits for those that did not see it. */
 	atomic_fetch_add(&transport.under_way, 1);
+	c->hooks->begin(c->hooks->data);
 	serve_if_allowed(c, buf);
+	c->hooks->end(c->hooks->data);
 	atomic_fetch_sub(&transport.under_way, 1);
 }
 
 static void end_thread(struct server *t)
 {
-	t->crew->at_end();
+	t->crew->hooks->at_end();
 	pthread_mutex_lock(&t->crew->lock);
 	t->ended = true;
 	pthread_mutex_unlock(&t->crew->lock);
@@ -325,7 +328,7 @@ static void *serve_kept(void *data)
 		serve_one(c, &buf);
 		free(request);
 	}
-	c->at_end();
+	c->hooks->at_end();
 	return NULL;
 }
 
@@ -380,9 +383,9 @@ static int run_crew(struct crew *c, unsigned threads)
 	return c->count ? 0 : -EAGAIN;
 }
 
-int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threads, void (*at_end)(void))
+int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threads, const struct transport_hooks *hooks)
 {
-	struct crew crew = {.se = se, .freeze = freeze, .at_end = at_end, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct crew crew = {.se = se, .freeze = freeze, .hooks = hooks, .lock = PTHREAD_MUTEX_INITIALIZER};
 	int r;
 
 	crew.threads = calloc(threads, sizeof crew.threads[0]);
@@ -414,6 +417,24 @@ void transport_forget_attributes(struct fuse_session *se, const uint64_t *nodes,
 {
 	for (size_t i = 0; i < count; i++)
 		fuse_lowlevel_notify_inval_inode(se, nodes[i], -1, 0);
+}
+
+#define NOTIFY_INC_EPOCH 8 /* Linux 6.16; older headers do not know it */
+
+/* Every name that the kernel knows is asked for again.  Older kernels cannot be told all at once: names stay known there, contents do not. */
+static void forget_names(struct fuse_session *se)
+{
+	const struct fuse_out_header h = {.len = sizeof h, .error = NOTIFY_INC_EPOCH};
+
+	if (write(fuse_session_fd(se), &h, sizeof h) < 0 && errno != EINVAL)
+		log_info("the kernel cannot be told to forget names: %s", strerror(errno));
+}
+
+void transport_forget_everything(struct fuse_session *se, const uint64_t *nodes, size_t count)
+{
+	forget_names(se);
+	for (size_t i = 0; i < count; i++)
+		fuse_lowlevel_notify_inval_inode(se, nodes[i], 0, 0);
 }
 
 /* A signal that comes just before the read is lost, so it is sent until the thread has ended. */

@@ -16,15 +16,25 @@ struct fuse_session;
 /* Takes over the device of a mounted session. */
 int transport_attach(struct fuse_session *se) MUST_CHECK;
 
+/* What is called in the threads that serve: around each request, and before a thread ends. */
+struct transport_hooks {
+	void (*begin)(void *data), (*end)(void *data);
+	void (*at_end)(void);
+	void *data;
+};
+
 /* Serves with `threads` threads until the filesystem is unmounted, or transport_end.  What changes the volume passes the gate `freeze`; what
- * it holds up waits in memory, not in a thread.  at_end is called in each thread before it ends. */
-int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threads, void (*at_end)(void)) MUST_CHECK;
+ * it holds up waits in memory, not in a thread. */
+int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threads,
+		  const struct transport_hooks *hooks) MUST_CHECK;
 
 /* For a mount that has to end while it is in use: from here on only what the kernel writes back is answered.  Returns when every other
  * answer has been given. */
 void transport_serve_the_last(void);
 /* Makes the kernel ask for the attributes of these nodes before it takes another write into its cache. */
 void transport_forget_attributes(struct fuse_session *se, const uint64_t *nodes, size_t count);
+/* Empties the kernel's caches: names, and attributes and pages of these nodes.  It waits for what the kernel has to write to them. */
+void transport_forget_everything(struct fuse_session *se, const uint64_t *nodes, size_t count);
 /* Ends transport_run. */
 void transport_end(struct fuse_session *se);
 

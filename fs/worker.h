@@ -18,6 +18,15 @@ enum {
 enum siv_purpose { SIV_NAMES, SIV_SYMLINKS, SIV_XATTR_NAMES, SIV_XATTR_VALUES };
 enum hash_purpose { HASH_LONG_NAMES, HASH_LONG_XATTR_NAMES };
 
+/* Inside (engine.h: worker_enter, worker_leave; they nest) a thread works with the keys that were the engine's when it entered, whatever comes
+ * meanwhile.  Until an engine's keys have changed for the first time it does without.
+ *
+ * The keys that this thread works with: good until it leaves. */
+const struct keys *worker_keys(struct engine *e);
+/* Waits, at most so long, until every operation has ended that began with older keys than the engine's, and wipes what threads had loaded from
+ * those.  -ETIMEDOUT: one does not end.  Not from inside. */
+int workers_drain(struct engine *e, unsigned seconds) MUST_CHECK;
+
 /* The handle loaded with the content key of a file under a generation.  NULL and *error (-EBADMSG, -ENOKEY, -EIO). Valid until the
  * thread's next worker_content of another file. */
 struct aead *worker_content(struct engine *e, const uint8_t file_id[16], uint32_t generation, int *error);

@@ -205,8 +205,8 @@ static ssize_t peek(struct engine *e, struct node *n, const char *name, void *bu
 static int find_backing(struct engine *e, struct node *n, const struct attribute *a, char out[ATTR_NAME_MAX + 1],
 			ssize_t *size)
 {
-	for (uint32_t i = e->keys->count; i-- > 0;) {
-		const struct generation_key *g = &e->keys->generations[i];
+	for (uint32_t i = worker_keys(e)->count; i-- > 0;) {
+		const struct generation_key *g = &worker_keys(e)->generations[i];
 
 		if (g->scope != SCOPE_DEFAULT || !g->prk)
 			continue;
@@ -263,7 +263,7 @@ static int set_encrypted(struct engine *e, struct node *n, struct attribute *a, 
 			 int flags)
 {
 	char old[ATTR_NAME_MAX + 1], fresh[ATTR_NAME_MAX + 1];
-	uint32_t generation = keys_active(e->keys, SCOPE_DEFAULT)->number;
+	uint32_t generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
 	_cleanup_free_ uint8_t *sealed = NULL;
 	ssize_t length;
 	int r = find_owner(e, n, true, a->owner);
@@ -304,8 +304,8 @@ static int remove_encrypted(struct engine *e, struct node *n, struct attribute *
 
 	if (r < 0)
 		return r;
-	for (uint32_t i = 0; i < e->keys->count; i++) {
-		const struct generation_key *g = &e->keys->generations[i];
+	for (uint32_t i = 0; i < worker_keys(e)->count; i++) {
+		const struct generation_key *g = &worker_keys(e)->generations[i];
 
 		if (g->scope != SCOPE_DEFAULT || !g->prk)
 			continue;

@@ -5,6 +5,7 @@ Numbers in names are rules of fs/freeze.h, in the last parts of fs/control.h."""
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import signal
@@ -33,6 +34,7 @@ from harness import (
     write_file,
 )
 
+STATUS = b'{"version": 1, "verb": "status"}'
 SOON = 5 * (3 if harness.SCALE > 1 else 1)
 
 
@@ -49,8 +51,9 @@ def connect(path, timeout=SOON):
 
 
 def ask(s, request):
-    s.send(request)
-    return s.recv(1 << 16)
+    """A request as bytes, or as an object."""
+    s.send(request if isinstance(request, bytes) else json.dumps({"version": 1, **request}).encode())
+    return json.loads(s.recv(1 << 16))
 
 
 def process(volume):
@@ -512,12 +515,15 @@ def test_garbage(volume):
     volume.mount()
     path = socket_path(volume)
     with connect(path) as s:
-        for request in (b"\0", b"status\n", b"nonsense", b" ", b"freeze", b"freeze 0", b"freeze 1x", b"freeze 99999999",
-                        b"freeze -1", b"freeze 5 keep", b"\xff" * 100, b"x" * 511, b"x" * 512, b"status " * 5000,
-                        b"%s%n%s%n"):  # fmt: skip
+        for request in (b"\0", b"status", b"nonsense", b" ", b"{", b"{}", b"[]", b"null", b'{"version": 1}', b"[" * 1000,
+                        b'{"version": 1, "verb": "nonsense"}', b'{"version": 1, "verb": 1}', b'{"verb": "status"}',
+                        b'{"version": 2, "verb": "status"}', b'{"version": 1, "verb": "status"} x', b"\xff" * 100,
+                        b'{"version": 1, "verb": "' + b"x" * 65536 + b'"}', b'{"version": 1, "verb": "status"', b"%s%n",
+                        {"verb": "freeze"}, {"verb": "freeze", "seconds": 0}, {"verb": "freeze", "seconds": "5"},
+                        {"verb": "freeze", "seconds": 99999999}, {"verb": "freeze", "seconds": -1}):  # fmt: skip
             answer = ask(s, request)
-            equal(answer.startswith(b"error ") and answer.endswith(b"\n"), True, f"{request[:20]}: {answer}")
-        equal(ask(s, b"status").startswith(b"ok\npid "), True)
+            equal((answer["ok"], isinstance(answer["error"], str), answer["status"] > 0), (False, True, True), f"{str(request)[:60]}")
+        equal(ask(s, {"verb": "status"})["pid"], volume.process.pid)
         s.send(b"")  # an empty packet is an end
         equal(s.recv(100), b"")
     equal(process(volume)["frozen"], False)
@@ -533,14 +539,14 @@ def test_rule_2_many_and_silent_clients(volume):
         s.settimeout(0.2)
         with contextlib.suppress(OSError):
             while True:
-                s.send(b"status")  # and never reads
+                s.send(STATUS)  # and never reads
     write_file(f"{volume.mnt}/f", b"served all the while")
     equal(read_file(f"{volume.mnt}/f"), b"served all the while")
     wait_until(lambda: process(volume) is not None, 25 + SOON, "a place after the silent ones were sent away")
     for s in crowd:
         s.close()
     with connect(path) as s:
-        equal(ask(s, b"freeze 60 hold"), b"ok\nseconds_left 60\n")
+        equal(ask(s, {"verb": "freeze", "seconds": 60, "hold": True}), {"ok": True, "seconds_left": 60})
         volume.process.send_signal(signal.SIGTERM)  # nor do they keep it from ending
         volume.reap()
 
@@ -559,14 +565,14 @@ def test_rule_1_another_user():
         def other():
             with connect(path) as s:
                 with contextlib.suppress(BrokenPipeError):
-                    s.send(b"status")
+                    s.send(STATUS)
                 try:
                     return s.recv(100)
                 except ConnectionResetError:
                     return b""
 
         equal(harness.as_user(12345, 12345, [], other), b"")
-        equal(other()[:3], b"ok\n")  # root
+        equal(json.loads(other())["ok"], True)  # root
         equal(harness.as_user(NOBODY, NOBODY, [], other)[:3], b"ok\n")
         volume.coffer("freeze", volume.mnt, "--", "true", user=NOBODY)
         volume.umount()

@@ -65,12 +65,12 @@ static int run_and_wait(char **argv)
 
 static int run_frozen(int fd, char **argv, struct fault *why)
 {
-	struct control_answer answer;
+	_cleanup_answer_ struct control_answer answer = CONTROL_ANSWER_NONE;
 	int status = run_and_wait(argv);
 
 	if (status < 0)
 		return fault_errno(why, EXIT_FAILED, status, "cannot run %s", argv[0]);
-	if (control_ask(fd, "thaw", ANSWER_SECONDS, &answer, why) < 0) {
+	if (control_ask(fd, "thaw", NULL, ANSWER_SECONDS, &answer, why) < 0) {
 		*why = (struct fault){.status = EXIT_OK};
 		fault_set(why, EXIT_FAILED, ENOENT,
 			  "the freeze ended before %s did: what it read may be of no use; give a longer --timeout",
@@ -86,14 +86,15 @@ static int run_frozen(int fd, char **argv, struct fault *why)
 static int freeze(const char *word, int seconds, char **argv, struct fault *why)
 {
 	_cleanup_volume_ struct cli_volume v = CLI_VOLUME_NONE;
-	struct control_answer answer;
-	char request[64];
+	_cleanup_answer_ struct control_answer answer = CONTROL_ANSWER_NONE;
 
 	_cleanup_close_ int fd = reach(word, &v, &answer, why);
 	if (fd < 0)
 		return fd;
-	snprintf(request, sizeof request, "freeze %d%s", seconds, argv ? " hold" : "");
-	int r = control_ask(fd, request, ANSWER_SECONDS, &answer, why);
+	json_object *request = json_object_new_object();
+	json_object_object_add(request, "seconds", json_object_new_int(seconds));
+	json_object_object_add(request, "hold", json_object_new_boolean(argv != NULL));
+	int r = control_ask(fd, "freeze", request, ANSWER_SECONDS, &answer, why);
 	if (r < 0)
 		return r;
 	if (argv)
@@ -122,7 +123,7 @@ int cmd_thaw(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	static const struct option_spec specs[] = {{0}};
 	_cleanup_volume_ struct cli_volume volume = CLI_VOLUME_NONE;
-	struct control_answer answer;
+	_cleanup_answer_ struct control_answer answer = CONTROL_ANSWER_NONE;
 	struct words words;
 
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
@@ -131,7 +132,7 @@ int cmd_thaw(const struct verb *v, int argc, char **argv, struct fault *why)
 	_cleanup_close_ int fd = reach(words.at[0], &volume, &answer, why);
 	if (fd < 0)
 		return fd;
-	r = control_ask(fd, "thaw", ANSWER_SECONDS, &answer, why);
+	r = control_ask(fd, "thaw", NULL, ANSWER_SECONDS, &answer, why);
 	if (r == 0)
 		printf("%s is thawed\n", volume.dir);
 	return r;

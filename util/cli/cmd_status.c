@@ -46,9 +46,7 @@ static void ask_process(struct volume_status *s)
 
 static bool is_frozen(const struct volume_status *s)
 {
-	uint64_t frozen = 0;
-
-	return s->reached && control_number(&s->process, "frozen", &frozen) && frozen;
+	return s->reached && control_flag(&s->process, "frozen");
 }
 
 static int gather(const char *word, bool size, struct volume_status *s, struct fault *why)
@@ -78,6 +76,7 @@ static void free_status(struct volume_status *s)
 	for (size_t i = 0; i < s->mount_count; i++)
 		free(s->mounts[i].point);
 	free(s->mounts);
+	control_answer_free(&s->process);
 	cli_volume_close(&s->volume);
 }
 

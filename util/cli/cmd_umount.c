@@ -114,14 +114,14 @@ static int wait_until_free(const char *dir, struct fault *why)
 static void thaw(const char *dir)
 {
 	_cleanup_volume_ struct cli_volume v = CLI_VOLUME_NONE;
-	struct control_answer answer;
+	_cleanup_answer_ struct control_answer answer = CONTROL_ANSWER_NONE;
 	struct fault ignored = {0};
 
 	if (cli_volume_open(&v, dir, &ignored) < 0)
 		return;
 	_cleanup_close_ int fd = reach_volume(&v, &answer);
 	if (fd >= 0)
-		(void)!control_ask(fd, "thaw", THAW_SECONDS, &answer, &ignored);
+		(void)!control_ask(fd, "thaw", NULL, THAW_SECONDS, &answer, &ignored);
 }
 
 static int not_mounted(const struct mounts *mounts, const char *path, struct fault *why)

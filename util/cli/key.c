@@ -11,6 +11,8 @@
 #include "util/cli/reach.h"
 #include "util/cli/terminal.h"
 
+enum { TELL_SECONDS = 300 };
+
 int key_look(struct cli_volume *v, const char *word, struct fault *why)
 {
 	_cleanup_free_ char *dir = NULL;
@@ -51,14 +53,23 @@ int key_change_generations(struct cli_volume *v, key_edit edit, void *context, s
 	return r;
 }
 
-/* A mount that takes other keys while it runs does not exist yet: it has to be made anew. */
 void key_tell_mount(const struct cli_volume *v)
 {
-	if (volume_hold(v) == HELD_ALONE)
+	_cleanup_answer_ struct control_answer answer = CONTROL_ANSWER_NONE;
+	struct fault why = {.status = EXIT_OK};
+	int r = -ENOENT;
+
+	if (keyring_stands_alone(v->keyring) || volume_hold(v) != HELD_ALONE)
+		return;
+	_cleanup_close_ int fd = reach_volume(v, &answer);
+	if (fd >= 0)
+		r = control_ask(fd, "read-keys", NULL, TELL_SECONDS, &answer, &why);
+	if (r < 0)
 		fprintf(stderr,
-			"coffer: %s is mounted, and its mount goes on with the keys it has; unmount it and mount it "
+			"coffer: %s is mounted, and its mount goes on with the keys it has (%s); unmount it and mount "
+			"it "
 			"again\n",
-			v->dir);
+			v->dir, why.status ? why.text : "it is not reached");
 }
 
 enum { UNBACKED_SHOWN = 8 };

@@ -14,10 +14,11 @@ enum { STATUS_SECONDS = 10 };
 /* A copy of a volume has the same instance id; the server says which directory it serves. */
 static bool is_of(const struct cli_volume *v, const struct control_answer *status)
 {
-	char theirs[64], ours[64];
+	const char *theirs = control_text(status, "volume");
+	char ours[64];
 	struct store_stat st;
 
-	if (store_stat(v->store, v->dot, &st) < 0 || !control_text(status, "volume", theirs, sizeof theirs))
+	if (store_stat(v->store, v->dot, &st) < 0 || !theirs)
 		return false;
 	snprintf(ours, sizeof ours, "%" PRIu64 ":%" PRIu64, st.dev, st.ino);
 	return strcmp(ours, theirs) == 0;
@@ -30,7 +31,7 @@ int reach_volume(const struct cli_volume *v, struct control_answer *status)
 
 	if (fd < 0)
 		return -ENOENT;
-	if (control_ask(fd, "status", STATUS_SECONDS, status, &ignored) == 0 && is_of(v, status))
+	if (control_ask(fd, "status", NULL, STATUS_SECONDS, status, &ignored) == 0 && is_of(v, status))
 		return fd;
 	close(fd);
 	return -ENOENT;

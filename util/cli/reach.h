@@ -5,7 +5,7 @@
 #include "fs/control_client.h"
 #include "util/cli/cli.h"
 
-/* Connects to the mount of exactly this directory, not of a copy of it, and asks its status.  Returns a descriptor; -ENOENT, without a
+/* Connects to the mount of exactly this directory, not of a copy of it, and asks its status (*status is freed first).  Returns a descriptor; -ENOENT, without a
  * fault: none is reached. */
 int reach_volume(const struct cli_volume *v, struct control_answer *status) MUST_CHECK;
 

@@ -58,10 +58,9 @@ static void print_mounts(const struct volume_status *s)
 /* What the process that serves it says of itself. */
 static uint64_t process_number(const struct volume_status *s, const char *name)
 {
-	uint64_t n = 0;
+	uint64_t n;
 
-	control_number(&s->process, name, &n);
-	return n;
+	return control_number(&s->process, name, &n) ? n : control_flag(&s->process, name);
 }
 
 static void print_process(const struct volume_status *s)

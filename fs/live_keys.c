@@ -1,0 +1,165 @@
+#include "fs/live_keys.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "fs/forget.h"
+#include "fs/freeze.h"
+#include "util/base/log.h"
+
+enum { STILL_SECONDS = 120, DRAIN_SECONDS = 60 };
+
+struct live_keys {
+	struct live_keys_parts p;
+	pthread_mutex_t lock; /* of the keyring and the keys in p.opened */
+};
+
+struct live_keys *live_keys_new(const struct live_keys_parts *p)
+{
+	struct live_keys *l = calloc(1, sizeof *l);
+
+	if (!l)
+		return NULL;
+	l->p = *p;
+	pthread_mutex_init(&l->lock, NULL);
+	return l;
+}
+
+void live_keys_free(struct live_keys **lp)
+{
+	struct live_keys *l = *lp;
+
+	if (!l)
+		return;
+	*lp = NULL;
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+}
+
+/* ------------------------------------------------------------------ giving them to the engine */
+
+/* (1) */
+static bool takes_away(const struct keys *before, const struct keys *after)
+{
+	int error;
+
+	for (uint32_t i = 0; i < before->count; i++) {
+		const struct generation_key *g = &before->generations[i];
+
+		if (g->scope == SCOPE_DEFAULT && keys_for_open(before, g->scope, g->number, &error) &&
+		    !keys_for_open(after, g->scope, g->number, &error))
+			return true;
+	}
+	return false;
+}
+
+static int replace(struct live_keys *l, struct keys *fresh, struct fault *why)
+{
+	int r = engine_take_keys(l->p.engine, fresh, DRAIN_SECONDS);
+
+	keys_unref(l->p.opened->keys);
+	l->p.opened->keys = fresh;
+	if (r < 0)
+		return fault_errno(
+			why, EXIT_FAILED, r,
+			"the mount has the new keys, but an operation that began with the old ones does not end");
+	return 0;
+}
+
+/* A mount that somebody froze holds still already. */
+static int hold_still(struct live_keys *l, uint64_t *number, struct fault *why)
+{
+	int r = freeze_start(l->p.freeze, STILL_SECONDS, number);
+
+	if (r == -EBUSY)
+		*number = 0;
+	return r < 0 && r != -EBUSY
+		       ? fault_errno(why, EXIT_STORE, r,
+				     "what is under that generation could not be written back; the mount goes "
+				     "on with the keys it had")
+		       : 0;
+}
+
+static int replace_standing_still(struct live_keys *l, struct keys *fresh, struct fault *why)
+{
+	uint64_t number;
+	int r;
+
+	/* Pages of shared mappings come back while they can still be sealed. */
+	l->p.forget(l->p.data);
+	r = hold_still(l, &number, why);
+	if (r < 0) {
+		keys_unref(fresh);
+		return r;
+	}
+	r = replace(l, fresh, why);
+	engine_forget_content(l->p.engine);
+	if (number && freeze_end(l->p.freeze, number) < 0)
+		log_info("the mount went on before it had forgotten what it may not read any more");
+	/* Not before: the kernel waits for what it has to write, and that for the gate. */
+	l->p.forget(l->p.data);
+	return r;
+}
+
+static int give(struct live_keys *l, struct fault *why)
+{
+	struct keys *fresh = keyring_keys(l->p.opened->keyring);
+
+	if (!fresh)
+		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory for the keys");
+	if (takes_away(l->p.opened->keys, fresh))
+		return replace_standing_still(l, fresh, why);
+	return replace(l, fresh, why);
+}
+
+/* ------------------------------------------------------------------ the keyring */
+
+static int change(struct live_keys *l, int (*edit)(struct keyring *k, void *context, struct fault *why), void *context,
+		  struct fault *why)
+{
+	struct opened *o = l->p.opened;
+	struct keyring_change *c;
+	int r = keyring_change_begin(o->store, o->dot, o->keyring, &c, why);
+
+	if (r < 0)
+		return r;
+	if (edit)
+		r = edit(o->keyring, context, why);
+	if (edit && r == 0)
+		return keyring_change_commit(&c, why);
+	keyring_change_abort(&c);
+	/* What an edit that failed has left in memory is not what is on disk. */
+	if (r < 0) {
+		struct fault ignored = {0};
+
+		if (keyring_change_begin(o->store, o->dot, o->keyring, &c, &ignored) == 0)
+			keyring_change_abort(&c);
+	}
+	return r;
+}
+
+int live_keys_change(struct live_keys *l, int (*edit)(struct keyring *k, void *context, struct fault *why),
+		     void *context, struct fault *why)
+{
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	r = change(l, edit, context, why);
+	if (r == 0)
+		r = give(l, why);
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+int live_keys_read_again(struct live_keys *l, struct fault *why)
+{
+	return live_keys_change(l, NULL, NULL, why);
+}
+
+void live_keys_look(struct live_keys *l, void (*look)(const struct keyring *k, void *context), void *context)
+{
+	pthread_mutex_lock(&l->lock);
+	look(l->p.opened->keyring, context);
+	pthread_mutex_unlock(&l->lock);
+}

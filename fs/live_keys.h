@@ -1,0 +1,36 @@
+/* The keyring of a mount: read again when somebody has changed it, and its keys given to the engine while programs go on.
+ *
+ *  1. What can be read now and cannot with the new keys (its generation was suspended, destroyed, put below the floor) is written back and brought in
+ *     place first, with no change under way; then memory and the kernel's caches forget it.
+ *  2. Otherwise nobody waits: an operation works with the keys that it began with, the next one with the new ones.
+ *
+ * Thread-safe; not from inside an operation of the engine. */
+#ifndef COFFER_FS_LIVE_KEYS_H
+#define COFFER_FS_LIVE_KEYS_H
+
+#include "fs/opened.h"
+
+struct live_keys;
+
+/* What they work with; all of it outlives them. */
+struct live_keys_parts {
+	struct opened *opened; /* its keyring and keys are theirs from now on */
+	struct engine *engine;
+	struct freeze *freeze;
+	void (*forget)(void *data); /* empties the kernel's caches of the mount */
+	void *data;
+};
+
+struct live_keys *live_keys_new(const struct live_keys_parts *p);
+void live_keys_free(struct live_keys **l);
+
+/* Reads the keyring again.  -EKEYREJECTED: it has another root now, which only a new mount can open. */
+int live_keys_read_again(struct live_keys *l, struct fault *why) MUST_CHECK;
+
+/* One change of the keyring, as by `coffer key`: under its lock, read again, edited, written; then as above. */
+int live_keys_change(struct live_keys *l, int (*edit)(struct keyring *k, void *context, struct fault *why),
+		     void *context, struct fault *why) MUST_CHECK;
+/* Something that only looks at the keyring. */
+void live_keys_look(struct live_keys *l, void (*look)(const struct keyring *k, void *context), void *context);
+
+#endif

@@ -1,0 +1,192 @@
+#!/usr/bin/python3
+"""Keys that change under a running mount: rotation, suspension, the end of a generation. Programs go on.
+
+Numbers in names are rules of fs/live_keys.h."""
+
+import errno
+import mmap
+import os
+import subprocess
+import sys
+import time
+
+import harness
+from harness import content, equal, fails, need_mount, read_file, write_file
+
+SLOW = 4 if harness.SCALE > 1 else 1
+
+# Writes numbered blocks to a file of its own and reads them back, renames it over another, lists; says nothing unless something fails.
+WORKER = """
+import os, random, sys
+top, number = sys.argv[1], sys.argv[2]
+rng = random.Random(number)
+i = 0
+while not os.path.exists(top + "/../stop"):
+    a, b = f"{top}/w{number}", f"{top}/w{number}.new"
+    data = rng.randbytes(rng.choice((100, 4000, 20000, 300000)))
+    fd = os.open(b, os.O_CREAT | os.O_RDWR | os.O_TRUNC)
+    os.write(fd, data)
+    os.pwrite(fd, b"again", 50)
+    if i % 5 == 0:
+        os.fsync(fd)
+    os.close(fd)
+    os.rename(b, a)
+    os.mkdir(f"{top}/d{number}-{i}")
+    os.symlink("to " + "x" * rng.choice((5, 900)), f"{top}/d{number}-{i}/link")
+    wanted = data[:50] + b"again" + data[55:]
+    assert open(a, "rb").read() == wanted, "content"
+    assert f"w{number}" in os.listdir(top), "listing"
+    assert os.readlink(f"{top}/d{number}-{i}/link").startswith("to x")
+    os.unlink(f"{top}/d{number}-{i}/link")
+    os.rmdir(f"{top}/d{number}-{i}")
+    i += 1
+print(i)
+"""
+
+
+def key(volume, verb, *words, check=True):
+    return volume.coffer("key", verb, volume.dir, *words, *volume.unlock(), check=check)
+
+
+def generations(volume):
+    return {g["generation"]: g["state"] for g in volume.status(volume.dir)["generations"] if g["scope"] == 0}
+
+
+def active(volume):
+    return next(n for n, state in generations(volume).items() if state == "active")
+
+
+def test_rule_2_rotation_under_load(volume):
+    need_mount()
+    volume.mount()
+    write_file(f"{volume.mnt}/old", content("old", 50000))
+    argv = ["/usr/bin/python3", "-c", WORKER, volume.mnt]
+    workers = [subprocess.Popen([*argv, str(i)], stdout=subprocess.PIPE, text=True) for i in range(3)]
+    for _ in range(5):
+        time.sleep(0.3 * SLOW)
+        before = active(volume)
+        r = key(volume, "rotate")
+        equal(r.stderr, "")
+        equal(active(volume) > before, True)
+        # What is written now is under it: the next rotation deactivates it, and it is still read.
+        write_file(f"{volume.mnt}/under{before}", content(before, 10000))
+    write_file(f"{volume.base}/stop", b"")
+    for w in workers:
+        out, _ = w.communicate(timeout=60)
+        equal((w.returncode, int(out) > 5), (0, True), out)
+    equal(read_file(f"{volume.mnt}/old"), content("old", 50000))
+    count = len(generations(volume))
+    volume.remount()
+    equal(read_file(f"{volume.mnt}/old"), content("old", 50000))
+    for g in list(generations(volume))[:-1]:
+        equal(read_file(f"{volume.mnt}/under{g}"), content(g, 10000))
+    equal(count, 6)
+    volume.umount()
+    volume.check("--deep")
+
+
+def test_new_data_is_under_the_new_generation(volume):
+    """After a rotation the old generation is needed for nothing that is written then (names follow their directory)."""
+    need_mount()
+    volume.mount()
+    os.mkdir(f"{volume.mnt}/d")
+    fd = os.open(f"{volume.mnt}/d/open", os.O_CREAT | os.O_RDWR)
+    os.write(fd, content("open", 30000))
+    key(volume, "rotate")
+    os.pwrite(fd, content("over", 30000), 0)
+    os.close(fd)
+    write_file(f"{volume.mnt}/d/inline", b"inline")
+    volume.umount()
+    for name in ("d/open", "d/inline"):
+        equal(int.from_bytes(read_file(volume.backing(name))[24:28], "little"), 3, f"generation of {name}")
+
+
+def test_rule_1_suspended_gives_enokey(volume):
+    need_mount()
+    volume.mount()
+    m = volume.mnt
+    write_file(f"{m}/inline", b"inline")
+    write_file(f"{m}/paged", content("paged", 100000))
+    os.symlink("target", f"{m}/link")
+    shared = os.open(f"{m}/shared", os.O_CREAT | os.O_RDWR)
+    os.write(shared, bytes(8192))
+    mapping = mmap.mmap(shared, 8192)
+    held = os.open(f"{m}/paged", os.O_RDONLY)
+    equal(os.pread(held, 10, 0), content("paged", 100000)[:10])
+    mapping[:5] = b"dirty"  # the kernel alone knows
+    key(volume, "rotate")
+    before = time.monotonic()
+    key(volume, "suspend", "1")
+    equal(time.monotonic() - before < 20 * SLOW, True)
+    fails(errno.ENOKEY, os.pread, held, 10, 0)
+    fails(errno.ENOKEY, os.pread, held, 10, 50000)
+    fails(errno.ENOKEY, os.pwrite, os.open(f"/proc/self/fd/{held}", os.O_RDWR), b"x", 0)
+    fails(errno.ENOKEY, os.listdir, m)
+    fails(errno.ENOKEY, os.open, f"{m}/new", os.O_CREAT | os.O_WRONLY)
+    kernel = tuple(map(int, os.uname().release.split(".")[:2]))
+    if kernel >= (6, 16):  # it can be told to forget names
+        fails(errno.ENOKEY, os.stat, f"{m}/inline")
+        fails(errno.ENOKEY, os.readlink, f"{m}/link")
+    fails(errno.ENOKEY, os.open, f"{m}/absent", os.O_RDONLY)
+    equal(volume.process.poll(), None)
+    key(volume, "resume", "1")
+    equal(os.pread(held, 100000, 0), content("paged", 100000))
+    equal(read_file(f"{m}/inline"), b"inline")
+    equal(os.readlink(f"{m}/link"), "target")
+    equal(read_file(f"{m}/shared")[:5], b"dirty")
+    mapping.close()
+    os.close(held)
+    os.close(shared)
+    for fd in os.listdir("/proc/self/fd"):  # the one that was opened through /proc
+        if os.path.realpath(f"/proc/self/fd/{fd}").startswith(m):
+            os.close(int(fd))
+    volume.umount()
+    volume.check("--deep")
+
+
+def test_rule_1_suspending_the_active_one_under_load(volume):
+    """What is dirty is brought in place first; later writes go under the successor."""
+    need_mount()
+    volume.mount()
+    m = volume.mnt
+    with open(f"{m}/log", "wb") as f:
+        f.write(content("log", 40000))
+    key(volume, "suspend", "1")
+    equal(generations(volume)[1], "suspended")
+    fails(errno.ENOKEY, read_file, f"{m}/log")
+    volume.umount()
+    r = volume.coffer("mount", volume.dir, m, *volume.unlock(), check=False)
+    equal((r.returncode, "is not the root" in r.stderr), (0, False), r.stderr)
+    fails(errno.ENOKEY, os.listdir, m)
+    volume.coffer("umount", m)
+    key(volume, "resume", "1")
+    volume.mount()
+    equal(read_file(f"{m}/log"), content("log", 40000))
+    volume.umount()
+    volume.check("--deep")
+
+
+def test_suspend_a_frozen_mount(volume):
+    need_mount()
+    volume.mount()
+    write_file(f"{volume.mnt}/f", b"f")
+    volume.coffer("freeze", volume.mnt, "--timeout", "30")
+    key(volume, "suspend", "1")
+    fails(errno.ENOKEY, read_file, f"{volume.mnt}/f")
+    volume.coffer("thaw", volume.mnt)
+    key(volume, "resume", "1")
+    equal(read_file(f"{volume.mnt}/f"), b"f")
+    volume.umount()
+
+
+def test_other_root(volume):
+    """A mount cannot follow a new root, so one is refused while it lives."""
+    need_mount()
+    volume.mount()
+    r = key(volume, "rotate", "--root", check=False)
+    equal(r.returncode != 0 and "mounted" in r.stderr, True, r.stderr)
+    volume.umount()
+
+
+if __name__ == "__main__":
+    sys.exit(harness.main())
