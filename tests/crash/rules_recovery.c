@@ -106,7 +106,7 @@ static bool came_among_maps(const struct trace *t)
 static void ring_begins_among_maps(struct trace *t)
 {
 	/* Two records of maps, but not so many that a tick begins by itself. */
-	enum { MAPS = MAPS_MAX + 46, SPAN = MAP_ENTRIES, TRIES = 40 };
+	enum { MAPS = MAPS_MAX + 46, SPAN = MAP_ENTRIES, TRIES = 1000 };
 	unsigned f = trace_file(t, "f", 4), g = trace_file(t, "g", 4);
 
 	for (unsigned i = 0; i < TRIES && (i == 0 || !came_among_maps(t)); i++) {
