@@ -101,7 +101,7 @@ def test_regressions(volume):
 @harness.limit(900)
 def test_seeds(volume):
     volume.mount()
-    fuzz(volume, "--forget-every", 173, *seeds(1000, scaled(12), 2500))
+    fuzz(volume, "--forget-every", 173, *seeds(1000, scaled(6), 2500))
 
 
 @harness.limit(600)
@@ -109,7 +109,7 @@ def test_other_ciphers():
     for i, cipher in enumerate(("aes-256-gcm", "chacha20-poly1305")):
         with Volume(init=["--cipher", cipher]) as volume:
             volume.mount()
-            fuzz(volume, *seeds(2000 + 1000 * i, scaled(3), 1500))
+            fuzz(volume, *seeds(2000 + 1000 * i, scaled(2), 1500))
 
 
 @harness.limit(600)
