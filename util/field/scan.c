@@ -124,20 +124,31 @@ void scan_advance(struct scan *s, size_t used)
 	s->started = s->started || used;
 }
 
+/* The line break from i on, before `end`: \n, \r\n (where its \n is) or \r alone; SIZE_MAX: there is none.  `returns`: there are \r at all. */
+static size_t next_break(const struct scan *s, size_t i, size_t end, bool returns)
+{
+	const char *found = memchr(s->text + i, '\n', end - i);
+	size_t at = found ? (size_t)(found - s->text) : SIZE_MAX;
+
+	for (; returns && i < end && i < at; i++)
+		if (s->text[i] == '\r' && (i + 1 >= s->size || s->text[i + 1] != '\n'))
+			return i;
+	return at;
+}
+
 void scan_position(const struct scan *s, size_t at, uint64_t *line, uint64_t *column)
 {
+	size_t end = at < s->size ? at : s->size, start = 0, next;
 	uint64_t l = s->line, c = s->column;
+	bool returns = end && memchr(s->text, '\r', end);
 
-	for (size_t i = 0; i < at && i < s->size; i++) {
-		unsigned char b = (unsigned char)s->text[i];
-
-		if (b == '\n' || (b == '\r' && (i + 1 >= s->size || s->text[i + 1] != '\n'))) {
-			l++;
-			c = 1;
-		} else if ((b & 0xc0) != 0x80) {
-			c++;
-		}
+	while (start < end && (next = next_break(s, start, end, returns)) != SIZE_MAX) {
+		start = next + 1;
+		l++;
+		c = 1;
 	}
+	for (; start < end; start++)
+		c += ((unsigned char)s->text[start] & 0xc0) != 0x80;
 	*line = l;
 	*column = c;
 }
