@@ -75,6 +75,7 @@ static bool set_unlock(const char *option, const char *value, struct unlock_sour
 		{"passphrase_command", &u->passphrase_command},
 		{"key_file", &u->key_file},
 		{"credential", &u->credential},
+		{"identity", &u->identity},
 	};
 
 	for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
@@ -95,6 +96,10 @@ static int set_value(const char *option, const char *value, struct mount_options
 		if (given)
 			return fault_set(why, EXIT_USAGE, EINVAL, "%s: only one option may name the secret", option);
 		return *value ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "%s= needs a value", option);
+	}
+	if (strcmp(option, "identity_passphrase_file") == 0) {
+		o->unlock.identity_passphrase_file = value;
+		return *value ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "identity_passphrase_file= needs a value");
 	}
 	if (strcmp(option, "root") == 0) {
 		o->unlock.expect_root = value;

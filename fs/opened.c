@@ -11,6 +11,7 @@
 
 #include "fs/mount_point.h"
 #include "keymgr/entry.h"
+#include "keymgr/pin.h"
 #include "util/base/crypto.h"
 #include "util/base/log.h"
 
@@ -53,7 +54,8 @@ static int unlock_patiently(struct opened *o, const char *dir, const struct unlo
 	return r;
 }
 
-/* An older copy is none of the host's business: neither its memory nor the log of the copy hear of it. */
+/* An older copy is none of the host's business: neither its memory nor the log of the copy hear of it.  Its root has to be one that the
+ * host knows, today's or one before. */
 static int enter(struct opened *o, const struct unlock_source *from, struct fault *why)
 {
 	const struct entry entry = {
@@ -61,7 +63,10 @@ static int enter(struct opened *o, const struct unlock_source *from, struct faul
 		.looks_only = o->how != OPENED_LOCKED || o->store_read_only,
 	};
 
-	return o->how == OPENED_OLD_COPY ? 0 : keyring_enter(o->store, o->dot, o->keyring, &entry, why);
+	const struct trust old = {.older = true, .root = from->expect_root};
+
+	return o->how == OPENED_OLD_COPY ? pin_check(o->keyring, &old, why)
+					 : keyring_enter(o->store, o->dot, o->keyring, &entry, why);
 }
 
 static int unlock_keyring(struct opened *o, const char *dir, const struct unlock_source *from, struct fault *why)

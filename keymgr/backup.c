@@ -70,6 +70,13 @@ static int seal(const struct keyring *k, json_object *doc, char **text, size_t *
 	return ret;
 }
 
+/* Who encrypts to a certificate has no private key to try it with: then that it is whole has to do, until it is verified. */
+static int prove(const struct keyring *k, struct keyring *again, const struct unlock_secret *secret, struct fault *why)
+{
+	return secret->kind == SECRET_CERTIFICATE ? backup_unlock_volume(k, again, why)
+						  : backup_unlock(again, secret, why);
+}
+
 int backup_make(struct keyring *k, const struct unlock_secret *secret, char **text, size_t *n, struct fault *why)
 {
 	_cleanup_(keyring_free) struct keyring *again = NULL;
@@ -85,7 +92,7 @@ int backup_make(struct keyring *k, const struct unlock_secret *secret, char **te
 	if (ret == 0)
 		ret = backup_read(*text, *n, &again, why);
 	if (ret == 0)
-		ret = backup_unlock(again, secret, why);
+		ret = prove(k, again, secret, why);
 	if (ret == 0)
 		ret = backup_note_made(k, again);
 	if (ret < 0) {
@@ -165,6 +172,7 @@ int backup_unlock_volume(const struct keyring *backup, struct keyring *k, struct
 	if (!root)
 		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot open the volume with the backup's root");
 	memcpy(root->bytes, backup->root->bytes, KEY_SIZE);
+	k->by_public_key = backup->by_public_key;
 	ret = keyring_take_root(k, &root, why);
 	return ret == -EKEYREJECTED ? -EBADMSG : ret;
 }

@@ -68,10 +68,13 @@ int certificate_read(const char *path, struct secret **der, struct fault *why)
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	_cleanup_secret_ struct secret *s = NULL;
 	char shown[NAME_ROOM];
-	int ret = fd < 0 ? -errno : secret_read(fd, FILE_MAX, &s);
+	int ret;
 
 	log_escape(path, shown, sizeof(shown));
-	if (ret < 0)
+	if (fd < 0)
+		return fault_errno(why, EXIT_NO_SECRET, -errno, "cannot read certificate %s", shown);
+	ret = secret_read(fd, FILE_MAX, &s);
+	if (ret < 0 || !s)
 		return fault_errno(why, EXIT_NO_SECRET, ret, "cannot read certificate %s", shown);
 	ret = to_der(&s);
 	if (ret == 0 && s->size > CERTIFICATE_MAX)

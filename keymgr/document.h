@@ -59,7 +59,7 @@ int put_value(json_object *o, const char *name, json_object *value) MUST_CHECK;
 int put_element(json_object *array, json_object *value) MUST_CHECK;
 int put_string(json_object *o, const char *name, const char *s) MUST_CHECK;
 int put_number(json_object *o, const char *name, uint64_t n) MUST_CHECK;
-int put_hex(json_object *o, const char *name, const uint8_t *bytes, size_t n) MUST_CHECK;   /* n <= 64 */
+int put_hex(json_object *o, const char *name, const uint8_t *bytes, size_t n) MUST_CHECK; /* n <= 64 */
 int put_bytes(json_object *o, const char *name, const uint8_t *bytes, size_t n) MUST_CHECK;
 time_t document_now(void);               /* seconds since 1970; tests set it (testing.h) */
 void time_text(char out[TIME_TEXT + 1]); /* now */

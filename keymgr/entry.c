@@ -1,6 +1,6 @@
 /* Entering a volume.
  *
- * 1. Order: keyring.lock, the host's memory, its verdict, the audit line, the memory written.
+ * 1. Order: the pin, where a person may be asked; keyring.lock, the host's memory, its verdict, the audit line, the memory written.
  * 2. On a store that cannot be written, or by who only looks, the line waits in the host's memory, and is written at the next
  *    unlocking that can. */
 #include "keymgr/entry.h"
@@ -9,6 +9,7 @@
 #include <syslog.h>
 
 #include "keymgr/internal.h"
+#include "keymgr/pin.h"
 #include "util/base/encode.h"
 #include "util/base/log.h"
 
@@ -76,8 +77,9 @@ static int enter(struct entering *n, const struct trust *trust, struct fault *wh
 {
 	int ret = host_memory_open(n->k->settings.volume_id, &n->memory, why);
 
-	if (ret == 0 && n->memory)
-		ret = host_memory_check(n->memory, n->k, trust, &n->accepted, why);
+	if (ret == 0)
+		ret = n->memory ? host_memory_check(n->memory, n->k, trust, &n->accepted, why)
+				: host_memory_check_root(NULL, n->k, trust, &n->accepted, why);
 	if (ret == 0)
 		ret = put_unlock(n);
 	if (ret == 0)
@@ -92,8 +94,12 @@ static int enter(struct entering *n, const struct trust *trust, struct fault *wh
 int keyring_enter(struct store *s, int dot, struct keyring *k, const struct entry *e, struct fault *why)
 {
 	struct entering n = {.s = s, .dot = dot, .lock = -1, .k = k, .looks_only = e->looks_only || k->read_only};
-	int ret = 0;
+	struct trust trust = e->trust;
+	struct pin room;
+	int ret = pin_settle(k, &trust, &room, why);
 
+	if (ret < 0)
+		return ret;
 	n.events = json_object_new_array();
 	if (!n.events)
 		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot record the unlocking");
@@ -104,7 +110,7 @@ int keyring_enter(struct store *s, int dot, struct keyring *k, const struct entr
 			ret = fault_errno(why, EXIT_STORE, n.lock, "cannot lock .coffer/%s", LOCK_FILE);
 	}
 	if (ret == 0)
-		ret = enter(&n, &e->trust, why);
+		ret = enter(&n, &trust, why);
 	k->remembered = n.memory != NULL;
 	host_memory_close(&n.memory);
 	store_close(s, n.lock);

@@ -189,7 +189,7 @@ static int start(const char *path, const char *verb, const struct helper_frame *
 		 struct helper_answer *out)
 {
 	struct ends io[3] = {ENDS_NONE, ENDS_NONE, ENDS_NONE};
-	pid_t pid;
+	pid_t pid = -1;
 	int ret = make_input(&io[0]);
 
 	if (ret == 0)

@@ -2,6 +2,7 @@
  *
  * 1. A volume is trusted when it is first seen.  After that only its remembered root opens, or a root that the remembered one vouched
  *    for (keyring_roots.c).
+ *    Where the secret that opened it proves nothing of the root, somebody has to vouch for that first (pin.h).
  * 2. Sequence, floors and the highest generation of an instance only rise. */
 #include <errno.h>
 #include <inttypes.h>
@@ -81,6 +82,13 @@ static bool same_fingerprint(const char *typed, const char *fingerprint)
 	return !*fingerprint;
 }
 
+bool host_memory_knows_volume(const struct host_memory *m)
+{
+	json_object *roots = roots_of(m);
+
+	return roots && json_object_array_length(roots) > 0;
+}
+
 static bool proved(const struct keyring *k, json_object *roots)
 {
 	uint8_t known[FINGERPRINT_SIZE];
@@ -94,7 +102,7 @@ static bool proved(const struct keyring *k, json_object *roots)
 int host_memory_check_root(const struct host_memory *m, const struct keyring *k, const struct trust *trust,
 			   bool *accepted, struct fault *why)
 {
-	json_object *roots = roots_of(m);
+	json_object *roots = m ? roots_of(m) : NULL;
 	char fingerprint[2 * FINGERPRINT_SIZE + 1], shown[2 * FINGERPRINT_SIZE + 8];
 	size_t n = roots ? json_object_array_length(roots) : 0;
 	int at;
@@ -105,8 +113,12 @@ int host_memory_check_root(const struct host_memory *m, const struct keyring *k,
 	if (trust->root && !same_fingerprint(trust->root, fingerprint))
 		return fault_set(why, EXIT_REFUSED, EKEYREJECTED,
 				 "the volume has the root %s, and not the one that was named; nothing was done", shown);
-	at = roots ? root_index(roots, fingerprint) : -1;
-	if (n == 0 || at == (int)n - 1 || (at < 0 && proved(k, roots)))
+	if (n == 0) {
+		*accepted = k->by_public_key;
+		return 0;
+	}
+	at = root_index(roots, fingerprint);
+	if (at == (int)n - 1 || (at < 0 && proved(k, roots)))
 		return 0;
 	*accepted = true;
 	if (trust->root || (at >= 0 && trust->older))
@@ -172,7 +184,7 @@ int host_memory_check(const struct host_memory *m, const struct keyring *k, cons
 
 static int note_root(struct host_memory *m, const struct keyring *k)
 {
-	json_object *roots = roots_of(m);
+	json_object *roots = m ? roots_of(m) : NULL;
 	char fingerprint[2 * FINGERPRINT_SIZE + 1];
 	int at;
 

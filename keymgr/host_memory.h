@@ -27,9 +27,11 @@ struct trust {
  * root); all EXIT_REFUSED. */
 int host_memory_check(const struct host_memory *m, const struct keyring *k, const struct trust *trust, bool *accepted,
 		      struct fault *why) MUST_CHECK;
-/* The root alone. */
+/* The root alone.  Without a memory (NULL) a root that is named has to be it all the same. */
 int host_memory_check_root(const struct host_memory *m, const struct keyring *k, const struct trust *trust,
 			   bool *accepted, struct fault *why) MUST_CHECK;
+/* A root of the volume is remembered. */
+bool host_memory_knows_volume(const struct host_memory *m);
 /* What was seen of the keyring's instance.  False, and zeros: it is not known. */
 struct host_seen {
 	uint64_t sequence;

@@ -68,6 +68,7 @@ uint32_t keyring_protectors(const struct keyring *k, struct protector_info out[P
 		strcpy(out[i].created, p->created);
 		if (p->handler)
 			p->handler->describe(p->json, out[i].detail, sizeof(out[i].detail));
+		protector_expires(p->type, p->json, out[i].expires);
 	}
 	return k->protector_count;
 }

@@ -34,9 +34,10 @@ struct keyring; /* opaque */
 /* One protector, for `key list`. */
 struct protector_info {
 	uint32_t id;
-	char type[16];    /* "passphrase", "key-file", "recovery-key" */
+	char type[16];    /* "passphrase", "key-file", "recovery-key", "certificate" */
 	char created[24]; /* 2026-11-28T01:49:14Z */
 	char detail[48];  /* "argon2id t=3 m=512MiB p=4"; empty where there is nothing to say */
+	char expires[24]; /* a certificate; empty for other types */
 };
 
 struct generation_info {

@@ -96,16 +96,15 @@ int keyring_take_root(struct keyring *k, struct secret **root, struct fault *why
 }
 
 /* Tries the protectors of one kind in turn.  -EKEYREJECTED, without a message, if none opens. */
-static int try_kind(struct keyring *k, enum secret_kind kind, const struct secret *bytes, struct secret **root,
-		    struct fault *why)
+static int try_kind(struct keyring *k, const struct unlock_secret *with, struct secret **root, struct fault *why)
 {
 	for (uint32_t i = 0; i < k->protector_count; i++) {
 		const struct protector *p = &k->protectors[i];
 		int ret;
 
-		if (!p->handler || p->handler->kind != kind)
+		if (!p->handler || p->handler->kind != with->kind)
 			continue;
-		ret = protector_open(p, bytes, k->settings.volume_id, root);
+		ret = protector_open(p, with, k->settings.volume_id, root, why);
 		if (ret == -EKEYREJECTED)
 			continue;
 		if (ret == -EBADMSG)
@@ -116,6 +115,7 @@ static int try_kind(struct keyring *k, enum secret_kind kind, const struct secre
 		if (ret < 0)
 			return fault_errno(why, EXIT_FAILED, ret, "cannot try the %s", p->type);
 		k->opened_by = p->id;
+		k->by_public_key = p->handler->made_of != p->handler->kind;
 		return 0;
 	}
 	return -EKEYREJECTED;
@@ -125,18 +125,20 @@ static int try_kind(struct keyring *k, enum secret_kind kind, const struct secre
 static int find_root(struct keyring *k, const struct unlock_secret *with, struct secret **root, struct fault *why)
 {
 	_cleanup_secret_ struct secret *raw = NULL;
+	struct unlock_secret recovery = {.kind = SECRET_RECOVERY_KEY};
 	struct fault typo = {0};
 	bool looks_like = false;
 	int ret;
 
-	if (with->kind == SECRET_KEY_FILE || with->kind == SECRET_SHARES)
-		return try_kind(k, with->kind, with->bytes, root, why);
+	if (with->kind != SECRET_PASSPHRASE && with->kind != SECRET_RECOVERY_KEY)
+		return try_kind(k, with, root, why);
 	ret = recovery_key_parse(with->bytes, &raw, &looks_like, &typo);
 	if (ret == -ENOMEM)
 		return fault_errno(why, EXIT_FAILED, ret, "cannot read the recovery key");
-	ret = ret == 0 ? try_kind(k, SECRET_RECOVERY_KEY, raw, root, why) : -EKEYREJECTED;
+	recovery.bytes = raw;
+	ret = ret == 0 ? try_kind(k, &recovery, root, why) : -EKEYREJECTED;
 	if (ret == -EKEYREJECTED && with->kind == SECRET_PASSPHRASE)
-		ret = try_kind(k, SECRET_PASSPHRASE, with->bytes, root, why);
+		ret = try_kind(k, with, root, why);
 	if (ret == -EKEYREJECTED && !raw && (looks_like || with->kind == SECRET_RECOVERY_KEY))
 		return fault_set(why, EXIT_WRONG_SECRET, EKEYREJECTED, "%s", typo.text);
 	return ret;
@@ -153,8 +155,9 @@ int keyring_unlock(struct keyring *k, const struct unlock_secret *with, struct f
 				 "that does not open the backup, which is protected by: %s", k->protectors[0].type);
 	if (ret == -EKEYREJECTED)
 		return fault_set(why, EXIT_WRONG_SECRET, EKEYREJECTED,
-				 "wrong passphrase, key file or recovery key; try again, or list the protectors with "
-				 "\"coffer key list\"");
+				 "%s; try again, or list the protectors with \"coffer key list\"",
+				 with->kind == SECRET_IDENTITY ? "the identity's certificate protects no root here"
+							       : "wrong passphrase, key file or recovery key");
 	if (ret < 0)
 		return ret;
 	ret = keyring_take_root(k, &root, why);

@@ -8,10 +8,7 @@
 #include "util/base/kdf_labels.h"
 
 static const struct protector_type *const types[] = {
-	&protector_passphrase,
-	&protector_key_file,
-	&protector_recovery_key,
-	&protector_shares,
+	&protector_passphrase, &protector_key_file, &protector_recovery_key, &protector_shares, &protector_certificate,
 };
 
 const struct protector_type *protector_type_named(const char *name)
@@ -22,25 +19,25 @@ const struct protector_type *protector_type_named(const char *name)
 	return NULL;
 }
 
-const struct protector_type *protector_type_for(enum secret_kind kind)
+const struct protector_type *protector_type_for(enum secret_kind made_of)
 {
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (types[i]->kind == kind)
+		if (types[i]->made_of == made_of)
 			return types[i];
 	return NULL;
 }
 
-/* The bytes that a type opens with; for a recovery key those behind its text, in *raw. */
-static int secret_of(const struct unlock_secret *s, struct secret **raw, const struct secret **out, struct fault *why)
+/* What a type is made of; for a recovery key the bytes behind its text, in *raw. */
+static int material_of(const struct unlock_secret *s, struct secret **raw, struct unlock_secret *out, struct fault *why)
 {
 	bool looks_like;
 	int ret;
 
-	*out = s->bytes;
+	*out = *s;
 	if (s->kind != SECRET_RECOVERY_KEY)
 		return 0;
 	ret = recovery_key_parse(s->bytes, raw, &looks_like, why);
-	*out = *raw;
+	out->bytes = *raw;
 	return ret;
 }
 
@@ -66,7 +63,7 @@ int protector_make(const struct unlock_secret *s, uint32_t id, const uint8_t vol
 	_cleanup_json_ json_object *o = json_object_new_object();
 	_cleanup_secret_ struct secret *raw = NULL;
 	_cleanup_stack_key_ struct stack_key prk;
-	const struct secret *bytes;
+	struct unlock_secret material;
 	int ret;
 
 	*out = NULL;
@@ -74,7 +71,7 @@ int protector_make(const struct unlock_secret *s, uint32_t id, const uint8_t vol
 		return -ENOMEM;
 	if (!type)
 		return -EINVAL;
-	ret = secret_of(s, &raw, &bytes, why);
+	ret = material_of(s, &raw, &material, why);
 	if (ret == 0)
 		ret = put_number(o, "id", id);
 	if (ret == 0)
@@ -82,9 +79,7 @@ int protector_make(const struct unlock_secret *s, uint32_t id, const uint8_t vol
 	if (ret == 0)
 		ret = put_now(o, "created");
 	if (ret == 0)
-		ret = type->make(o, s, why);
-	if (ret == 0)
-		ret = type->open(o, bytes, prk.b);
+		ret = type->make(o, &material, prk.b, why);
 	if (ret == 0)
 		ret = put_wrapped(o, &(struct wrapping){prk.b, volume_id, type->name}, root);
 	if (ret < 0)
@@ -93,8 +88,8 @@ int protector_make(const struct unlock_secret *s, uint32_t id, const uint8_t vol
 	return 0;
 }
 
-int protector_open(const struct protector *p, const struct secret *s, const uint8_t volume_id[VOLUME_ID_SIZE],
-		   struct secret **root)
+int protector_open(const struct protector *p, const struct unlock_secret *s, const uint8_t volume_id[VOLUME_ID_SIZE],
+		   struct secret **root, struct fault *why)
 {
 	_cleanup_secret_ struct secret *opened = NULL;
 	_cleanup_stack_key_ struct stack_key prk;
@@ -103,7 +98,7 @@ int protector_open(const struct protector *p, const struct secret *s, const uint
 	int ret;
 
 	*root = NULL;
-	ret = p->handler->open(p->json, s, prk.b);
+	ret = p->handler->open(p->json, s, prk.b, why);
 	if (ret == 0)
 		ret = wrapping_derive(&w, LABEL_PROTECTOR_COMMITMENT, commitment, sizeof(commitment));
 	if (ret < 0)

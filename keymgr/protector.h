@@ -10,22 +10,30 @@
 
 struct protector_type {
 	const char *name;
-	enum secret_kind kind; /* of the secret that opens it */
+	enum secret_kind kind;    /* of the secret that opens it */
+	enum secret_kind made_of; /* the same, but where only the public half of it is needed */
 	/* Checks the members of this type; called when a keyring is read, before anything is computed from them. */
 	int (*validate)(json_object *o, struct problem *p);
-	/* Draws the parameters of a new protector and puts them into o. */
-	int (*make)(json_object *o, const struct unlock_secret *s, struct fault *why);
-	/* HKDF-Extract of X. */
-	int (*open)(json_object *o, const struct secret *s, uint8_t prk[SHA256_SIZE]);
+	/* Draws the parameters of a new protector, puts them into o, and gives HKDF-Extract of X.  s holds what the type is made of
+	 * (not the text of a recovery key, but the bytes behind it), here and below. */
+	int (*make)(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why);
+	/* HKDF-Extract of X.  -EKEYREJECTED, without a fault: the secret does not open it. */
+	int (*open)(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why);
 	/* Words for `key list`, such as the cost. */
 	void (*describe)(json_object *o, char *out, size_t n);
 };
 
-extern const struct protector_type protector_passphrase, protector_key_file, protector_recovery_key, protector_shares;
+extern const struct protector_type protector_passphrase, protector_key_file, protector_recovery_key, protector_shares,
+	protector_certificate;
 
 /* NULL if unknown. */
 const struct protector_type *protector_type_named(const char *name);
-const struct protector_type *protector_type_for(enum secret_kind kind);
+/* What is made of such a secret. */
+const struct protector_type *protector_type_for(enum secret_kind made_of);
+
+/* Protectors of the type certificate: that, as DER; when it expires ("" for other types). */
+int protector_certificate_of(json_object *o, struct secret **der) MUST_CHECK;
+void protector_expires(const char *type, json_object *o, char out[TIME_TEXT + 1]);
 
 struct protector;
 struct keyring;
@@ -34,7 +42,7 @@ struct keyring;
 int protector_make(const struct unlock_secret *s, uint32_t id, const uint8_t volume_id[VOLUME_ID_SIZE],
 		   const struct secret *root, json_object **out, struct fault *why) MUST_CHECK;
 /* -EKEYREJECTED: this secret does not open it.  -EBADMSG: it does, and what is wrapped is damaged. */
-int protector_open(const struct protector *p, const struct secret *s, const uint8_t volume_id[VOLUME_ID_SIZE],
-		   struct secret **root) MUST_CHECK;
+int protector_open(const struct protector *p, const struct unlock_secret *s, const uint8_t volume_id[VOLUME_ID_SIZE],
+		   struct secret **root, struct fault *why) MUST_CHECK;
 
 #endif

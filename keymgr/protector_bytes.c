@@ -11,18 +11,12 @@ static int validate_nothing(json_object *o, struct problem *p)
 	return 0;
 }
 
-static int make_nothing(json_object *o, const struct unlock_secret *s, struct fault *why)
+/* Making and opening are the same. */
+static int use_bytes(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
 {
 	(void)o;
-	(void)s;
 	(void)why;
-	return 0;
-}
-
-static int open_bytes(json_object *o, const struct secret *s, uint8_t prk[SHA256_SIZE])
-{
-	(void)o;
-	return kdf_extract(s->bytes, s->size, prk);
+	return kdf_extract(s->bytes->bytes, s->bytes->size, prk);
 }
 
 static void describe_nothing(json_object *o, char *out, size_t n)
@@ -34,17 +28,19 @@ static void describe_nothing(json_object *o, char *out, size_t n)
 const struct protector_type protector_key_file = {
 	.name = "key-file",
 	.kind = SECRET_KEY_FILE,
+	.made_of = SECRET_KEY_FILE,
 	.validate = validate_nothing,
-	.make = make_nothing,
-	.open = open_bytes,
+	.make = use_bytes,
+	.open = use_bytes,
 	.describe = describe_nothing,
 };
 
 const struct protector_type protector_recovery_key = {
 	.name = "recovery-key",
 	.kind = SECRET_RECOVERY_KEY,
+	.made_of = SECRET_RECOVERY_KEY,
 	.validate = validate_nothing,
-	.make = make_nothing,
-	.open = open_bytes,
+	.make = use_bytes,
+	.open = use_bytes,
 	.describe = describe_nothing,
 };

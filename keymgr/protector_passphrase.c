@@ -138,7 +138,23 @@ static int passphrase_validate(json_object *o, struct problem *p)
 	return load(o, &ignored, p);
 }
 
-static int passphrase_make(json_object *o, const struct unlock_secret *s, struct fault *why)
+static int passphrase_open(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
+{
+	_cleanup_stack_key_ struct stack_key x;
+	struct problem p = {0};
+	struct parameters with = {0};
+	int ret;
+
+	(void)why;
+	ret = load(o, &with, &p);
+	if (ret < 0)
+		return ret;
+	__atomic_add_fetch(&runs, 1, __ATOMIC_RELAXED);
+	ret = argon2id(s->bytes->bytes, s->bytes->size, with.salt, with.salt_size, &with.cost, x.b, sizeof(x.b));
+	return ret < 0 ? ret : kdf_extract(x.b, sizeof(x.b), prk);
+}
+
+static int passphrase_make(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
 {
 	struct argon2_cost cost;
 	uint8_t salt[SALT_SIZE];
@@ -157,22 +173,7 @@ static int passphrase_make(json_object *o, const struct unlock_secret *s, struct
 		ret = put_number(o, "p", cost.p);
 	if (ret == 0)
 		ret = put_bytes(o, "salt", salt, sizeof(salt));
-	return ret;
-}
-
-static int passphrase_open(json_object *o, const struct secret *s, uint8_t prk[SHA256_SIZE])
-{
-	_cleanup_stack_key_ struct stack_key x;
-	struct problem p = {0};
-	struct parameters with = {0};
-	int ret;
-
-	ret = load(o, &with, &p);
-	if (ret < 0)
-		return ret;
-	__atomic_add_fetch(&runs, 1, __ATOMIC_RELAXED);
-	ret = argon2id(s->bytes, s->size, with.salt, with.salt_size, &with.cost, x.b, sizeof(x.b));
-	return ret < 0 ? ret : kdf_extract(x.b, sizeof(x.b), prk);
+	return ret < 0 ? ret : passphrase_open(o, s, prk, why);
 }
 
 static void passphrase_describe(json_object *o, char *out, size_t n)
@@ -189,6 +190,7 @@ static void passphrase_describe(json_object *o, char *out, size_t n)
 const struct protector_type protector_passphrase = {
 	.name = "passphrase",
 	.kind = SECRET_PASSPHRASE,
+	.made_of = SECRET_PASSPHRASE,
 	.validate = passphrase_validate,
 	.make = passphrase_make,
 	.open = passphrase_open,

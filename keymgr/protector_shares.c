@@ -14,18 +14,20 @@ static int validate(json_object *o, struct problem *p)
 	return ret < 0 ? ret : member_number(o, "threshold", 1, count, &threshold, p);
 }
 
-static int make(json_object *o, const struct unlock_secret *s, struct fault *why)
+static int open_bytes(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
+{
+	(void)o;
+	(void)why;
+	return kdf_extract(s->bytes->bytes, s->bytes->size, prk);
+}
+
+static int make(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
 {
 	int ret = put_number(o, "threshold", s->share_threshold);
 
-	(void)why;
-	return ret < 0 ? ret : put_number(o, "count", s->share_count);
-}
-
-static int open_bytes(json_object *o, const struct secret *s, uint8_t prk[SHA256_SIZE])
-{
-	(void)o;
-	return kdf_extract(s->bytes, s->size, prk);
+	if (ret == 0)
+		ret = put_number(o, "count", s->share_count);
+	return ret < 0 ? ret : open_bytes(o, s, prk, why);
 }
 
 static void describe(json_object *o, char *out, size_t n)
@@ -42,6 +44,7 @@ static void describe(json_object *o, char *out, size_t n)
 const struct protector_type protector_shares = {
 	.name = "shares",
 	.kind = SECRET_SHARES,
+	.made_of = SECRET_SHARES,
 	.validate = validate,
 	.make = make,
 	.open = open_bytes,

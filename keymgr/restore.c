@@ -10,6 +10,7 @@
 
 #include "keymgr/backup.h"
 #include "keymgr/internal.h"
+#include "keymgr/pin.h"
 #include "util/base/kdf_labels.h"
 #include "util/base/log.h"
 
@@ -20,6 +21,7 @@ struct work {
 	struct keyring *current; /* of the volume; NULL: lost, or of a root that does not count any more */
 	struct keyring *new;
 	struct host_memory *memory;
+	struct trust trust; /* as it was given, or confirmed */
 	struct restored *out;
 	bool settings_lost;
 };
@@ -42,7 +44,7 @@ static int check_current_root(struct work *w, struct fault *why)
 	if (memcmp(w->current->fingerprint, backup->fingerprint, FINGERPRINT_SIZE) == 0)
 		return 0;
 	/* An older keyring than the backup has nothing that the backup lacks. */
-	if (keyring_root_succeeds(backup, w->current->fingerprint) == 0 || w->how->trust.older) {
+	if (keyring_root_succeeds(backup, w->current->fingerprint) == 0 || w->trust.older) {
 		keyring_free(&w->current);
 		return 0;
 	}
@@ -367,8 +369,8 @@ static int run(struct work *w, struct fault *why)
 	bool accepted;
 	int ret = host_memory_open(w->how->backup->settings.volume_id, &w->memory, why);
 
-	if (ret == 0 && w->memory)
-		ret = host_memory_check_root(w->memory, w->how->backup, &w->how->trust, &accepted, why);
+	if (ret == 0)
+		ret = host_memory_check_root(w->memory, w->how->backup, &w->trust, &accepted, why);
 	if (ret == 0)
 		ret = settings_of_volume(w, &volume);
 	if (ret == 0)
@@ -382,10 +384,15 @@ static int run(struct work *w, struct fault *why)
 
 int restore(struct store *s, int dot, const struct restoring *how, struct restored *out, struct fault *why)
 {
-	struct work w = {.s = s, .dot = dot, .how = how, .out = out};
-	int ret, lock = keyring_lock(s, dot);
+	struct work w = {.s = s, .dot = dot, .how = how, .out = out, .trust = how->trust};
+	struct pin room;
+	int ret, lock;
 
 	*out = (struct restored){0};
+	ret = pin_settle(how->backup, &w.trust, &room, why);
+	if (ret < 0)
+		return ret;
+	lock = keyring_lock(s, dot);
 	if (lock < 0)
 		return fault_errno(why, EXIT_STORE, lock, "cannot lock .coffer/%s", LOCK_FILE);
 	ret = run(&w, why);

@@ -6,6 +6,7 @@
 #include "keymgr/rotate_root.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "keymgr/internal.h"
@@ -24,27 +25,46 @@ struct work {
 
 /* --- whose secrets are at hand */
 
+/* A certificate that is given stays although nothing was opened by it: who gives it wants it to open the new root. */
+static int is_of(const struct protector *p, const struct unlock_secret *s)
+{
+	_cleanup_secret_ struct secret *der = NULL;
+	int ret;
+
+	if (p->handler->made_of != SECRET_CERTIFICATE)
+		return -EKEYREJECTED;
+	ret = protector_certificate_of(p->json, &der);
+	if (ret < 0)
+		return ret;
+	return der->size == s->bytes->size && memcmp(der->bytes, s->bytes->bytes, der->size) == 0 ? 0 : -EKEYREJECTED;
+}
+
 /* The bytes that open protectors of this type: behind the text of a recovery key its raw bytes. */
-static int opens(const struct keyring *k, const struct protector *p, const struct unlock_secret *s)
+static int opens(const struct keyring *k, const struct protector *p, const struct unlock_secret *s, struct fault *why)
 {
 	_cleanup_secret_ struct secret *raw = NULL, *root = NULL;
+	struct unlock_secret recovery = {.kind = SECRET_RECOVERY_KEY};
 	struct fault ignored = {0};
 	bool looks_like;
 
 	if (!p->handler)
 		return -EKEYREJECTED;
-	if (p->handler->kind == SECRET_RECOVERY_KEY && s->kind != SECRET_KEY_FILE) {
+	if (s->kind == SECRET_CERTIFICATE)
+		return is_of(p, s);
+	if (p->handler->kind == SECRET_RECOVERY_KEY &&
+	    (s->kind == SECRET_PASSPHRASE || s->kind == SECRET_RECOVERY_KEY)) {
 		if (recovery_key_parse(s->bytes, &raw, &looks_like, &ignored) < 0)
 			return -EKEYREJECTED;
-		return protector_open(p, raw, k->settings.volume_id, &root);
+		recovery.bytes = raw;
+		return protector_open(p, &recovery, k->settings.volume_id, &root, why);
 	}
-	return p->handler->kind == s->kind ? protector_open(p, s->bytes, k->settings.volume_id, &root) : -EKEYREJECTED;
+	return p->handler->kind == s->kind ? protector_open(p, s, k->settings.volume_id, &root, why) : -EKEYREJECTED;
 }
 
 static int find_protector(struct work *w, uint32_t secret, struct fault *why)
 {
 	for (uint32_t i = 0; i < w->k->protector_count; i++) {
-		int ret = opens(w->k, &w->k->protectors[i], &w->secrets[secret]);
+		int ret = opens(w->k, &w->k->protectors[i], &w->secrets[secret], why);
 
 		if (ret == -EKEYREJECTED)
 			continue;
@@ -80,6 +100,45 @@ static void name_dropped(const struct work *w, struct root_rotation *out)
 
 /* --- the new document */
 
+/* The certificate of a protector may be another one by now than that of its private key: who knew the old root could put his own
+ * there, so that the new root would be wrapped for him. */
+static int check_identity(const struct protector *p, const struct unlock_secret *identity, json_object *new,
+			  struct fault *why)
+{
+	_cleanup_stack_key_ struct stack_key ignored;
+	int ret = p->handler->open(new, identity, ignored.b, why);
+
+	if (ret == -EKEYREJECTED)
+		return fault_set(why, EXIT_REFUSED, EPERM,
+				 "the certificate of protector %" PRIu32
+				 " is not the identity's: somebody has exchanged it; remove that protector first",
+				 p->id);
+	return ret;
+}
+
+/* The same protector, around the new root. */
+static int renew(struct work *w, const struct protector *p, const struct unlock_secret *with, json_object **out,
+		 struct fault *why)
+{
+	_cleanup_secret_ struct secret *certificate = NULL;
+	struct unlock_secret s = *with;
+	int ret = 0;
+
+	s.kind = p->handler->made_of;
+	if (with->kind == SECRET_IDENTITY) {
+		ret = protector_certificate_of(p->json, &certificate);
+		s.bytes = certificate;
+	}
+	if (ret == 0)
+		ret = protector_make(&s, p->id, w->k->settings.volume_id, w->root, out, why);
+	if (ret == 0 && with->kind == SECRET_IDENTITY) {
+		ret = check_identity(p, with, *out, why);
+		if (ret < 0)
+			json_object_put(*out);
+	}
+	return ret;
+}
+
 static int put_protectors(struct work *w, struct fault *why)
 {
 	json_object *array = json_object_new_array(), *o;
@@ -93,9 +152,7 @@ static int put_protectors(struct work *w, struct fault *why)
 			continue;
 		while (w->kept[with] != i)
 			with++;
-		struct unlock_secret s = w->secrets[with];
-		s.kind = p->handler->kind;
-		ret = protector_make(&s, p->id, w->k->settings.volume_id, w->root, &o, why);
+		ret = renew(w, p, &w->secrets[with], &o, why);
 		if (ret == 0)
 			ret = put_element(array, o);
 	}

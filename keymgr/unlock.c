@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "keymgr/cms.h"
 #include "keymgr/secret_input.h"
 #include "util/base/crypto.h"
 #include "util/base/log.h"
@@ -19,6 +20,8 @@ enum {
 	KEY_FILE_MAX = 1 << 20,
 	ATTEMPTS = 3,
 	NAME_ROOM = 200,
+	IDENTITY_MAX = HELPER_KEY_MAX,
+	IDENTITY_PASSPHRASE_MAX = HELPER_PASSPHRASE_MAX,
 };
 
 extern char **environ;
@@ -26,12 +29,13 @@ extern char **environ;
 void unlock_secret_wipe(struct unlock_secret *s)
 {
 	secret_free(&s->bytes);
+	secret_free(&s->passphrase);
 }
 
 static int sources(const struct unlock_source *u)
 {
 	return !!u->passphrase_file + (u->passphrase_fd >= 0) + !!u->passphrase_command + !!u->key_file +
-	       !!u->credential;
+	       !!u->credential + !!u->identity + !!u->certificate;
 }
 
 bool unlock_source_given(const struct unlock_source *u)
@@ -71,6 +75,8 @@ static int finish_passphrase(struct unlock_secret *out, const char *what, const 
 	char shown[NAME_ROOM];
 	struct secret *s = out->bytes;
 
+	if (!s)
+		return -EINVAL;
 	if (s->size > 0 && s->bytes[s->size - 1] == '\n')
 		secret_shrink(s, s->size - 1);
 	if (s->size > 0 && s->size <= PASSPHRASE_MAX)
@@ -192,14 +198,16 @@ static int from_command(const char *command, struct unlock_secret *out, struct f
 	return finish_passphrase(out, "the output of", "the passphrase command", why);
 }
 
-static int ask(const char *prompt, struct secret **out, struct fault *why)
+static const char options[] = "--passphrase-file, --passphrase-fd, --passphrase-command, --key-file, --identity or "
+			      "--credential";
+
+static int ask(const char *prompt, struct secret **out, const char *instead, struct fault *why)
 {
 	int ret = secret_ask(prompt, TYPED_MAX, out);
 
 	if (ret == -ENOTTY)
-		return fault_set(why, EXIT_NO_SECRET, ENOTTY,
-				 "no secret given and no terminal to ask on; use --passphrase-file, --passphrase-fd, "
-				 "--passphrase-command, --key-file or --credential");
+		return fault_set(why, EXIT_NO_SECRET, ENOTTY, "no secret given and no terminal to ask on; use %s",
+				 instead);
 	if (ret < 0)
 		return fault_errno(why, EXIT_NO_SECRET, ret, "cannot read from the terminal");
 	if ((*out)->size == 0) {
@@ -218,11 +226,11 @@ static int from_terminal(const char *prompt, bool confirm, struct unlock_secret 
 {
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
 		_cleanup_secret_ struct secret *again = NULL;
-		int ret = ask(prompt, &out->bytes, why);
+		int ret = ask(prompt, &out->bytes, options, why);
 
 		if (ret < 0 || !confirm)
 			return ret;
-		ret = ask("The same again: ", &again, why);
+		ret = ask("The same again: ", &again, options, why);
 		if (ret < 0)
 			return ret;
 		if (secrets_equal(out->bytes, again))
@@ -232,6 +240,30 @@ static int from_terminal(const char *prompt, bool confirm, struct unlock_secret 
 	}
 	return fault_set(why, EXIT_NO_SECRET, EINVAL, "the two passphrases differed %d times; nothing was done",
 			 ATTEMPTS);
+}
+
+/* Its passphrase goes with it, so that the helper which reads the key asks nobody. */
+static int from_identity(const struct unlock_source *u, struct unlock_secret *out, struct fault *why)
+{
+	struct unlock_secret typed = {0};
+	char prompt[NAME_ROOM + 32], shown[NAME_ROOM];
+	int ret;
+
+	out->kind = SECRET_IDENTITY;
+	ret = read_file(u->identity, IDENTITY_MAX, "identity", &out->bytes, why);
+	if (ret < 0 || !private_key_is_encrypted(out->bytes))
+		return ret;
+	if (u->identity_passphrase_file) {
+		ret = from_passphrase_file(u->identity_passphrase_file, &typed, why);
+	} else {
+		snprintf(prompt, sizeof(prompt), "Passphrase of %s: ", log_escape(u->identity, shown, sizeof(shown)));
+		ret = ask(prompt, &typed.bytes, "--identity-passphrase-file", why);
+	}
+	out->passphrase = secret_move(&typed.bytes);
+	if (ret == 0 && out->passphrase->size > IDENTITY_PASSPHRASE_MAX)
+		return fault_set(why, EXIT_NO_SECRET, EINVAL, "the passphrase of the identity is longer than %d bytes",
+				 IDENTITY_PASSPHRASE_MAX);
+	return ret;
 }
 
 static int obtain(const struct unlock_source *u, const char *prompt, bool confirm, struct unlock_secret *out,
@@ -247,6 +279,12 @@ static int obtain(const struct unlock_source *u, const char *prompt, bool confir
 		return from_key_file(u->key_file, out, why);
 	if (u->credential)
 		return from_credential(u->credential, out, why);
+	if (u->identity)
+		return from_identity(u, out, why);
+	if (u->certificate) {
+		out->kind = SECRET_CERTIFICATE;
+		return certificate_read(u->certificate, &out->bytes, why);
+	}
 	return from_terminal(prompt, confirm, out, why);
 }
 
@@ -259,8 +297,10 @@ int unlock_obtain(const struct unlock_source *u, const char *prompt, bool confir
 	if (sources(u) > 1)
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,
-			"more than one of --passphrase-file, --passphrase-fd, --passphrase-command, --key-file and "
-			"--credential is given; give one");
+			"more than one of --passphrase-file, --passphrase-fd, --passphrase-command, --key-file, "
+			"--identity, --certificate and --credential is given; give one");
+	if (u->identity_passphrase_file && !u->identity)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--identity-passphrase-file goes with --identity");
 	ret = obtain(u, prompt, confirm, out, why);
 	if (ret < 0)
 		unlock_secret_wipe(out);

@@ -12,25 +12,33 @@ enum secret_kind {
 	SECRET_PASSPHRASE, /* also accepted: a recovery key in its printed form */
 	SECRET_KEY_FILE,
 	SECRET_RECOVERY_KEY,
-	SECRET_SHARES, /* 32 random bytes that were put together from shares */
+	SECRET_SHARES,      /* 32 random bytes that were put together from shares */
+	SECRET_IDENTITY,    /* a private key, which opens what its certificate protects */
+	SECRET_CERTIFICATE, /* no secret: a new protector is made of it, and nothing is opened */
 };
 
 struct unlock_secret {
 	enum secret_kind kind;
-	struct secret *bytes; /* passphrase without its newline; contents of the key file; text of the recovery key */
+	/* passphrase without its newline; contents of the key file; text of the recovery key; private key as PEM; certificate as DER */
+	struct secret *bytes;
+	struct secret *passphrase; /* of the private key; NULL if that is not encrypted */
 	/* Where a new protector is made of it: the cost of a passphrase, not below t=3, 64 MiB, p=4; NULL: calibrated to a second. */
 	const struct argon2_cost *cost;
 	uint8_t share_threshold, share_count; /* where a new protector is made of SECRET_SHARES */
 };
 void unlock_secret_wipe(struct unlock_secret *s);
 
-/* The unlocking options of the command line and of the mount options; at most one is set. */
+/* The unlocking options of the command line and of the mount options; at most one source is set. */
 struct unlock_source {
 	const char *passphrase_file;    /* "-" is standard input */
 	int passphrase_fd;              /* -1: none */
 	const char *passphrase_command; /* run by /bin/sh -c; its standard output, as a passphrase file */
 	const char *key_file;
-	const char *credential; /* a name in $CREDENTIALS_DIRECTORY */
+	const char *credential;  /* a name in $CREDENTIALS_DIRECTORY */
+	const char *identity;    /* a file with a private key */
+	const char *certificate; /* a file; only where a new protector is made */
+	/* Of the identity; NULL: asked for if that is encrypted.  No source. */
+	const char *identity_passphrase_file;
 	/* What the user vouches for (struct trust of host_memory.h): no sources. */
 	bool accept_older;
 	const char *expect_root;
@@ -40,7 +48,7 @@ bool unlock_source_given(const struct unlock_source *u);
 
 /* Gets the secret.  Nothing given: asks on /dev/tty with echo off (prompt, and twice with `confirm`); no terminal: -ENOTTY,
  * EXIT_NO_SECRET, never a hang.  Exactly one trailing newline of a passphrase is removed; an empty one, or one over 64 KiB: -EINVAL.
- * A key file has 32 bytes to 1 MiB. */
+ * A key file has 32 bytes to 1 MiB.  The passphrase of an identity that is encrypted is asked for where it is not given. */
 int unlock_obtain(const struct unlock_source *u, const char *prompt, bool confirm, struct unlock_secret *out,
 		  struct fault *why) MUST_CHECK;
 

@@ -13,8 +13,10 @@ struct span {
 	size_t size;
 };
 
-/* Says one line on standard error, with OpenSSL's last reason behind it if there is one, and returns `status`. */
-enum helper_status say(enum helper_status status, const char *format, ...) PRINTF_LIKE(2, 3);
+/* One line on standard error, with OpenSSL's last reason behind it if there is one. */
+void say_line(const char *format, ...) PRINTF_LIKE(1, 2);
+/* Says it and is `status`; a macro, so that compilers see which. */
+#define say(status, ...) (say_line(__VA_ARGS__), (status))
 
 /* HELPER_TOO_OLD for an OpenSSL that is known to hand out what it has not verified. */
 enum helper_status openssl_check(void) MUST_CHECK;

@@ -20,7 +20,7 @@
 
 enum { ARENA = HELPER_IN_MAX + HELPER_OUT_MAX + 4096, OPENSSL_ARENA = 64 << 10, OPENSSL_GRAIN = 32, FRAMES = 3 };
 
-enum helper_status say(enum helper_status status, const char *format, ...)
+void say_line(const char *format, ...)
 {
 	unsigned long error = ERR_peek_last_error();
 	const char *reason = error ? ERR_reason_error_string(error) : NULL;
@@ -30,7 +30,6 @@ enum helper_status say(enum helper_status status, const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fprintf(stderr, "%s%s\n", reason ? ": " : "", reason ? reason : "");
-	return status;
 }
 
 /* CVE-2026-34182, whose description names the versions.  The series between 3.0 and 3.4 were given up before it was mended. */

@@ -1,4 +1,4 @@
-/* What opens a backup: a passphrase, a key file, shares. */
+/* What opens a backup: a passphrase, a key file, a private key, shares. */
 #ifndef COFFER_CLI_BACKUP_SECRET_H
 #define COFFER_CLI_BACKUP_SECRET_H
 
@@ -17,6 +17,8 @@ static inline void backup_source_free(struct backup_source *b)
 #define OPTIONS_BACKUP_SECRET(b)                                                                                       \
 	{OPTION_TEXT, 0, 'b', "backup-passphrase-file", &(b)->secret.passphrase_file},                                 \
 		{OPTION_TEXT, 0, 'b', "backup-key-file", &(b)->secret.key_file},                                       \
+		{OPTION_TEXT, 0, 'b', "backup-identity", &(b)->secret.identity},                                       \
+		{OPTION_TEXT, 0, 0, "backup-identity-passphrase-file", &(b)->secret.identity_passphrase_file},         \
 	{                                                                                                              \
 		OPTION_LIST, 0, 'b', "share", &(b)->shares                                                             \
 	}
@@ -27,7 +29,7 @@ int backup_shares_make(const char *split, const char *directory, struct unlock_s
 		       struct fault *why) MUST_CHECK;
 void backup_shares_remove(const char *directory, unsigned count);
 
-/* Reads a backup and unlocks it by a secret of its own (a passphrase, a key file, shares: as it was made), which is asked for if it was not
+/* Reads a backup and unlocks it by a secret of its own (a passphrase, a key file, a private key, shares: as it was made), which is asked for if it was not
  * given, and left in *secret. */
 int backup_open(const struct backup_source *b, const char *file, struct unlock_secret *secret, struct keyring **out,
 		struct fault *why) MUST_CHECK;

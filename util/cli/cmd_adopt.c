@@ -7,34 +7,22 @@
 
 #include "fs/engine.h"
 #include "fs/journal.h"
-#include "keymgr/host_memory.h"
+#include "keymgr/pin.h"
 #include "util/base/encode.h"
 #include "util/cli/key.h"
 #include "util/cli/options.h"
 
 /* The root is judged by what the host knows; not the rest: a copy is older than what it is a copy of. */
-static int check_root(const struct key_work *w, struct fault *why)
-{
-	const struct trust trust = {.root = w->unlock.expect_root};
-	struct host_memory *m = NULL;
-	bool accepted;
-
-	int r = host_memory_open(keyring_settings(w->volume.keyring)->volume_id, &m, why);
-	if (r == 0 && m)
-		r = host_memory_check_root(m, w->volume.keyring, &trust, &accepted, why);
-	host_memory_close(&m);
-	return r;
-}
-
 static int unlock(struct key_work *w, struct fault *why)
 {
+	const struct trust trust = {.root = w->unlock.expect_root};
 	struct unlock_secret secret = {0};
 
 	int r = cli_volume_obtain(&w->volume, &w->unlock, &secret, why);
 	if (r == 0)
 		r = keyring_unlock(w->volume.keyring, &secret, why);
 	unlock_secret_wipe(&secret);
-	return r < 0 ? r : check_root(w, why);
+	return r < 0 ? r : pin_check(w->volume.keyring, &trust, why);
 }
 
 static int follow(const struct cli_volume *v, struct keys *keys, struct fault *why)

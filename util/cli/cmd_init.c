@@ -167,7 +167,7 @@ int cmd_key_init(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	struct init i = {.unlock = UNLOCK_SOURCE_NONE};
 	const struct option_spec specs[] = {
-		OPTIONS_SECRET(&i.unlock),
+		OPTIONS_FIRST_SECRET(&i.unlock),
 		{OPTION_FLAG, 0, 'r', "no-recovery-key", &i.no_recovery},
 		{OPTION_TEXT, 0, 'r', "recovery-key-file", &i.recovery_file},
 		{0},
@@ -182,7 +182,7 @@ int cmd_init(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	struct init i = {.unlock = UNLOCK_SOURCE_NONE};
 	const struct option_spec specs[] = {
-		OPTIONS_SECRET(&i.unlock),
+		OPTIONS_FIRST_SECRET(&i.unlock),
 		{OPTION_TEXT, 0, 0, "cipher", &i.cipher},
 		{OPTION_FLAG, 0, 0, "portable", &i.how.portable},
 		{OPTION_SIZE, 0, 0, "journal-size", &i.how.journal_size},

@@ -75,6 +75,8 @@ static int add(const struct addition *a, struct cli_volume *volume, struct fault
 	}
 	if (cli_volume_protector(volume, id, &info))
 		printf("added protector %" PRIu32 " (%s)\n", id, info.type);
+	if (a->source.certificate) /* nothing here could try it */
+		printf("try it: coffer key test %s --identity KEY.pem\n", volume->dir);
 	return 0;
 }
 
@@ -87,6 +89,7 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 		OPTIONS_UNLOCK(&unlock),
 		{OPTION_TEXT, 0, 'n', "new-passphrase-file", &a.source.passphrase_file},
 		{OPTION_TEXT, 0, 'n', "new-key-file", &a.source.key_file},
+		{OPTION_TEXT, 0, 'n', "certificate", &a.source.certificate},
 		{OPTION_FLAG, 0, 'n', "recovery-key", &a.recovery},
 		{OPTION_TEXT, 0, 0, "recovery-key-file", &a.recovery_file},
 		{0},

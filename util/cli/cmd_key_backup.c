@@ -36,10 +36,15 @@ static int check_making(const struct work *w, struct fault *why)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key backup: -o FILE is missing");
 	if (w->source.shares)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key backup: --share goes with --verify");
+	if (w->source.secret.identity)
+		return fault_set(
+			why, EXIT_USAGE, EINVAL,
+			"key backup: --backup-identity goes with --verify; a backup is made by --recipient CERT.pem");
 	if (!w->shares != !w->share_dir)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key backup: --shares and --share-dir go together");
 	if (w->shares && given)
-		return fault_set(why, EXIT_USAGE, EINVAL, "key backup: give shares, a passphrase or a key file");
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "key backup: give shares, a passphrase, a key file or a certificate");
 	return 0;
 }
 
@@ -145,23 +150,26 @@ static void list_missing(const struct mark *m, char *out, size_t room)
 static int report_verified(const struct work *w, const struct keyring *backup, const struct mark *m, const char *file,
 			   struct fault *why)
 {
-	char created[24], list[256];
+	char created[24], list[256], fingerprint[2 * FINGERPRINT_SIZE + 8];
 	uint32_t n = keyring_generations(backup, NULL, 0);
 
 	backup_created(backup, created);
 	list_missing(m, list, sizeof list);
+	keyring_fingerprint(backup, fingerprint);
 	if (w->key.json) {
 		json_object *o = json_object_new_object(), *missing = json_object_new_array();
 
 		json_add_text(o, "created", created);
 		json_add_text(o, "type", backup_type(backup));
+		json_add_text(o, "fingerprint", fingerprint);
 		json_add_number(o, "generations", n);
 		for (int i = 0; i < m->count && i < SHOWN; i++)
 			json_object_array_add(missing, json_object_new_uint64(m->missing[i]));
 		json_object_object_add(o, "missing", missing);
 		json_print(o);
 	} else {
-		printf("%s of %s opens, and holds %" PRIu32 " generations\n", file, created, n);
+		printf("%s of %s opens, and holds %" PRIu32 " generations\nfingerprint: %s\n", file, created, n,
+		       fingerprint);
 	}
 	return m->count ? fault_set(why, EXIT_REFUSED, ENODATA,
 				    "the backup lacks what the volume needs: generation %s; make a new one", list)
@@ -173,8 +181,9 @@ static int run_verify(struct work *w, const struct words *words, struct fault *w
 	_cleanup_(keyring_free) struct keyring *backup = NULL;
 	struct mark m = {0};
 
-	if (w->output || w->shares || w->share_dir)
-		return fault_set(why, EXIT_USAGE, EINVAL, "key backup: --verify makes no backup: no -o, no --shares");
+	if (w->output || w->shares || w->share_dir || w->source.secret.certificate)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "key backup: --verify makes no backup: no -o, no --shares, no --recipient");
 	int r = backup_open(&w->source, words->at[0], &w->secret, &backup, why);
 	m.backup = backup;
 	if (r == 0 && words->count > 1)
@@ -190,6 +199,7 @@ int cmd_key_backup(const struct verb *v, int argc, char **argv, struct fault *wh
 	const struct option_spec specs[] = {
 		OPTIONS_UNLOCK(&w.key.unlock),
 		OPTIONS_BACKUP_SECRET(&w.source),
+		{OPTION_TEXT, 0, 'b', "recipient", &w.source.secret.certificate},
 		{OPTION_TEXT, 'o', 0, "output", &w.output},
 		{OPTION_TEXT, 0, 0, "shares", &w.shares},
 		{OPTION_TEXT, 0, 0, "share-dir", &w.share_dir},

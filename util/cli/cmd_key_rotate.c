@@ -15,7 +15,7 @@ struct rotation {
 
 struct new_root {
 	struct cli_volume *volume;
-	char *passphrase_files, *key_files; /* of protectors that stay; a comma between them */
+	char *passphrase_files, *key_files, *certificates; /* of protectors that stay; a comma between them */
 	struct unlock_secret secrets[PROTECTORS_MAX];
 	uint32_t count;
 	struct root_rotation done;
@@ -25,11 +25,12 @@ static void new_root_free(struct new_root *n)
 {
 	free(n->passphrase_files);
 	free(n->key_files);
+	free(n->certificates);
 	for (uint32_t i = 0; i < n->count; i++)
 		unlock_secret_wipe(&n->secrets[i]);
 }
 
-static int read_kept(struct new_root *n, const char *files, bool passphrase, struct fault *why)
+static int read_kept(struct new_root *n, const char *files, enum secret_kind kind, struct fault *why)
 {
 	_cleanup_free_ char *copy = files ? strdup(files) : NULL;
 	char *rest = copy, *file;
@@ -38,7 +39,9 @@ static int read_kept(struct new_root *n, const char *files, bool passphrase, str
 	while (r == 0 && (file = strsep(&rest, ","))) {
 		struct unlock_source from = UNLOCK_SOURCE_NONE;
 
-		*(passphrase ? &from.passphrase_file : &from.key_file) = file;
+		*(kind == SECRET_PASSPHRASE ? &from.passphrase_file
+		  : kind == SECRET_KEY_FILE ? &from.key_file
+					    : &from.certificate) = file;
 		if (n->count == PROTECTORS_MAX)
 			return fault_set(why, EXIT_USAGE, E2BIG, "there are at most %d protectors", PROTECTORS_MAX);
 		r = unlock_obtain(&from, "", false, &n->secrets[n->count], why);
@@ -95,9 +98,11 @@ static int rotate_root(struct key_work *w, struct new_root *n, const char *word,
 	r = cli_volume_unlock(&w->volume, &w->unlock, &n->secrets[0], why);
 	n->count = r == 0;
 	if (r == 0)
-		r = read_kept(n, n->passphrase_files, true, why);
+		r = read_kept(n, n->passphrase_files, SECRET_PASSPHRASE, why);
 	if (r == 0)
-		r = read_kept(n, n->key_files, false, why);
+		r = read_kept(n, n->key_files, SECRET_KEY_FILE, why);
+	if (r == 0)
+		r = read_kept(n, n->certificates, SECRET_CERTIFICATE, why);
 	if (r == 0)
 		r = key_change(&w->volume, edit_root, n, why);
 	if (r == 0)
@@ -148,6 +153,7 @@ int cmd_key_rotate(const struct verb *v, int argc, char **argv, struct fault *wh
 		{OPTION_FLAG, 0, 'r', "root", &new_root},
 		{OPTION_LIST, 0, 0, "keep-passphrase-file", &root.passphrase_files},
 		{OPTION_LIST, 0, 0, "keep-key-file", &root.key_files},
+		{OPTION_LIST, 0, 0, "keep-certificate", &root.certificates},
 		{OPTION_FLAG, 0, 0, "json", &w.json},
 		{0},
 	};
@@ -156,9 +162,10 @@ int cmd_key_rotate(const struct verb *v, int argc, char **argv, struct fault *wh
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
 	if (r)
 		return r;
-	if (!new_root && (root.passphrase_files || root.key_files))
-		return fault_set(why, EXIT_USAGE, EINVAL,
-				 "key rotate: --keep-passphrase-file and --keep-key-file go with --root");
+	if (!new_root && (root.passphrase_files || root.key_files || root.certificates))
+		return fault_set(
+			why, EXIT_USAGE, EINVAL,
+			"key rotate: --keep-passphrase-file, --keep-key-file and --keep-certificate go with --root");
 	if (new_root)
 		return rotate_root(&w, &root, words.at[0], why);
 	r = scope_parse(scope, &rotation.scope, why);

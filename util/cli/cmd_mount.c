@@ -11,16 +11,18 @@ static int merge_unlock(struct mount_options *o, const struct unlock_source *giv
 	o->unlock.accept_older |= given->accept_older;
 	if (given->expect_root)
 		o->unlock.expect_root = given->expect_root;
+	if (given->identity_passphrase_file)
+		o->unlock.identity_passphrase_file = given->identity_passphrase_file;
 	if (!unlock_source_given(given))
 		return 0;
 	if (unlock_source_given(&o->unlock))
 		return fault_set(why, EXIT_USAGE, EINVAL,
 				 "mount: the secret is named twice, inside -o and outside; give one");
-	bool older = o->unlock.accept_older;
-	const char *root = o->unlock.expect_root;
+	const struct unlock_source inside = o->unlock;
 	o->unlock = *given;
-	o->unlock.accept_older = older;
-	o->unlock.expect_root = root;
+	o->unlock.accept_older = inside.accept_older;
+	o->unlock.expect_root = inside.expect_root;
+	o->unlock.identity_passphrase_file = inside.identity_passphrase_file;
 	return 0;
 }
 

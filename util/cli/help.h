@@ -8,12 +8,15 @@
 	"  --passphrase-fd N       the same, from an open descriptor\n"                                                \
 	"  --passphrase-command C  the same, from what /bin/sh -c C prints\n"                                          \
 	"  --key-file F            a file of random bytes\n"                                                           \
+	"  --identity KEY.pem      the private key of a certificate that protects it\n"                                \
+	"  --identity-passphrase-file F\n"                                                                             \
+	"                          its passphrase, if it has one; else that is asked for\n"                            \
 	"  --credential NAME       a passphrase from systemd's $CREDENTIALS_DIRECTORY\n"                               \
 	"  --accept-older-keyring  although this host has seen a newer one\n"                                          \
 	"  --expect-root HEX       only if the volume has the root of this fingerprint\n"
 
 #define ARGUMENTS_INIT                                                                                                 \
-	"DIR [--passphrase-file F] [--key-file F]\n"                                                                   \
+	"DIR [--passphrase-file F | --key-file F | --certificate CERT.pem]\n"                                          \
 	"         [--cipher aes-256-ocb|aes-256-gcm|chacha20-poly1305|auto] [--portable]\n"                            \
 	"         [--journal-size N] [--no-recovery-key | --recovery-key-file OUT]"
 #define HELP_INIT                                                                                                      \
@@ -25,7 +28,8 @@
 	"  --recovery-key-file OUT writes the recovery key to OUT, a new file\n"                                       \
 	"  --no-recovery-key       makes none: a forgotten passphrase then loses the data\n\n"                         \
 	"the first secret (else a passphrase is asked for, twice):\n"                                                  \
-	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n\n"    \
+	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n"      \
+	"  --certificate CERT.pem  opened by its private key\n\n"                                                      \
 	"example:\n"                                                                                                   \
 	"  coffer init ~/vault\n"                                                                                      \
 	"  coffer init /srv/vault --key-file /root/vault.key --recovery-key-file /media/usb/vault.recovery\n"
@@ -37,6 +41,7 @@
 	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
 	"commit=SECONDS,\n"                                                                                            \
 	"                          writeback, journal=SIZE, nojournal, oldcopy, passphrase_file=F, key_file=F,\n"      \
+	"                          identity=F, identity_passphrase_file=F,\n"                                          \
 	"                          passphrase_command=C, credential=NAME, accept_older_keyring, "                      \
 	"root=HEX\n\n" HELP_UNLOCK "\nexample:\n"                                                                      \
 	"  coffer mount ~/vault ~/plain\n"                                                                             \
@@ -105,14 +110,17 @@
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  cp -a ~/vault ~/copy && coffer adopt ~/copy\n"
 
-#define ARGUMENTS_KEY_INIT "FILE [--passphrase-file F | --key-file F] [--no-recovery-key | --recovery-key-file OUT]"
+#define ARGUMENTS_KEY_INIT                                                                                             \
+	"FILE [--passphrase-file F | --key-file F | --certificate CERT.pem]\n"                                         \
+	"       [--no-recovery-key | --recovery-key-file OUT]"
 #define HELP_KEY_INIT                                                                                                  \
 	"Makes a keyring that stands alone, without a volume, for encrypted fields.  The verbs of key and field\n"     \
 	"take FILE in the place of DIR.  FILE.bak, FILE.lock and FILE.audit belong to it.\n\n"                         \
 	"  --recovery-key-file OUT writes the recovery key to OUT, a new file\n"                                       \
 	"  --no-recovery-key       makes none\n\n"                                                                     \
 	"the first secret (else a passphrase is asked for, twice):\n"                                                  \
-	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n\n"    \
+	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n"      \
+	"  --certificate CERT.pem  opened by its private key\n\n"                                                      \
 	"example:\n"                                                                                                   \
 	"  coffer key init ~/fields.keyring\n"
 
@@ -122,12 +130,15 @@
 	"example:\n"                                                                                                   \
 	"  coffer key list ~/vault\n"
 
-#define ARGUMENTS_KEY_ADD "DIR (--new-passphrase-file F | --new-key-file F | --recovery-key [--recovery-key-file OUT])"
+#define ARGUMENTS_KEY_ADD                                                                                              \
+	"DIR (--new-passphrase-file F | --new-key-file F | --certificate CERT.pem\n"                                   \
+	"       | --recovery-key [--recovery-key-file OUT])"
 #define HELP_KEY_ADD                                                                                                   \
 	"Adds a protector: one more secret that opens the volume.  Without one of these a passphrase is asked "        \
 	"for.\n\n"                                                                                                     \
 	"  --new-passphrase-file F the new passphrase\n"                                                               \
 	"  --new-key-file F        the new key file\n"                                                                 \
+	"  --certificate CERT.pem  an X.509 certificate of an RSA or EC key; --identity KEY.pem unlocks then\n"        \
 	"  --recovery-key          makes a recovery key and shows it once,\n"                                          \
 	"  --recovery-key-file OUT or writes it to OUT, a new file\n\n" HELP_UNLOCK "\nexample:\n"                     \
 	"  head -c 64 /dev/urandom > ~/vault.key && coffer key add ~/vault --new-key-file ~/vault.key\n"
@@ -151,7 +162,8 @@
 	"  coffer key test ~/vault --key-file ~/vault.key\n"
 
 #define ARGUMENTS_KEY_ROTATE                                                                                           \
-	"DIR [--scope NAME | --root [--keep-passphrase-file F ...] [--keep-key-file F ...]] [--json]"
+	"DIR [--scope NAME | --root [--keep-passphrase-file F ...] [--keep-key-file F ...]\n"                          \
+	"       [--keep-certificate F ...]] [--json]"
 #define HELP_KEY_ROTATE                                                                                                \
 	"Makes a new generation of keys, under which everything is sealed that is written from now on.  Older ones\n"  \
 	"go on decrypting.  DIR may also be the mount, here and at every verb of key.\n\n"                             \
@@ -161,6 +173,7 @@
 	"                          if their secret is given: the one that unlocks, and\n"                              \
 	"  --keep-passphrase-file F, --keep-key-file F\n"                                                              \
 	"                          the others, once for each (a recovery key is a passphrase here)\n"                  \
+	"  --keep-certificate F    and certificates, whose private keys need not be at hand\n"                         \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key rotate ~/vault\n"                                                                                \
 	"  coffer key rotate ~/vault --root --keep-passphrase-file /media/usb/vault.recovery\n"
@@ -233,9 +246,10 @@
 	"  coffer key audit export ~/vault -o /srv/archive/vault-audit.jsonl\n"
 
 #define ARGUMENTS_KEY_BACKUP                                                                                           \
-	"DIR -o FILE [--backup-passphrase-file F | --backup-key-file F | --shares K/N --share-dir D]\n"                \
-	"       coffer key backup --verify FILE [DIR] [--backup-passphrase-file F | --backup-key-file F | --share F "  \
-	"...]"
+	"DIR -o FILE [--backup-passphrase-file F | --backup-key-file F | --recipient CERT.pem\n"                       \
+	"       | --shares K/N --share-dir D]\n"                                                                       \
+	"       coffer key backup --verify FILE [DIR] [--backup-passphrase-file F | --backup-key-file F\n"             \
+	"       | --backup-identity KEY.pem | --share F ...]"
 #define HELP_KEY_BACKUP                                                                                                \
 	"Writes all keys of the volume into FILE, under a secret of its own.  Without one of these a passphrase is\n"  \
 	"asked for.  With --verify: proves that a backup opens and, with DIR, that it holds every generation that\n"   \
@@ -244,6 +258,8 @@
 	"  --backup-passphrase-file F\n"                                                                               \
 	"                          the backup's passphrase\n"                                                          \
 	"  --backup-key-file F     the backup's key file\n"                                                            \
+	"  --recipient CERT.pem    for whom has the private key of this certificate; --backup-identity KEY.pem\n"      \
+	"                          (--backup-identity-passphrase-file F) opens it then\n"                              \
 	"  --shares K/N            N shares, of which any K open the backup (SLIP-0039)\n"                             \
 	"  --share-dir D           where they are written: words, and QR codes to print\n"                             \
 	"  --verify                proves a backup\n"                                                                  \
@@ -253,7 +269,7 @@
 	"  coffer key backup --verify /media/usb/vault.backup ~/vault\n"
 
 #define ARGUMENTS_KEY_RESTORE                                                                                          \
-	"DIR FILE [--backup-passphrase-file F | --backup-key-file F | --share F ...]\n"                                \
+	"DIR FILE [--backup-passphrase-file F | --backup-key-file F | --backup-identity KEY.pem | --share F ...]\n"    \
 	"       [--new-passphrase-file F | --new-key-file F] [--json]"
 #define HELP_KEY_RESTORE                                                                                               \
 	"Restores the keyring of DIR from the backup FILE, if it is lost or older, or nobody knows its secrets any\n"  \
@@ -261,6 +277,8 @@
 	"  --backup-passphrase-file F\n"                                                                               \
 	"                          the backup's passphrase; else it is asked for\n"                                    \
 	"  --backup-key-file F     the backup's key file\n"                                                            \
+	"  --backup-identity KEY.pem, --backup-identity-passphrase-file F\n"                                           \
+	"                          the private key of the certificate that the backup is for\n"                        \
 	"  --share F               a file with a share of the backup; once for each\n"                                 \
 	"  --new-passphrase-file F the volume's new passphrase; else it is asked for, twice\n"                         \
 	"  --new-key-file F        a key file instead\n"                                                               \

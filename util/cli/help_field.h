@@ -98,7 +98,7 @@
 	"Moves every token from one keyring to another, in place.\n\n"                                                 \
 	"  --to-keyring DIR        the new keyring, and its secret (else asked for):\n"                                \
 	"  --to-passphrase-file F\n"                                                                                   \
-	"  --to-key-file F\n"                                                                                          \
+	"  --to-key-file F | --to-identity KEY.pem\n"                                                                  \
 	"  --keep-going            leaves what does not open; exit status 1\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT    \
 		HELP_FIELD_KEYRING "\nexample:\n"                                                                      \
 	"  coffer field migrate customers.csv --keyring ~/test --to-keyring ~/production\n"

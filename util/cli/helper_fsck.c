@@ -20,6 +20,9 @@ static const struct option long_options[] = {
 	{"credential", required_argument, NULL, 5},
 	{"deep", no_argument, NULL, 6},
 	{"help", no_argument, NULL, 7},
+	{"identity", required_argument, NULL, 8},
+	{"identity-passphrase-file", required_argument, NULL, 9},
+	{"expect-root", required_argument, NULL, 10},
 	{0},
 };
 
@@ -32,7 +35,7 @@ static int set_unlock(struct unlock_source *u, int which, const char *value, str
 {
 	uint64_t fd;
 
-	if (unlock_source_given(u))
+	if (which < 9 && unlock_source_given(u))
 		return fault_set(why, EXIT_USAGE, EINVAL, "fsck.coffer: the secret is named twice; give one");
 	if (which == 2) {
 		if (number_parse(value, 1 << 20, &fd) < 0)
@@ -47,6 +50,12 @@ static int set_unlock(struct unlock_source *u, int which, const char *value, str
 		u->key_file = value;
 	if (which == 5)
 		u->credential = value;
+	if (which == 8)
+		u->identity = value;
+	if (which == 9)
+		u->identity_passphrase_file = value;
+	if (which == 10)
+		u->expect_root = value;
 	return 0;
 }
 
@@ -73,6 +82,9 @@ static int parse(int argc, char **argv, struct check_options *o, const char **di
 		case 3:
 		case 4:
 		case 5:
+		case 8:
+		case 9:
+		case 10:
 			r = set_unlock(&o->unlock, c, optarg, why);
 			if (r < 0)
 				return r;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-	SPECS_MAX = 32,
+	SPECS_MAX = 40,
 	VALUE_HELP = 0x100,
 	VALUE_FIRST, /* option i of the specs is VALUE_FIRST + i, also where it has a letter */
 };

@@ -31,9 +31,20 @@ struct option_spec {
 	{                                                                                                              \
 		OPTION_TEXT, 0, 'u', "credential", &(u)->credential                                                    \
 	}
+#define OPTIONS_IDENTITY(u)                                                                                            \
+	{OPTION_TEXT, 0, 'u', "identity", &(u)->identity},                                                             \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 0, "identity-passphrase-file", &(u)->identity_passphrase_file                          \
+	}
+/* Where that of something new comes from: a certificate in the place of a private key. */
+#define OPTIONS_FIRST_SECRET(u)                                                                                        \
+	OPTIONS_SECRET(u),                                                                                             \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 'u', "certificate", &(u)->certificate                                                  \
+	}
 /* The same options at every verb that unlocks: that, and what the user vouches for. */
 #define OPTIONS_UNLOCK(u)                                                                                              \
-	OPTIONS_SECRET(u), {OPTION_FLAG, 0, 0, "accept-older-keyring", &(u)->accept_older},                            \
+	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), {OPTION_FLAG, 0, 0, "accept-older-keyring", &(u)->accept_older},       \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "expect-root", &(u)->expect_root                                                    \
 	}

@@ -1,5 +1,6 @@
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "keymgr/backup.h"
 #include "keymgr/policy.h"
@@ -111,6 +112,34 @@ static void print_backups(const struct keyring *k)
 		printf("             no verified backup holds generation %s: coffer key backup\n", unbacked);
 }
 
+/* How long before its certificate expires people are told of a protector. */
+enum { EXPIRY_WARNING_DAYS = 30 };
+
+enum expiry { EXPIRES_LATER, EXPIRES_SOON, EXPIRED };
+
+/* Times of this form compare as text. */
+static enum expiry expiry_of(const struct protector_info *p)
+{
+	char now[TIME_TEXT + 1], soon[TIME_TEXT + 1];
+
+	time_text(now);
+	time_text_of(document_now() + EXPIRY_WARNING_DAYS * 86400, soon);
+	return !*p->expires || strcmp(p->expires, soon) > 0 ? EXPIRES_LATER
+	       : strcmp(p->expires, now) > 0                ? EXPIRES_SOON
+							    : EXPIRED;
+}
+
+static void print_expiry(const struct protector_info *p)
+{
+	enum expiry e = expiry_of(p);
+
+	if (e != EXPIRES_LATER)
+		printf("             its certificate %s %s; it goes on opening: key add --certificate for a new one, "
+		       "then "
+		       "key remove %" PRIu32 "\n",
+		       e == EXPIRED ? "expired" : "expires", p->expires, p->id);
+}
+
 static json_object *backups_json(const struct keyring *k)
 {
 	_cleanup_free_ struct backup_info *all = calloc(BACKUPS_MAX, sizeof *all);
@@ -136,9 +165,11 @@ static void print_keys(const struct volume_status *s)
 	struct protector_info protectors[PROTECTORS_MAX];
 	uint32_t n = keyring_protectors(s->volume.keyring, protectors);
 
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		printf("%s%" PRIu32 "  %-12s  made %s\n", i ? "             " : "protectors   ", protectors[i].id,
 		       protectors[i].type, protectors[i].created);
+		print_expiry(&protectors[i]);
+	}
 	_cleanup_free_ struct generation_info *list = generations_list(s->volume.keyring, &n);
 	for (uint32_t i = 0; i < n; i++)
 		printf("%s%" PRIu32 "  %-12s  made %s%s\n", i ? "             " : "generations  ", list[i].number,
@@ -227,6 +258,11 @@ json_object *protectors_json(const struct keyring *k)
 		json_add_text(o, "type", all[i].type);
 		json_add_text(o, "created", all[i].created);
 		json_add_text(o, "detail", all[i].detail);
+		if (*all[i].expires) {
+			json_add_text(o, "expires", all[i].expires);
+			json_add_bool(o, "expired", expiry_of(&all[i]) == EXPIRED);
+			json_add_bool(o, "expires_soon", expiry_of(&all[i]) == EXPIRES_SOON);
+		}
 		json_object_array_add(list, o);
 	}
 	return list;

@@ -1,19 +1,9 @@
-/* Talking to the person at the terminal, if there is one: always by /dev/tty, so that redirected output stays clean. */
+/* A recovery key must not be lost before it was kept: either shown on the terminal and confirmed, or written to a file and synced. */
 #ifndef COFFER_CLI_TERMINAL_H
 #define COFFER_CLI_TERMINAL_H
 
-#include <stdbool.h>
-#include <sys/types.h>
-
+#include "keymgr/terminal.h"
 #include "keymgr/unlock.h"
-
-bool terminal_present(void);
-/* A handle of the terminal; -ENOTTY without one. */
-int terminal_open(void) MUST_CHECK;
-/* Prints the prompt and reads one line of at most n - 1 characters (blanks at both ends are dropped); -ENODATA at the end of input. */
-int terminal_ask(int tty, const char *prompt, char *line, size_t n) MUST_CHECK;
-
-/* A recovery key must not be lost before it was kept: either shown and confirmed, or written to a file and synced. */
 
 /* Shows the key and makes the user type one group of it.  EXIT_REFUSED after some wrong answers or at the end of input. */
 int recovery_key_show(const struct unlock_secret *key, struct fault *why) MUST_CHECK;

@@ -13,7 +13,7 @@ _coffer_mounts()
 _coffer_field()
 {
 	local cur=$2 options=""
-	local keyring="--keyring --passphrase-file --passphrase-fd --passphrase-command --key-file --credential --accept-older-keyring --expect-root"
+	local keyring="--keyring --passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --credential --accept-older-keyring --expect-root"
 	local format="--format --lenient --no-header --separator --dialect"
 	local binding="--rules --bind --context"
 
@@ -51,7 +51,7 @@ _coffer_field()
 	list) options="$format --rules" ;;
 	check) options="$format --rules --path --key-regex" ;;
 	rotate) options="$keyring $format $binding --domain --keep-going" ;;
-	migrate) options="$keyring $format $binding --to-keyring --to-passphrase-file --to-key-file --keep-going" ;;
+	migrate) options="$keyring $format $binding --to-keyring --to-passphrase-file --to-key-file --to-identity --keep-going" ;;
 	exec) options="$keyring $format $binding --files --path --mode" ;;
 	domain | pubkey) options="$keyring" ;;
 	esac
@@ -70,7 +70,7 @@ _coffer_field()
 _coffer()
 {
 	local cur prev verb i words_seen=0
-	local unlock="--passphrase-file --passphrase-fd --passphrase-command --key-file --credential --accept-older-keyring --expect-root"
+	local unlock="--passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --credential --accept-older-keyring --expect-root"
 	local options=""
 	cur=${COMP_WORDS[COMP_CWORD]}
 	prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -119,7 +119,7 @@ _coffer()
 	fi
 
 	case $prev in
-	--output | --share | --share-dir | --backup-passphrase-file | --backup-key-file | --passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file)
+	--output | --share | --share-dir | --backup-passphrase-file | --backup-key-file | --backup-identity | --backup-identity-passphrase-file | --recipient | --certificate | --identity | --identity-passphrase-file | --keep-certificate | --passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -147,7 +147,7 @@ _coffer()
 	esac
 
 	case $verb in
-	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
+	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
 	mount) options="$unlock -f --foreground -o --options" ;;
 	status) options="--json --size" ;;
 	check) options="$unlock --deep --repair --no-recover --json" ;;
@@ -155,16 +155,16 @@ _coffer()
 	erase) options="--yes" ;;
 	adopt) options="$unlock --json" ;;
 	path) options="$unlock --decrypt" ;;
-	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --credential --no-recovery-key --recovery-key-file" ;;
+	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --credential --no-recovery-key --recovery-key-file" ;;
 	"key list") options="--json" ;;
-	"key add") options="$unlock --new-passphrase-file --new-key-file --recovery-key --recovery-key-file" ;;
+	"key add") options="$unlock --new-passphrase-file --new-key-file --certificate --recovery-key --recovery-key-file" ;;
 	"key remove") options="$unlock" ;;
 	"key passwd") options="$unlock --new-passphrase-file" ;;
 	"key test") options="$unlock --json" ;;
-	"key rotate") options="$unlock --scope --root --keep-passphrase-file --keep-key-file --json" ;;
+	"key rotate") options="$unlock --scope --root --keep-passphrase-file --keep-key-file --keep-certificate --json" ;;
 	"key suspend" | "key resume" | "key deactivate" | "key compromise" | "key floor" | "key undelete") options="$unlock --json" ;;
-	"key backup") options="$unlock --output --backup-passphrase-file --backup-key-file --shares --share-dir --share --verify --json" ;;
-	"key restore") options="--backup-passphrase-file --backup-key-file --share --new-passphrase-file --new-key-file --accept-older-keyring --expect-root --json" ;;
+	"key backup") options="$unlock --output --backup-passphrase-file --backup-key-file --recipient --backup-identity --backup-identity-passphrase-file --shares --share-dir --share --verify --json" ;;
+	"key restore") options="--backup-passphrase-file --backup-key-file --backup-identity --backup-identity-passphrase-file --share --new-passphrase-file --new-key-file --accept-older-keyring --expect-root --json" ;;
 	"key policy set") options="$unlock --rotate-every --rotate-after --retire-after --warn-backup-age --json" ;;
 	"key policy show") options="--json" ;;
 	"key policy run") options="$unlock --json" ;;

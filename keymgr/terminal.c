@@ -1,4 +1,4 @@
-#include "util/cli/terminal.h"
+#include "keymgr/terminal.h"
 
 #include <ctype.h>
 #include <errno.h>
