@@ -567,7 +567,7 @@ def test_rule_1_another_user():
                 with contextlib.suppress(BrokenPipeError):
                     s.send(STATUS)
                 try:
-                    return s.recv(100)
+                    return s.recv(4096)
                 except ConnectionResetError:
                     return b""
 
