@@ -166,6 +166,56 @@ class Protectors(Case):
         self.assertEqual(self.opened_by(self.rsa_key), 2)
 
 
+class Everywhere(Case):
+    """What else unlocks."""
+
+    def setUp(self):
+        super().setUp()
+        self.do("add", "--certificate", self.ec)
+
+    def test_fields(self):
+        other = self.path("fields")
+        self.good("key", "init", other, "--certificate", self.rsa, "--no-recovery-key")
+        text = b'{"user": "app", "password": "hunter2"}\n'
+        path = self.file("a.json", text)
+        by = ["--keyring", self.vault, "--identity", self.ec_key]
+        self.good("field", "encrypt", path, "-i", "--path", "password", *by)
+        self.assertEqual(self.good("field", "get", path, "password", *by).out, "hunter2\n")
+        self.good("field", "migrate", path, *by, "--to-keyring", other, "--to-identity", self.rsa_key)
+        with open(path, "rb") as f:
+            self.assertNotIn(b"hunter2", f.read())
+        self.bad(cli.WRONG_SECRET, "field", "decrypt", path, "--keyring", other, "--identity", self.ec_key)
+        self.assertEqual(self.good("field", "decrypt", path, "--keyring", other, "--identity", self.rsa_key).out.encode(), text)
+        self.elsewhere()
+        self.bad(cli.REFUSED, "field", "decrypt", path, "--keyring", other, "--identity", self.rsa_key, says="--expect-root")
+
+    def test_mount(self):
+        point = self.path("point")
+        os.mkdir(point)
+        words = self.file("words", b"of the key\n")
+        locked = self.path("locked.key")
+        c.openssl("pkcs8", "-topk8", "-in", self.ec_key, "-out", locked, "-passout", f"file:{words}", "-iter", "1")
+        for options in (["--identity", self.ec_key], ["-o", f"identity={self.ec_key}"],
+                        ["-o", f"identity={locked},identity_passphrase_file={words}"]):
+            done = cli.run("mount", self.vault, point, *options)
+            if done.status == cli.NO_FUSE:
+                self.skipTest("no FUSE here")
+            self.assertEqual((done.status, done.err), (cli.OK, ""))
+            self.assertTrue(os.path.ismount(point))
+            self.good("umount", point)
+        fingerprint = self.status()["fingerprint"].replace(" ", "")
+        self.elsewhere()
+        self.bad(cli.REFUSED, "mount", self.vault, point, "-o", f"identity={self.ec_key}", says="root=")
+        self.good("mount", self.vault, point, "-o", f"identity={self.ec_key},root={fingerprint}")
+        self.good("umount", point)
+
+    def test_fsck(self):
+        program = self.path("fsck.coffer")
+        os.symlink(cli.COFFER, program)
+        done = cli.run_program([program, "-n", "--identity", self.ec_key, self.vault])
+        self.assertEqual((done.status, done.err), (0, ""))
+
+
 class Interop(Case):
     def test_openssl_opens_what_we_wrote(self):
         for pem, key in ((self.rsa, self.rsa_key), (self.ec, self.ec_key)):
