@@ -53,6 +53,14 @@ struct generation_info {
 int keyring_read(struct store *s, int dot, struct keyring **out, struct fault *why) MUST_CHECK;
 void keyring_free(struct keyring **k); /* wipes */
 
+/* What differs after every change of the keyring's file, for who holds keys of it for long. */
+struct keyring_stamp {
+	uint64_t dev, ino, size;
+	struct timespec mtime, ctime;
+};
+int keyring_stamp(struct store *s, int dot, struct keyring_stamp *out) MUST_CHECK;
+bool keyring_stamp_same(const struct keyring_stamp *a, const struct keyring_stamp *b);
+
 /* Finds a protector that the secret opens: at most one key derivation for each protector of the secret's kind.  Then verifies the MAC
  * and that the settings agree.  Wrong secret: -EKEYREJECTED, EXIT_WRONG_SECRET, without saying which protector was close. */
 int keyring_unlock(struct keyring *k, const struct unlock_secret *with, struct fault *why) MUST_CHECK;

@@ -43,7 +43,7 @@ enum coffer_field_type {
 	COFFER_FIELD_BYTES,
 };
 
-/* Opens the keyring of a volume, or one that stands alone in a file (coffer key init), with a key file, or with a passphrase file (one of them; the other is NULL).  On failure `error` (of n bytes) holds one
+/* Opens the keyring of a volume, or one that stands alone in a file (coffer key init), with a key file, or with a passphrase file; with neither, through the user's agent (coffer field agent), which keeps the keys.  On failure `error` (of n bytes) holds one
  * line for people. */
 int coffer_field_open(const char *volume, const char *key_file, const char *passphrase_file,
 		      struct coffer_field_keyring **out, char *error, size_t n);

@@ -123,7 +123,7 @@ class Library(cli.Case):
         none = ctypes.c_void_p()
         self.assertIn("nowhere", self.open(self.path("nowhere"), self.key, none))
         self.assertIn("key", self.open(self.vault, self.file("k2", b"x" * 64), none).lower())
-        self.assertEqual(lib.coffer_field_open(self.vault.encode(), None, None, ctypes.byref(none), None, 0), -errno.EINVAL)
+        self.assertEqual(lib.coffer_field_open(self.vault.encode(), b"k", b"p", ctypes.byref(none), None, 0), -errno.EINVAL)
 
     def test_batch(self):
         values = [b"v%d" % i for i in range(100)]

@@ -364,7 +364,7 @@ rules:
 
 
 VERBS = ["encrypt", "decrypt", "get", "set", "edit", "list", "check", "rotate", "migrate", "exec", "textconv", "merge", "clean", "domain",
-         "pubkey", "init"]
+         "pubkey", "agent", "init"]
 SOURCE = Path(__file__).resolve().parents[2]
 
 

@@ -50,6 +50,7 @@ int cmd_key_policy_show(const struct verb *v, int argc, char **argv, struct faul
 int cmd_key_policy_run(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_restore(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_test(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_field_agent(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_encrypt(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_decrypt(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_get(const struct verb *v, int argc, char **argv, struct fault *why);

@@ -59,13 +59,16 @@ static int change_domain(struct field_keys *k, const char *name, bool move, stru
 	return ret;
 }
 
-/* The keyring that the first file's rules name, unless one is given. */
-static int open_keys(struct field_keys *k, const struct field_options *o, const char *name, struct fault *why)
+/* The keyring that the first file's rules name, unless one is given.  `change`: it is going to be changed. */
+static int open_keys(struct field_keys *k, const struct field_options *o, const char *name, bool change,
+		     struct fault *why)
 {
 	_cleanup_field_file_ struct field_file f = {0};
-	int ret = field_file_begin(&f, o, name, why);
+	int ret = name ? field_file_begin(&f, o, name, why) : 0;
 
-	return ret < 0 ? ret : field_keys_for(k, o, f.rules.keyring, why);
+	if (ret < 0)
+		return ret;
+	return change ? field_keys_unlock(k, o, f.rules.keyring, why) : field_keys_for(k, o, f.rules.keyring, why);
 }
 
 int cmd_field_rotate(const struct verb *v, int argc, char **argv, struct fault *why)
@@ -87,7 +90,7 @@ int cmd_field_rotate(const struct verb *v, int argc, char **argv, struct fault *
 	if (!words.count && !domain)
 		return fault_set(why, EXIT_USAGE, EINVAL, "rotate: which files? Give FILE..., or --domain D");
 	/* A domain may have all its tokens in a database. */
-	ret = words.count ? open_keys(&k, &o, words.at[0], why) : field_keys_for(&k, &o, NULL, why);
+	ret = open_keys(&k, &o, words.count ? words.at[0] : NULL, domain != NULL, why);
 	if (ret == 0 && domain) {
 		ret = change_domain(&k, domain, true, why);
 		if (ret == 0)
@@ -120,7 +123,7 @@ int cmd_field_migrate(const struct verb *v, int argc, char **argv, struct fault 
 		return ret == OPTIONS_HELP ? 0 : ret;
 	if (!to_keyring)
 		return fault_set(why, EXIT_USAGE, EINVAL, "migrate: where to? Give --to-keyring DIR");
-	ret = open_keys(&k, &o, words.at[0], why);
+	ret = open_keys(&k, &o, words.at[0], false, why);
 	if (ret == 0)
 		ret = cli_volume_open(&to.volume, to_keyring, why);
 	if (ret == 0)
@@ -159,7 +162,7 @@ int cmd_field_domain(const struct verb *v, int argc, char **argv, struct fault *
 	if (words.count != (create ? 2 : 1))
 		return fault_set(why, EXIT_USAGE, EINVAL, "field domain %s: %s", words.at[0],
 				 create ? "a name is missing" : "takes no name");
-	ret = field_keys_for(&k, &o, NULL, why);
+	ret = field_keys_unlock(&k, &o, NULL, why);
 	if (ret < 0)
 		return ret;
 	return create ? change_domain(&k, words.at[1], false, why) : list_domains(&k, why);

@@ -12,30 +12,15 @@ enum { HOUR = 3600, DAY = 24 * HOUR, NONE_TEXT = 4 };
 
 /* ------------------------------------------------------------------ words */
 
-/* "90d": a number and h, d, w or y; or "off". */
-static int duration_parse(const char *text, uint64_t *seconds)
+/* "90d", in hours at least; or "off". */
+static int age_parse(const char *text, uint64_t *seconds)
 {
-	static const struct {
-		char letter;
-		uint64_t seconds;
-	} units[] = {{'h', HOUR}, {'d', DAY}, {'w', 7 * DAY}, {'y', UINT64_C(365) * DAY}};
-	size_t n = strlen(text);
-	char number[8];
-	uint64_t count;
-
 	*seconds = 0;
 	if (strcmp(text, "off") == 0)
 		return 0;
-	if (n < 2 || n > sizeof number)
+	if (duration_parse(text, UINT64_C(1000000) * 365 * DAY, seconds) < 0)
 		return -EINVAL;
-	memcpy(number, text, n - 1);
-	number[n - 1] = '\0';
-	if (number_parse(number, 1000000, &count) < 0 || !count)
-		return -EINVAL;
-	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-		if (text[n - 1] == units[i].letter)
-			*seconds = count * units[i].seconds;
-	return *seconds ? 0 : -EINVAL;
+	return *seconds && *seconds % HOUR == 0 ? 0 : -EINVAL;
 }
 
 static void print_duration(const char *name, uint64_t seconds)
@@ -102,7 +87,7 @@ static int take(const char *option, const char *text, bool size, uint64_t *out, 
 		*out = 0;
 		return 0;
 	}
-	int r = size ? size_parse(text, out) : duration_parse(text, out);
+	int r = size ? size_parse(text, out) : age_parse(text, out);
 	if (r < 0 || (size && !*out))
 		return fault_set(why, EXIT_USAGE, EINVAL, "key policy set: --%s %s: give %s, or off", option, text,
 				 size ? "a size such as 1T" : "a time such as 90d, 12w or 1y");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "util/base/log.h"
+#include "util/field/agent.h"
 
 enum { NAME_ROOM = 200 };
 
@@ -33,25 +34,66 @@ int field_keys_renew(struct field_keys *k, struct fault *why)
 	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot use the keyring") : 0;
 }
 
-int field_keys_open(struct field_keys *k, const char *keyring, const struct unlock_source *unlock, struct fault *why)
+/* The keyring that the rules of the working directory name, if there are any. */
+static int keyring_here(char **out, struct fault *why)
 {
-	int ret = secrets_start(why);
+	_cleanup_(plan_free) struct plan ignored = {0};
+	_cleanup_rules_ struct rules r = {0};
+	_cleanup_free_ char *path = NULL;
+	int ret = rules_find("-", &path, why);
+
+	if (ret == 0 && path)
+		ret = rules_load(path, "-", &format_yaml, &r, &ignored, why);
+	if (ret == 0) {
+		*out = r.keyring;
+		r.keyring = NULL;
+	}
+	return ret;
+}
+
+int field_keyring_name(const struct field_options *o, const char *from_rules, char **out, struct fault *why)
+{
+	const char *given = o->keyring ? o->keyring : from_rules;
+	int ret = 0;
+
+	*out = given ? strdup(given) : NULL;
+	if (given && !*out)
+		return fault_errno(why, EXIT_FAILED, -ENOMEM, "keyring");
+	if (!given)
+		ret = keyring_here(out, why);
+	if (ret == 0 && !*out)
+		ret = fault_set(why, EXIT_USAGE, EINVAL,
+				"which keyring? Give --keyring DIR, or name it in .coffer-fields.yaml");
+	return ret;
+}
+
+static int open_keys(struct field_keys *k, const struct field_options *o, const char *from_rules, bool by_agent,
+		     struct fault *why)
+{
+	_cleanup_free_ char *name = NULL;
+	int ret = field_keyring_name(o, from_rules, &name, why);
 
 	if (ret == 0)
-		ret = cli_volume_open(&k->volume, keyring, why);
+		ret = secrets_start(why);
 	if (ret == 0)
-		ret = cli_volume_unlock(&k->volume, unlock, NULL, why);
+		ret = cli_volume_open(&k->volume, name, why);
+	/* Who names a secret means that one. */
+	if (ret == 0 && by_agent && !unlock_source_given(&o->unlock) &&
+	    agent_box(keyring_settings(k->volume.keyring)->volume_id, &k->box) == 0)
+		return 0;
+	if (ret == 0)
+		ret = cli_volume_unlock(&k->volume, &o->unlock, NULL, why);
 	return ret < 0 ? ret : field_keys_renew(k, why);
 }
 
 int field_keys_for(struct field_keys *k, const struct field_options *o, const char *from_rules, struct fault *why)
 {
-	const char *keyring = o->keyring ? o->keyring : from_rules;
+	return open_keys(k, o, from_rules, true, why);
+}
 
-	if (!keyring)
-		return fault_set(why, EXIT_USAGE, EINVAL,
-				 "which keyring? Give --keyring DIR, or name it in .coffer-fields.yaml");
-	return field_keys_open(k, keyring, &o->unlock, why);
+int field_keys_unlock(struct field_keys *k, const struct field_options *o, const char *from_rules, struct fault *why)
+{
+	return open_keys(k, o, from_rules, false, why);
 }
 
 /* ------------------------------------------------------------------ files */

@@ -55,14 +55,17 @@ struct field_keys {
 #define FIELD_KEYS_NONE      ((struct field_keys){.volume = CLI_VOLUME_NONE})
 #define _cleanup_field_keys_ _cleanup_(field_keys_close)
 void field_keys_close(struct field_keys *k);
-/* Unlocks `keyring`; asks for the secret at most once. */
-int field_keys_open(struct field_keys *k, const char *keyring, const struct unlock_source *unlock,
-		    struct fault *why) MUST_CHECK;
 /* Makes the box again, from what the keyring is now. */
 int field_keys_renew(struct field_keys *k, struct fault *why) MUST_CHECK;
-/* From --keyring, or from the rules. */
+/* The keyring of --keyring, else of the rules (`from_rules`, or NULL), else of the rules of the working directory.  Allocated. */
+int field_keyring_name(const struct field_options *o, const char *from_rules, char **out, struct fault *why) MUST_CHECK;
+/* Opens that: where no secret is given and the user's agent holds its keys, `box` is the agent's, and the keyring stays locked; else the secret is asked
+ * for. */
 int field_keys_for(struct field_keys *k, const struct field_options *o, const char *from_rules,
 		   struct fault *why) MUST_CHECK;
+/* The same without the agent, for who changes the keyring. */
+int field_keys_unlock(struct field_keys *k, const struct field_options *o, const char *from_rules,
+		      struct fault *why) MUST_CHECK;
 
 /* One file of a verb: how it is read, and which values are meant. */
 struct field_file {

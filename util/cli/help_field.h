@@ -150,6 +150,17 @@
 		HELP_FIELD_KEYRING "\nexample:\n"                                                                      \
 	"  git config filter.coffer.clean 'coffer field clean %f'\n"
 
+#define ARGUMENTS_FIELD_AGENT "[--time T] [--idle T] [-f] | --status | --stop"
+#define HELP_FIELD_AGENT                                                                                               \
+	"Holds the keys of the keyring in memory, so that this user's other verbs need not ask: they hand it values "  \
+	"and\ntokens, and get no key.  It ends with its time, when the keyring changes, or when told to.\n\n"          \
+	"  --time T                how long it lives: 10m, 8h, 2d; 12h without it\n"                                   \
+	"  --idle T                how long without being asked; 1h without it\n"                                      \
+	"  -f, --foreground        stays in the foreground\n"                                                          \
+	"  --status                shows its process and what time is left\n"                                          \
+	"  --stop                  ends it\n" HELP_FIELD_KEYRING "\nexample:\n"                                        \
+	"  coffer field agent --keyring ~/vault\n"
+
 #define ARGUMENTS_FIELD_INIT ""
 #define HELP_FIELD_INIT                                                                                                \
 	"Writes .coffer-fields.yaml here, with comments: the rules that say which values of which files are "          \

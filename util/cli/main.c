@@ -54,6 +54,7 @@ static const struct verb verbs[] = {
 	{"field clean", ARGUMENTS_FIELD_CLEAN, NULL, HELP_FIELD_CLEAN, cmd_field_clean},
 	{"field init", ARGUMENTS_FIELD_INIT, NULL, HELP_FIELD_INIT, cmd_field_init},
 	{"field pubkey", ARGUMENTS_FIELD_PUBKEY, NULL, HELP_FIELD_PUBKEY, cmd_field_pubkey},
+	{"field agent", ARGUMENTS_FIELD_AGENT, NULL, HELP_FIELD_AGENT, cmd_field_agent},
 	{"key backup", ARGUMENTS_KEY_BACKUP, NULL, HELP_KEY_BACKUP, cmd_key_backup},
 	{"key restore", ARGUMENTS_KEY_RESTORE, NULL, HELP_KEY_RESTORE, cmd_key_restore},
 	{"key policy set", ARGUMENTS_KEY_POLICY_SET, NULL, HELP_KEY_POLICY_SET, cmd_key_policy_set},

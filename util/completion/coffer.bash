@@ -38,7 +38,7 @@ _coffer_field()
 		mapfile -t COMPREPLY < <(compgen -W "keys path record: none" -- "$cur")
 		return
 		;;
-	--path | --key-regex | --domain | --context | --pad | --separator | --passphrase-fd | --passphrase-command | --credential)
+	--time | --idle | --path | --key-regex | --domain | --context | --pad | --separator | --passphrase-fd | --passphrase-command | --credential)
 		return
 		;;
 	esac
@@ -53,6 +53,7 @@ _coffer_field()
 	rotate) options="$keyring $format $binding --domain --keep-going" ;;
 	migrate) options="$keyring $format $binding --to-keyring --to-passphrase-file --to-key-file --to-identity --keep-going" ;;
 	exec) options="$keyring $format $binding --files --path --mode" ;;
+	agent) options="$keyring --time --idle -f --foreground --status --stop" ;;
 	domain | pubkey) options="$keyring" ;;
 	esac
 	if [[ $cur == -* ]]; then
@@ -94,7 +95,7 @@ _coffer()
 
 	if [[ $verb == field ]]; then
 		if ((COMP_CWORD == 2)); then
-			mapfile -t COMPREPLY < <(compgen -W "encrypt decrypt get set edit list check rotate migrate exec textconv merge clean domain pubkey init" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "encrypt decrypt get set edit list check rotate migrate exec textconv merge clean domain pubkey agent init" -- "$cur")
 			return
 		fi
 		_coffer_field "${COMP_WORDS[2]}" "$cur" "$prev"

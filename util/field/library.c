@@ -6,6 +6,7 @@
 #include "keymgr/entry.h"
 #include "keymgr/keyring.h"
 #include "keymgr/lone_keyring.h"
+#include "util/field/agent.h"
 #include "util/field/library.h"
 
 /* ------------------------------------------------------------------ memory */
@@ -75,25 +76,15 @@ static void opening_end(struct opening *o)
 	o->store->ops->destroy(o->store);
 }
 
-static int open_keyring(struct opening *o, const char *volume, const struct unlock_source *from,
-			struct coffer_field_keyring *k, struct fault *why)
+static int open_with_secret(struct opening *o, const struct unlock_source *from, struct coffer_field_keyring *k,
+			    struct fault *why)
 {
 	const struct entry entry = {0};
 	struct field_domain domains[DOMAINS_MAX];
 	struct keys *keys = NULL;
 	size_t count = 0;
-	int ret;
+	int ret = unlock_obtain(from, "Passphrase: ", false, &o->secret, why);
 
-	if (lone_keyring_is(volume)) {
-		ret = lone_keyring_open(volume, &o->store, &o->dot, why);
-	} else {
-		o->store = store_posix_new();
-		ret = o->store ? volume_open_dir(o->store, volume, &o->dot, &o->data, why) : -ENOMEM;
-	}
-	if (ret == 0)
-		ret = keyring_read(o->store, o->dot, &o->keyring, why);
-	if (ret == 0)
-		ret = unlock_obtain(from, "Passphrase: ", false, &o->secret, why);
 	if (ret == 0)
 		ret = keyring_unlock(o->keyring, &o->secret, why);
 	if (ret == 0)
@@ -108,6 +99,34 @@ static int open_keyring(struct opening *o, const char *volume, const struct unlo
 	return ret;
 }
 
+static int open_by_agent(const struct opening *o, const char *volume, struct coffer_field_keyring *k, struct fault *why)
+{
+	int ret = agent_box(keyring_settings(o->keyring)->volume_id, &k->box);
+
+	return ret == -ENOENT
+		       ? fault_set(why, EXIT_NO_SECRET, ENOENT,
+				   "no agent of yours holds the keyring of %s; start one: coffer field agent", volume)
+		       : ret;
+}
+
+static int open_keyring(struct opening *o, const char *volume, const struct unlock_source *from,
+			struct coffer_field_keyring *k, struct fault *why)
+{
+	int ret;
+
+	if (lone_keyring_is(volume)) {
+		ret = lone_keyring_open(volume, &o->store, &o->dot, why);
+	} else {
+		o->store = store_posix_new();
+		ret = o->store ? volume_open_dir(o->store, volume, &o->dot, &o->data, why) : -ENOMEM;
+	}
+	if (ret == 0)
+		ret = keyring_read(o->store, o->dot, &o->keyring, why);
+	if (ret < 0)
+		return ret;
+	return unlock_source_given(from) ? open_with_secret(o, from, k, why) : open_by_agent(o, volume, k, why);
+}
+
 PUBLIC int coffer_field_open(const char *volume, const char *key_file, const char *passphrase_file,
 			     struct coffer_field_keyring **out, char *error, size_t n)
 {
@@ -118,8 +137,8 @@ PUBLIC int coffer_field_open(const char *volume, const char *key_file, const cha
 	int ret;
 
 	*out = NULL;
-	if (!key_file == !passphrase_file)
-		return -EINVAL; /* a library asks nobody */
+	if (key_file && passphrase_file)
+		return -EINVAL;
 	from.key_file = key_file;
 	from.passphrase_file = passphrase_file;
 	k = calloc(1, sizeof(*k));

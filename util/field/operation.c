@@ -115,6 +115,9 @@ int operation_seal(struct operation *o, struct token_box *box, const struct rule
 		return fault_set(why, EXIT_FAILED, ENOENT,
 				 "there is no domain %s in the keyring; make it: coffer field domain create %s",
 				 r->domain ? r->domain : "(none given)", r->domain ? r->domain : "NAME");
+	case -ECONNRESET:
+		return complain(f, why, ECONNRESET,
+				"the agent ended meanwhile; start it again, or give the keyring's secret");
 	case -ENOTSUP:
 		return complain(f, why, ENOTSUP, "sealed mode needs X25519, which FIPS mode refuses");
 	case -ENOKEY:
@@ -133,7 +136,7 @@ static int does_not_open(struct operation *o, const struct rule *r, const struct
 	if (error == -ENOMEM)
 		return no_memory(why, error);
 	token_reason(error, info, o->box, r->context, text, sizeof(text));
-	if (!o->keep_going)
+	if (!o->keep_going || error == -ECONNRESET)
 		return complain(f, why, -error, text);
 	o->failed++;
 	if (o->report)

@@ -348,7 +348,7 @@ static int seal_deterministic(struct token_box *b, const struct token_how *how, 
 
 static bool binding_valid(const struct token_binding *to)
 {
-	return !to->context || strlen(to->context) <= CONTEXT_MAX;
+	return (unsigned)to->bind <= BIND_RECORD && (!to->context || strlen(to->context) <= CONTEXT_MAX);
 }
 
 int token_seal(struct token_box *b, const struct token_how *how, const struct token_binding *to, const char *source,
@@ -362,6 +362,8 @@ int token_seal(struct token_box *b, const struct token_how *how, const struct to
 		return -E2BIG;
 	if (!binding_valid(to) || pad % TOKEN_PAD || pad > TOKEN_PAD_MAX)
 		return -EINVAL;
+	if (b->remote)
+		return remote_seal(b, how, to, source, n, value, value_size, out);
 	switch (how->mode) {
 	case TOKEN_RANDOM:
 		ret = seal_random(b, pad, to, source, n, out);
@@ -488,8 +490,10 @@ int token_open(struct token_box *b, const struct token_binding *to, const char *
 	ret = token_split(text, n, &parts);
 	if (ret < 0)
 		return ret;
-	if (memcmp(parts.info.keyring, b->keyring_id, 4) != 0)
+	if (!token_is_of(b, &parts.info))
 		return -EXDEV;
+	if (b->remote)
+		return remote_open(b, to, text, n, out);
 	switch (parts.info.mode) {
 	case TOKEN_RANDOM:
 		ret = open_random(b, to, &parts, out);

@@ -18,6 +18,8 @@ void token_box_free(struct token_box **b)
 		siv_free(&(*b)->slots[i].siv);
 	siv_free(&(*b)->once);
 	keys_unref((*b)->keys);
+	if ((*b)->remote)
+		close((*b)->remote - 1);
 	free((*b)->domains);
 	wipe(*b, sizeof(**b));
 	free(*b);
@@ -182,10 +184,10 @@ bool token_is_current(const struct token_box *b, const struct token_info *info, 
 	const struct field_domain *d;
 	uint8_t id[4];
 
-	if (!token_is_of(b, info) || info->mode != how->mode || !b->keys)
+	if (!token_is_of(b, info) || info->mode != how->mode || (!b->keys && !b->remote))
 		return false;
 	if (info->mode != TOKEN_DETERMINISTIC)
-		return info->generation == b->keys->active[SCOPE_FIELDS];
+		return info->generation == (b->keys ? b->keys->active[SCOPE_FIELDS] : b->remote_active);
 	d = how->domain ? box_domain(b, how->domain) : NULL;
 	return d && token_domain_id(d->name, id) == 0 && memcmp(id, info->domain, 4) == 0 &&
 	       info->generation == d->generation;
@@ -280,6 +282,8 @@ int token_public_key(struct token_box *b, struct buffer *out)
 	uint32_t generation = 0;
 	int ret;
 
+	if (b->remote)
+		return remote_public_key(b, out);
 	memcpy(bytes, b->keyring_id, VOLUME_ID_SIZE);
 	ret = recipient_of(b, &generation, bytes + VOLUME_ID_SIZE + 4);
 	put_le32(bytes + VOLUME_ID_SIZE, generation);

@@ -45,7 +45,9 @@ struct token_box {
 	uint8_t sealing_key[SEALED_PUBLIC_KEY];
 	uint8_t pool[64 * NONCE_SIZE]; /* random bytes not yet used */
 	size_t pool_left;
-	const uint8_t *fixed; /* test vectors */
+	const uint8_t *fixed;   /* test vectors */
+	int remote;             /* descriptor of the agent that does the work, plus 1; 0: none, and `keys` is set */
+	uint32_t remote_active; /* generation */
 };
 
 /* The active generation of the fields' scope. */
@@ -61,5 +63,12 @@ int box_seal_to(struct token_box *b, uint8_t public_key[SEALED_PUBLIC_KEY], uint
 /* The same from the recipient's side. */
 int box_open_from(struct token_box *b, uint32_t generation, const uint8_t public_key[SEALED_PUBLIC_KEY],
 		  struct siv **out) MUST_CHECK;
+
+/* By the agent (agent_client.c); -ECONNRESET: it ended. */
+int remote_seal(struct token_box *b, const struct token_how *how, const struct token_binding *to, const char *source,
+		size_t n, const char *value, size_t value_size, struct buffer *out) MUST_CHECK;
+int remote_open(struct token_box *b, const struct token_binding *to, const char *text, size_t n,
+		struct buffer *out) MUST_CHECK;
+int remote_public_key(struct token_box *b, struct buffer *out) MUST_CHECK;
 
 #endif

@@ -42,6 +42,9 @@ const char *token_reason(int error, const struct token_info *info, const struct 
 	case -ENOTSUP:
 		snprintf(out, n, "sealed tokens need X25519, which FIPS mode refuses");
 		break;
+	case -ECONNRESET:
+		snprintf(out, n, "the agent ended meanwhile; start it again, or give the keyring's secret");
+		break;
 	default:
 		snprintf(out, n, "the token was changed, or belongs to another place, bind mode or context%s%s%s",
 			 context ? " than " : "", context ? context : "", context ? "" : " (none was given)");
