@@ -6,8 +6,8 @@
 # docs/dependencies.md says what each is for.
 set -u
 
-run="gcc libc6-dev pkg-config meson ninja-build libfuse3-dev fuse3 libgcrypt20-dev libjson-c-dev libexpat1-dev libqrencode-dev libssl-dev"
-test="check python3 python3-cryptography python3-argon2 openssl attr acl psmisc util-linux make git sqlite3 libsqlite3-dev rsync libcap2-bin e2fsprogs xfsprogs btrfs-progs postgresql mariadb-server-core mariadb-client-core"
+run="gcc libc6-dev pkg-config meson ninja-build libfuse3-dev fuse3 libgcrypt20-dev libjson-c-dev libexpat1-dev libqrencode-dev libssl-dev libevent-dev libsqlite3-dev"
+test="check python3 python3-cryptography python3-argon2 openssl attr acl psmisc util-linux make git sqlite3 rsync libcap2-bin e2fsprogs xfsprogs btrfs-progs postgresql mariadb-server-core mariadb-client-core"
 ci="clang clang-tidy clang-format-14 libclang-rt-14-dev cppcheck shellcheck mandoc"
 
 case ${1-run} in
