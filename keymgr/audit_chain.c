@@ -63,7 +63,8 @@ static int fill(json_object *o, uint64_t n, json_object *details)
 		if (ret == 0)
 			ret = put_value(o, name, json_object_get(value));
 	}
-	if (ret == 0 && !json_object_object_get_ex(details, "uid", NULL))
+	if (ret == 0 && !json_object_object_get_ex(details, "uid", NULL) &&
+	    !json_object_object_get_ex(details, "client", NULL)) /* of the key service */
 		ret = audit_actor_put(o);
 	return ret;
 }

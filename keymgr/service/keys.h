@@ -1,0 +1,43 @@
+/* The service's own keyring, and what is derived from it: a lone keyring (keymgr/lone_keyring.h), generation 1 of it.
+ *
+ * Owned by one thread. */
+#ifndef COFFER_SERVICE_KEYS_H
+#define COFFER_SERVICE_KEYS_H
+
+#include "keymgr/audit_chain.h"
+#include "keymgr/keyring.h"
+#include "keymgr/unlock.h"
+
+struct service_keys {
+	struct keys *keys;
+	struct audit_keys audit;     /* of the log */
+	struct secret *row, *anchor; /* HMAC keys */
+};
+void service_keys_free(struct service_keys *k);
+
+/* Makes the keyring FILE, which opens with `secret`. */
+int service_keys_make(const char *file, const struct unlock_secret *secret, struct service_keys *out,
+		      struct fault *why) MUST_CHECK;
+int service_keys_open(const char *file, const struct unlock_secret *secret, struct service_keys *out,
+		      struct fault *why) MUST_CHECK;
+
+/* A new random key, wrapped for the row of this name. */
+int service_version_make(const struct service_keys *k, const char *row, uint8_t wrapped[WRAPPED_SIZE]) MUST_CHECK;
+/* The AEAD key of what clients have wrapped under that version. */
+int service_version_open(const struct service_keys *k, const char *row, const uint8_t wrapped[WRAPPED_SIZE],
+			 uint8_t out[AEAD_KEY]) MUST_CHECK;
+
+/* A private key for the row of this name: nonce, tag, ciphertext; out has SERVICE_SEALED_MORE + n bytes.  AES-256-GCM. */
+enum { SERVICE_SEALED_MORE = AEAD_NONCE + AEAD_TAG };
+int service_private_seal(const struct service_keys *k, const char *row, const struct secret *in,
+			 uint8_t *out) MUST_CHECK;
+int service_private_open(const struct service_keys *k, const char *row, const uint8_t *in, size_t n,
+			 struct secret **out) MUST_CHECK;
+
+/* One seal or open of AES-256-GCM, with a handle of its own. */
+int service_gcm_seal(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size,
+		     const void *in, size_t n, void *out, uint8_t tag[AEAD_TAG]) MUST_CHECK;
+int service_gcm_open(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size,
+		     const void *in, size_t n, void *out, const uint8_t tag[AEAD_TAG]) MUST_CHECK;
+
+#endif

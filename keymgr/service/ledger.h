@@ -1,0 +1,53 @@
+/* The state of the key service as it can be trusted: every row under a MAC, every change and every use of a key a line in a chain of MACs, both
+ * compared with what was written before (docs/service.md, "What is kept").
+ *
+ * Changes are staged, and many requests share one commit: nothing may be answered before ledger_commit() has returned 0.  What is
+ * staged is seen by ledger_get() at once.  One thread. */
+#ifndef COFFER_SERVICE_LEDGER_H
+#define COFFER_SERVICE_LEDGER_H
+
+#include "keymgr/service/backend.h"
+#include "keymgr/service/keys.h"
+
+struct ledger;
+
+/* Takes the backend over, also when it fails.  Reads and checks everything: each row's MAC, the chain of lines, that each row is the one
+ * that the last line about it names, that no row is missing, that the chain reaches the anchor.  `make`: all is empty, and so it has to be;
+ * there is no anchor yet. */
+int ledger_open(struct backend *b, const struct service_keys *keys, const char *anchor_file, bool make,
+		struct ledger **out, struct fault *why) MUST_CHECK;
+void ledger_close(struct ledger **l); /* what is staged is forgotten; what is committed is anchored */
+
+/* The row as it is now.  -ENOENT; -EBADMSG: it was changed behind our back, which is logged. */
+int ledger_get(struct ledger *l, const char *name, json_object **out) MUST_CHECK;
+bool ledger_has(struct ledger *l, const char *name);
+/* Names that begin so, in no order, staged ones included.  Below 0 from `each` ends it. */
+int ledger_each(struct ledger *l, const char *prefix, int (*each)(void *context, const char *name),
+		void *context) MUST_CHECK;
+
+/* Stages the next revision of a row.  `body` stays the caller's. */
+int ledger_put(struct ledger *l, const char *name, json_object *body) MUST_CHECK;
+/* Stages the line that says so: `details` with its member "event" first.  The rows put since the last line are named in it.  Every put
+ * needs one behind it. */
+int ledger_note(struct ledger *l, json_object *details) MUST_CHECK;
+
+/* What a request staged is taken back when it fails midway. */
+struct ledger_mark {
+	size_t rows, lines;
+	struct audit_link at;
+};
+struct ledger_mark ledger_mark(const struct ledger *l);
+void ledger_back(struct ledger *l, const struct ledger_mark *to);
+
+bool ledger_staged(const struct ledger *l);
+/* All that is staged becomes durable, or none of it and it is forgotten.  -EUCLEAN: unknown; this process has to end. */
+int ledger_commit(struct ledger *l) MUST_CHECK;
+/* Writes the anchor, if lines have been committed since the last time. */
+int ledger_anchor(struct ledger *l) MUST_CHECK;
+
+/* Committed lines from number `from` on. */
+int ledger_lines(struct ledger *l, uint64_t from, int (*each)(void *context, const struct line *line),
+		 void *context) MUST_CHECK;
+uint64_t ledger_last(const struct ledger *l); /* the number of the last committed line */
+
+#endif

@@ -1,0 +1,348 @@
+/* The ledger over a store that fails: ledger.c (1), (2), (5), and what staging means. */
+#include <check.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "keymgr/service/ledger.h"
+
+/* A store before another: counts commits, fails the next one, returns another body. */
+struct shaky {
+	struct backend backend;
+	struct backend *real;
+	int commits, fail_with;
+	const char *lie; /* what row "a" is said to hold */
+};
+
+static char top[PATH_MAX];
+static struct service_keys keys;
+static struct shaky *shaky;
+
+static int shaky_rows(struct backend *b, int (*each)(void *context, const struct row *r), void *context)
+{
+	struct shaky *s = (struct shaky *)b;
+
+	return s->real->ops->each_row(s->real, each, context);
+}
+
+static int shaky_lines(struct backend *b, uint64_t from, int (*each)(void *context, const struct line *l),
+		       void *context)
+{
+	struct shaky *s = (struct shaky *)b;
+
+	return s->real->ops->each_line(s->real, from, each, context);
+}
+
+static int shaky_get(struct backend *b, const char *name, struct row *out)
+{
+	struct shaky *s = (struct shaky *)b;
+	int ret = s->real->ops->get(s->real, name, out);
+
+	if (ret == 0 && s->lie && strcmp(name, "a") == 0) {
+		free(out->body);
+		out->body = strdup(s->lie);
+		out->size = strlen(s->lie);
+	}
+	return ret;
+}
+
+static int shaky_commit(struct backend *b, const struct row *rows, size_t row_count, const struct line *lines,
+			size_t line_count)
+{
+	struct shaky *s = (struct shaky *)b;
+	int error = s->fail_with;
+
+	s->commits++;
+	s->fail_with = 0;
+	return error ? error : s->real->ops->commit(s->real, rows, row_count, lines, line_count);
+}
+
+static void shaky_close(struct backend *b)
+{
+	struct shaky *s = (struct shaky *)b;
+
+	s->real->ops->close(s->real);
+	free(s);
+}
+
+static const struct backend_ops shaky_ops = {shaky_rows, shaky_lines, shaky_get, shaky_commit, shaky_close};
+
+static char *in_top(const char *name, char out[PATH_MAX + 32])
+{
+	snprintf(out, PATH_MAX + 32, "%s/%s", top, name);
+	return out;
+}
+
+static struct ledger *open_ledger(bool make)
+{
+	struct fault why = {0};
+	struct ledger *l;
+	char path[PATH_MAX + 32];
+
+	shaky = calloc(1, sizeof(*shaky));
+	ck_assert_ptr_nonnull(shaky);
+	shaky->backend.ops = &shaky_ops;
+	ck_assert_int_eq(backend_sqlite_open(in_top("db", path), make, &shaky->real, &why), 0);
+	if (ledger_open(&shaky->backend, &keys, in_top("anchor", path), make, &l, &why) < 0)
+		ck_abort_msg("%s", why.text);
+	return l;
+}
+
+static void set_up(void)
+{
+	struct unlock_secret secret = {.kind = SECRET_KEY_FILE};
+	struct fault why = {0};
+	char path[PATH_MAX + 32], *resolved;
+
+	setenv("COFFER_STATE_DIR", "", 1);
+	snprintf(top, sizeof(top), "%s/coffer-ledger.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	resolved = realpath(top, NULL);
+	ck_assert_ptr_nonnull(resolved);
+	strcpy(top, resolved);
+	free(resolved);
+	ck_assert_int_eq(crypto_start(), 0);
+	ck_assert_int_eq(secret_start(64 << 10), 0);
+	secret.bytes = secret_new(32);
+	ck_assert_ptr_nonnull(secret.bytes);
+	memset(secret.bytes->bytes, 7, 32);
+	ck_assert_int_eq(service_keys_make(in_top("keyring.json", path), &secret, &keys, &why), 0);
+	unlock_secret_wipe(&secret);
+}
+
+static void tear_down(void)
+{
+	char command[PATH_MAX + 32];
+
+	service_keys_free(&keys);
+	snprintf(command, sizeof(command), "rm -rf '%s'", top);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static int put(struct ledger *l, const char *name, const char *text)
+{
+	_cleanup_json_ json_object *o = json_object_new_object();
+
+	ck_assert_int_eq(put_string(o, "text", text), 0);
+	return ledger_put(l, name, o);
+}
+
+static void note(struct ledger *l, const char *event)
+{
+	_cleanup_json_ json_object *o = json_object_new_object();
+
+	ck_assert_int_eq(put_string(o, "event", event), 0);
+	ck_assert_int_eq(ledger_note(l, o), 0);
+}
+
+static void set(struct ledger *l, const char *name, const char *text)
+{
+	ck_assert_int_eq(put(l, name, text), 0);
+	note(l, "set");
+}
+
+/* text NULL: there is no such row. */
+static void expect(struct ledger *l, const char *name, const char *text)
+{
+	_cleanup_json_ json_object *o = NULL;
+	struct problem p = {0};
+	const char *got;
+	int ret = ledger_get(l, name, &o);
+
+	ck_assert_int_eq(ret, text ? 0 : -ENOENT);
+	ck_assert(ledger_has(l, name) == (text != NULL));
+	if (text) {
+		ck_assert_int_eq(member_string(o, "text", &got, &p), 0);
+		ck_assert_str_eq(got, text);
+	}
+}
+
+static int count_one(void *context, const char *name)
+{
+	(void)name;
+	++*(int *)context;
+	return 0;
+}
+
+static int count(struct ledger *l, const char *prefix)
+{
+	int n = 0;
+
+	ck_assert_int_eq(ledger_each(l, prefix, count_one, &n), 0);
+	return n;
+}
+
+START_TEST(staged_is_seen_and_kept)
+{
+	struct ledger *l = open_ledger(true);
+
+	expect(l, "a", NULL);
+	set(l, "a", "one");
+	set(l, "a", "two");
+	set(l, "b/1", "three");
+	expect(l, "a", "two");
+	ck_assert_int_eq(count(l, ""), 2);
+	ck_assert_int_eq(count(l, "b/"), 1);
+	ck_assert_int_eq(shaky->commits, 0);
+	ck_assert(ledger_staged(l));
+	ck_assert_int_eq(ledger_commit(l), 0);
+	ck_assert_int_eq(shaky->commits, 1); /* three changes, one commit */
+	ck_assert(!ledger_staged(l));
+	ck_assert_uint_eq(ledger_last(l), 3);
+	ck_assert_int_eq(ledger_commit(l), 0); /* of nothing */
+	ck_assert_int_eq(shaky->commits, 1);
+	set(l, "a", "never committed");
+	ledger_close(&l);
+
+	l = open_ledger(false);
+	expect(l, "a", "two");
+	expect(l, "b/1", "three");
+	ck_assert_int_eq(count(l, ""), 2);
+	ck_assert_uint_eq(ledger_last(l), 3);
+	ledger_close(&l);
+}
+END_TEST
+
+/* A commit that failed leaves nothing, whatever the error; and the next one does not build on it. */
+START_TEST(failed_commit)
+{
+	static const int errors[] = {-ENOSPC, -EIO, -EUCLEAN, -ESTALE};
+	struct ledger *l = open_ledger(true);
+
+	set(l, "a", "before");
+	ck_assert_int_eq(ledger_commit(l), 0);
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		set(l, "a", "lost");
+		set(l, "new", "lost");
+		shaky->fail_with = errors[i];
+		ck_assert_int_eq(ledger_commit(l), errors[i]);
+		ck_assert(!ledger_staged(l));
+		expect(l, "a", "before");
+		expect(l, "new", NULL);
+		ck_assert_int_eq(count(l, ""), 1);
+	}
+	set(l, "new", "after");
+	ck_assert_int_eq(ledger_commit(l), 0);
+	ledger_close(&l);
+	l = open_ledger(false);
+	expect(l, "a", "before");
+	expect(l, "new", "after");
+	ck_assert_uint_eq(ledger_last(l), 2);
+	ledger_close(&l);
+}
+END_TEST
+
+START_TEST(taken_back)
+{
+	struct ledger *l = open_ledger(true);
+	struct ledger_mark mark;
+
+	set(l, "a", "one");
+	mark = ledger_mark(l);
+	set(l, "a", "two");
+	ck_assert_int_eq(put(l, "b", "without a line"), 0);
+	ledger_back(l, &mark);
+	expect(l, "a", "one");
+	expect(l, "b", NULL);
+	set(l, "c", "three");
+	ck_assert_int_eq(ledger_commit(l), 0);
+	ck_assert_int_eq(put(l, "b", "without a line"), 0);
+	ck_assert_int_eq(ledger_commit(l), -EINVAL);
+	expect(l, "b", NULL);
+	ck_assert_int_eq(ledger_commit(l), 0);
+	ledger_close(&l);
+	l = open_ledger(false);
+	expect(l, "a", "one");
+	expect(l, "b", NULL);
+	expect(l, "c", "three");
+	ledger_close(&l);
+}
+END_TEST
+
+START_TEST(changed_behind_our_back)
+{
+	_cleanup_json_ json_object *o = NULL;
+	struct ledger *l = open_ledger(true);
+
+	set(l, "a", "one");
+	ck_assert_int_eq(ledger_commit(l), 0);
+	shaky->lie = "{\"text\":\"two\"}\n";
+	ck_assert_int_eq(ledger_get(l, "a", &o), -EBADMSG);
+	ck_assert_ptr_null(o);
+	shaky->lie = "{\"text\":\"one\"}\n";
+	expect(l, "a", "one");
+	ledger_close(&l);
+}
+END_TEST
+
+START_TEST(bounds)
+{
+	struct ledger *l = open_ledger(true);
+	char name[ROW_NAME_MAX + 2], *large = malloc(ROW_BODY_MAX);
+
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	ck_assert_int_eq(put(l, name, "x"), -ENAMETOOLONG);
+	name[ROW_NAME_MAX] = '\0';
+	set(l, name, "x");
+	memset(large, 'x', ROW_BODY_MAX - 1);
+	large[ROW_BODY_MAX - 1] = '\0';
+	ck_assert_int_eq(put(l, "large", large), -EFBIG);
+	large[ROW_BODY_MAX - strlen("{\"text\":\"\"}\n")] = '\0';
+	set(l, "large", large);
+	for (int i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		ck_assert_int_eq(put(l, name, "x"), 0);
+	}
+	ck_assert_int_eq(put(l, "9", "x"), -ENOBUFS); /* no line could name them all */
+	note(l, "eight");
+	ck_assert_int_eq(ledger_commit(l), 0);
+	ledger_close(&l);
+	l = open_ledger(false);
+	ck_assert_int_eq(count(l, ""), 10);
+	expect(l, "large", large);
+	free(large);
+	ledger_close(&l);
+}
+END_TEST
+
+/* Two processes cannot; two ledgers that both think that they are the last one: the second loses. */
+START_TEST(somebody_else_writes)
+{
+	struct ledger *l = open_ledger(true);
+	struct row row = {.name = "a", .revision = 1, .body = (char *)"{}\n", .size = 3};
+	struct line line = {.n = 1, .text = (char *)"{}", .size = 2};
+
+	ck_assert_int_eq(shaky->real->ops->commit(shaky->real, &row, 1, NULL, 0), 0);
+	set(l, "a", "one");
+	ck_assert_int_eq(ledger_commit(l), -ESTALE);
+	ck_assert_int_eq(shaky->real->ops->commit(shaky->real, NULL, 0, &line, 1), 0);
+	set(l, "b", "one");
+	ck_assert_int_eq(ledger_commit(l), -ESTALE);
+	ledger_close(&l);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("service ledger");
+	TCase *c = tcase_create("ledger");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_test(c, staged_is_seen_and_kept);
+	tcase_add_test(c, failed_commit);
+	tcase_add_test(c, taken_back);
+	tcase_add_test(c, changed_behind_our_back);
+	tcase_add_test(c, bounds);
+	tcase_add_test(c, somebody_else_writes);
+	suite_add_tcase(s, c);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
