@@ -1,0 +1,59 @@
+/* What the handlers of the API share.  Only api*.c include this. */
+#ifndef COFFER_SERVICE_API_INTERNAL_H
+#define COFFER_SERVICE_API_INTERNAL_H
+
+#include "keymgr/service/api.h"
+#include "keymgr/service/clients.h"
+#include "keymgr/service/kek.h"
+
+enum { SEGMENTS_MAX = 5, SEGMENT_MAX = 64 };
+
+struct call {
+	struct api *api;
+	const struct tls_peer *peer;
+	const char *address;
+	struct client client;                        /* who asks */
+	char segment[SEGMENTS_MAX][SEGMENT_MAX + 1]; /* of the path, behind /v1 */
+	int segments;
+	json_object *body; /* NULL without one */
+	const char *code;  /* why it is refused; NULL: it is not */
+	struct answer *answer;
+};
+
+/* Fills the answer with an error and remembers that the call was refused: what it staged is taken back, and the refusal recorded.
+ * Returns 0, or -ENOMEM. */
+int call_refuse(struct call *c, int status, const char *code, const char *format, ...) PRINTF_LIKE(4, 5) MUST_CHECK;
+/* The same with what a negative errno means everywhere: -ENOENT, -EKEYREVOKED ... ; returns the error itself if that is nothing that a
+ * client could act on. */
+int call_refuse_errno(struct call *c, int error) MUST_CHECK;
+
+/* Stages the line about what was done.  `more` is taken over; NULL: nothing besides who did it. */
+int call_note(struct call *c, const char *event, json_object *more) MUST_CHECK;
+/* {"MEMBER": text}; NULL without memory. */
+json_object *call_detail(const char *member, const char *text);
+
+/* Refuses members of the body that are not in the list (ended by NULL): a typo must not be taken for a default. */
+bool call_members(struct call *c, const char *const *names, int *ret) MUST_CHECK;
+
+#define HANDLER(name) int name(struct call *c) MUST_CHECK
+HANDLER(api_keys_list);
+HANDLER(api_key_show);
+HANDLER(api_key_create);
+HANDLER(api_key_rotate);
+HANDLER(api_key_enable);
+HANDLER(api_key_disable);
+HANDLER(api_key_config);
+HANDLER(api_key_grant);
+HANDLER(api_key_ungrant);
+HANDLER(api_wrap);
+HANDLER(api_unwrap);
+HANDLER(api_rewrap);
+HANDLER(api_self);
+HANDLER(api_self_renew);
+HANDLER(api_register);
+HANDLER(api_clients_list);
+HANDLER(api_client_accept);
+HANDLER(api_client_revoke);
+HANDLER(api_audit);
+
+#endif

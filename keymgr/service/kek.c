@@ -1,0 +1,203 @@
+/* Key-encryption keys (kek.h).
+ *
+ * 1. The wrapping key of a version is bound to the key's name and the version's number (its row), so nothing wrapped under one opens as
+ *    another, wherever its row is put.
+ * 2. Nonces are random: 2^32 wraps of one version are the limit of NIST SP 800-38D, section 8.3. */
+#include "keymgr/service/kek.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PREFIX_KEY     "key/"
+#define PREFIX_VERSION "version/"
+
+bool kek_name_valid(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n <= KEK_NAME_MAX && !strchr("._-", name[0]) &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
+}
+
+static const char *row_of(const char *name, char out[ROW_NAME_MAX + 1])
+{
+	snprintf(out, ROW_NAME_MAX + 1, PREFIX_KEY "%s", name);
+	return out;
+}
+
+static const char *version_row(const char *name, uint32_t version, char out[ROW_NAME_MAX + 1])
+{
+	snprintf(out, ROW_NAME_MAX + 1, PREFIX_VERSION "%s/%" PRIu32, name, version);
+	return out;
+}
+
+static int load(struct kek *k)
+{
+	struct problem p = {0};
+	const char *state;
+	int ret = member_string(k->row, "state", &state, &p);
+
+	if (ret == 0)
+		ret = member_u32(k->row, "latest", 1, &k->latest, &p);
+	if (ret == 0)
+		ret = member_u32(k->row, "min_decryption_version", 1, &k->lowest, &p);
+	k->enabled = ret == 0 && strcmp(state, "enabled") == 0;
+	return ret;
+}
+
+int kek_get(struct ledger *l, const char *name, struct kek *out)
+{
+	char row[ROW_NAME_MAX + 1];
+	int ret;
+
+	*out = (struct kek){0};
+	snprintf(out->name, sizeof(out->name), "%s", name);
+	ret = ledger_get(l, row_of(name, row), &out->row);
+	if (ret == 0)
+		ret = load(out);
+	if (ret < 0)
+		kek_free(out);
+	return ret;
+}
+
+static int save(struct ledger *l, struct kek *k)
+{
+	char row[ROW_NAME_MAX + 1];
+	int ret = ledger_put(l, row_of(k->name, row), k->row);
+
+	return ret == 0 ? load(k) : ret;
+}
+
+static int add_version(struct ledger *l, const struct service_keys *keys, struct kek *k, uint32_t version)
+{
+	_cleanup_json_ json_object *o = json_object_new_object();
+	char row[ROW_NAME_MAX + 1];
+	uint8_t wrapped[WRAPPED_SIZE];
+	int ret = o ? service_version_make(keys, version_row(k->name, version, row), wrapped) : -ENOMEM;
+
+	if (ret == 0)
+		ret = put_now(o, "created");
+	if (ret == 0)
+		ret = put_bytes(o, "wrapped", wrapped, sizeof(wrapped));
+	if (ret == 0)
+		ret = ledger_put(l, row, o);
+	if (ret == 0)
+		ret = put_number(k->row, "latest", version);
+	return ret == 0 ? put_now(k->row, "rotated") : ret;
+}
+
+int kek_create(struct ledger *l, const struct service_keys *keys, const char *name, struct kek *out)
+{
+	char row[ROW_NAME_MAX + 1];
+	int ret;
+
+	*out = (struct kek){0};
+	if (ledger_has(l, row_of(name, row)))
+		return -EEXIST;
+	snprintf(out->name, sizeof(out->name), "%s", name);
+	out->row = json_object_new_object();
+	ret = out->row ? put_string(out->row, "state", "enabled") : -ENOMEM;
+	if (ret == 0)
+		ret = put_number(out->row, "min_decryption_version", 1);
+	if (ret == 0)
+		ret = put_now(out->row, "created");
+	if (ret == 0)
+		ret = add_version(l, keys, out, 1);
+	return ret == 0 ? save(l, out) : ret;
+}
+
+int kek_rotate(struct ledger *l, const struct service_keys *keys, struct kek *k)
+{
+	int ret = k->latest < KEK_VERSIONS_MAX ? add_version(l, keys, k, k->latest + 1) : -ENOSPC;
+
+	return ret == 0 ? save(l, k) : ret;
+}
+
+int kek_enable(struct ledger *l, struct kek *k, bool enabled)
+{
+	int ret = put_string(k->row, "state", enabled ? "enabled" : "disabled");
+
+	return ret == 0 ? save(l, k) : ret;
+}
+
+int kek_set_lowest(struct ledger *l, struct kek *k, uint64_t lowest)
+{
+	int ret = lowest < 1 || lowest > k->latest ? -ERANGE : put_number(k->row, "min_decryption_version", lowest);
+
+	return ret == 0 ? save(l, k) : ret;
+}
+
+/* --- use */
+
+static int open_version(struct ledger *l, const struct service_keys *keys, const struct kek *k, uint32_t version,
+			struct stack_key *out)
+{
+	_cleanup_json_ json_object *o = NULL;
+	char row[ROW_NAME_MAX + 1];
+	uint8_t wrapped[WRAPPED_SIZE];
+	struct problem p = {0};
+	int ret = k->enabled ? ledger_get(l, version_row(k->name, version, row), &o) : -EKEYREVOKED;
+
+	if (ret == 0)
+		ret = member_bytes(o, "wrapped", wrapped, sizeof(wrapped), &p);
+	if (ret == 0)
+		ret = service_version_open(keys, row, wrapped, out->b);
+	return ret == -EBADMSG ? -EIO : ret; /* damage here is not the client's fault */
+}
+
+int kek_wrap(struct ledger *l, const struct service_keys *keys, const struct kek *k, const uint8_t *value, size_t n,
+	     struct kek_wrapped *w)
+{
+	_cleanup_stack_key_ struct stack_key key;
+	int ret = n > 0 && n <= KEK_VALUE_MAX ? open_version(l, keys, k, k->latest, &key) : -EINVAL;
+
+	if (ret == 0)
+		ret = crypto_random(w->iv, sizeof(w->iv));
+	if (ret == 0)
+		ret = service_gcm_seal(key.b, w->iv, w->aad, w->aad_size, value, n, w->value, w->tag);
+	w->version = k->latest;
+	w->size = n;
+	return ret;
+}
+
+int kek_unwrap(struct ledger *l, const struct service_keys *keys, const struct kek *k, const struct kek_wrapped *w,
+	       uint8_t *out)
+{
+	_cleanup_stack_key_ struct stack_key key;
+	int ret;
+
+	if (!k->enabled)
+		return -EKEYREVOKED;
+	if (w->version < 1 || w->version > k->latest)
+		return -ENOENT;
+	if (w->version < k->lowest)
+		return -EKEYEXPIRED;
+	ret = open_version(l, keys, k, w->version, &key);
+	return ret == 0 ? service_gcm_open(key.b, w->iv, w->aad, w->aad_size, w->value, w->size, out, w->tag) : ret;
+}
+
+static int copy(const struct kek *k, const char *member, json_object *out)
+{
+	struct problem p = {0};
+	const char *text;
+	int ret = member_string(k->row, member, &text, &p);
+
+	return ret == 0 ? put_string(out, member, text) : ret;
+}
+
+int kek_describe(const struct kek *k, json_object *out)
+{
+	int ret = put_string(out, "name", k->name);
+
+	if (ret == 0)
+		ret = copy(k, "state", out);
+	if (ret == 0)
+		ret = put_number(out, "latest", k->latest);
+	if (ret == 0)
+		ret = put_number(out, "min_decryption_version", k->lowest);
+	if (ret == 0)
+		ret = copy(k, "created", out);
+	return ret == 0 ? copy(k, "rotated", out) : ret;
+}

@@ -1,0 +1,289 @@
+/* The directory of the key service (place.h). */
+#include "keymgr/service/place.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "keymgr/service/clients.h"
+#include "util/base/log.h"
+#include "util/base/whole_write.h"
+
+enum { KEY_FILE_SIZE = 32 };
+#define ADMIN_NAME "admin"
+
+/* All that place_make() may leave behind, for when it fails. */
+static const char *const made[] = {
+	PLACE_KEYRING,
+	PLACE_KEYRING ".bak",
+	PLACE_KEYRING ".lock",
+	PLACE_KEYRING ".audit",
+	PLACE_KEYRING ".use",
+	PLACE_KEY,
+	PLACE_DATABASE,
+	PLACE_DATABASE "-wal",
+	PLACE_DATABASE "-shm",
+	PLACE_ANCHOR,
+	"ca.pem",
+	"admin.pem",
+	"admin.key",
+	"admin.p12",
+};
+
+const char *place_name(const struct place *p, const char *name, char out[PATH_MAX])
+{
+	snprintf(out, PATH_MAX, "%.*s/%s", PATH_MAX - 64, p->path, name);
+	return out;
+}
+
+void place_close(struct place *p)
+{
+	ledger_close(&p->ledger);
+	service_keys_free(&p->keys);
+}
+
+static int resolve(const char *dir, struct place *p, struct fault *why)
+{
+	char *path = realpath(dir, NULL);
+
+	if (!path || strlen(path) > PATH_MAX - 64) {
+		int error = path ? ENAMETOOLONG : errno;
+
+		free(path);
+		return fault_errno(why, EXIT_NOT_VOLUME, -error, "cannot find %s", dir);
+	}
+	snprintf(p->path, sizeof(p->path), "%s", path);
+	free(path);
+	return 0;
+}
+
+static int new_file(const struct place *p, const char *name, const void *bytes, size_t n, mode_t mode,
+		    struct fault *why)
+{
+	char path[PATH_MAX];
+	_cleanup_close_ int fd = open(place_name(p, name, path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	int ret = fd < 0 ? -errno : whole_write(fd, bytes, n);
+
+	if (ret == 0 && fsync(fd) < 0)
+		ret = -errno;
+	return ret < 0 ? fault_errno(why, EXIT_STORE, ret, "cannot write %s", path) : 0;
+}
+
+/* What opens the keyring: what the user gives, or the key file beside it. */
+static int obtain(const struct place *p, const struct unlock_source *source, bool make, struct unlock_secret *out,
+		  struct fault *why)
+{
+	struct unlock_source own = UNLOCK_SOURCE_NONE;
+	char path[PATH_MAX];
+	struct secret *key;
+	int ret = 0;
+
+	own.key_file = place_name(p, PLACE_KEY, path);
+	if (unlock_source_given(source))
+		return unlock_obtain(source, "New passphrase of the key service: ", make, out, why);
+	if (make) {
+		key = secret_new(KEY_FILE_SIZE);
+		ret = key ? crypto_random(key->bytes, key->size) : -ENOMEM;
+		if (ret == 0)
+			ret = new_file(p, PLACE_KEY, key->bytes, key->size, 0600, why);
+		secret_free(&key);
+		if (ret < 0)
+			return fault_errno(why, EXIT_FAILED, ret, "cannot make %s", path);
+	} else if (access(path, F_OK) < 0) {
+		return unlock_obtain(source, "Passphrase of the key service: ", false, out, why);
+	}
+	return unlock_obtain(&own, "", false, out, why);
+}
+
+static int open_ledger(struct place *p, const char *anchor, bool make, struct fault *why)
+{
+	struct backend *b;
+	char path[PATH_MAX];
+	int ret = backend_sqlite_open(place_name(p, PLACE_DATABASE, path), make, &b, why);
+
+	return ret == 0 ? ledger_open(b, &p->keys, anchor ? anchor : place_name(p, PLACE_ANCHOR, path), make,
+				      &p->ledger, why)
+			: ret;
+}
+
+int place_open(const char *dir, const struct unlock_source *source, const char *anchor, struct place *out,
+	       struct fault *why)
+{
+	struct unlock_secret secret = {0};
+	char path[PATH_MAX];
+	int ret;
+
+	*out = (struct place){0};
+	ret = resolve(dir, out, why);
+	if (ret < 0)
+		return ret;
+	if (access(place_name(out, PLACE_DATABASE, path), F_OK) < 0)
+		return fault_errno(why, EXIT_NOT_VOLUME, -errno,
+				   "%s is no directory of a key service (`coffer-keyd init` makes one)", dir);
+	ret = obtain(out, source, false, &secret, why);
+	if (ret == 0)
+		ret = service_keys_open(place_name(out, PLACE_KEYRING, path), &secret, &out->keys, why);
+	unlock_secret_wipe(&secret);
+	if (ret == 0)
+		ret = open_ledger(out, anchor, false, why);
+	if (ret < 0)
+		place_close(out);
+	return ret;
+}
+
+/* --- making one */
+
+static int add_identity(struct place *p, const char *row, const struct x509_wanted *w, enum key_kind kind,
+			const struct tls_identity *ca)
+{
+	_cleanup_(tls_identity_free) struct tls_identity made_here = {0};
+	struct x509_wanted wanted = *w;
+	int ret = x509_key_new(kind, &made_here.key);
+
+	wanted.key = made_here.key;
+	if (ret == 0)
+		ret = x509_issue(ca->cert, ca->key, &wanted, &made_here.cert);
+	return ret == 0 ? identity_put(p->ledger, &p->keys, row, &made_here) : ret;
+}
+
+static int add_authority(struct place *p, const struct place_init *how, struct tls_identity *ca)
+{
+	const struct x509_wanted server = {
+		.name = how->hosts[0],
+		.server = true,
+		.hosts = how->hosts,
+		.host_count = how->host_count,
+		.days = SERVER_DAYS,
+	};
+	char name[64];
+	uint8_t random[4];
+	int ret = crypto_random(random, sizeof(random));
+
+	/* Two authorities of one name would confuse those who trust both. */
+	snprintf(name, sizeof(name), "coffer key service %02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
+	if (ret == 0)
+		ret = x509_key_new(KEY_EC_P256, &ca->key);
+	if (ret == 0)
+		ret = x509_make_ca(ca->key, name, &ca->cert);
+	if (ret == 0)
+		ret = identity_put(p->ledger, &p->keys, ROW_CA, ca);
+	if (ret == 0)
+		ret = add_identity(p, ROW_EC, &server, KEY_EC_P256, ca);
+	return ret == 0 ? add_identity(p, ROW_RSA, &server, KEY_RSA_3072, ca) : ret;
+}
+
+static int write_admin(const struct place *p, const struct tls_identity *admin, const struct tls_identity *ca,
+		       struct fault *why)
+{
+	_cleanup_free_ char *cert = NULL, *ca_cert = NULL;
+	_cleanup_secret_ struct secret *key = NULL, *p12 = NULL;
+	int ret = x509_pem(admin->cert, &cert);
+
+	if (ret == 0)
+		ret = x509_pem(ca->cert, &ca_cert);
+	if (ret == 0)
+		ret = x509_key_pem(admin->key, &key);
+	if (ret == 0)
+		ret = x509_p12(admin->key, admin->cert, ca->cert, "coffer key service", &p12);
+	if (ret == 0)
+		ret = new_file(p, "ca.pem", ca_cert, strlen(ca_cert), 0644, why);
+	if (ret == 0)
+		ret = new_file(p, "admin.pem", cert, strlen(cert), 0644, why);
+	if (ret == 0)
+		ret = new_file(p, "admin.key", key->bytes, key->size, 0600, why);
+	return ret == 0 ? new_file(p, "admin.p12", p12->bytes, p12->size, 0600, why) : ret;
+}
+
+static int note_init(struct place *p)
+{
+	_cleanup_json_ json_object *details = json_object_new_object();
+	int ret = details ? put_string(details, "event", "init") : -ENOMEM;
+
+	return ret == 0 ? ledger_note(p->ledger, details) : ret;
+}
+
+static int furnish(struct place *p, const struct place_init *how, struct fault *why)
+{
+	_cleanup_(tls_identity_free) struct tls_identity ca = {0}, admin = {0};
+	struct x509_wanted wanted = {.name = ADMIN_NAME, .days = CLIENT_DAYS};
+	int ret = add_authority(p, how, &ca);
+
+	if (ret == 0)
+		ret = x509_key_new(KEY_EC_P256, &admin.key);
+	wanted.key = admin.key;
+	if (ret == 0)
+		ret = x509_issue(ca.cert, ca.key, &wanted, &admin.cert);
+	if (ret == 0)
+		ret = client_add(p->ledger, ADMIN_NAME, ROLE_ADMIN, admin.cert);
+	if (ret == 0)
+		ret = note_init(p);
+	if (ret == 0)
+		ret = write_admin(p, &admin, &ca, why);
+	if (ret == 0)
+		ret = ledger_commit(p->ledger);
+	if (ret == 0)
+		ret = ledger_anchor(p->ledger);
+	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot make the certificates of the key service (%s)",
+				     openssl_reason())
+		       : 0;
+}
+
+static bool is_empty(const char *dir)
+{
+	DIR *d = opendir(dir);
+	const struct dirent *e;
+	bool empty = d != NULL;
+
+	while (d && empty && (e = readdir(d)))
+		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	if (d)
+		closedir(d);
+	return empty;
+}
+
+/* Ours alone: what holds something already is left alone. */
+static int claim(const char *dir, bool *new_directory, struct fault *why)
+{
+	*new_directory = mkdir(dir, 0700) == 0;
+	if (!*new_directory && errno != EEXIST)
+		return fault_errno(why, EXIT_STORE, -errno, "cannot make %s", dir);
+	if (*new_directory || is_empty(dir))
+		return 0;
+	return fault_set(why, EXIT_NOT_EMPTY, EEXIST, "%s is not a new or empty directory", dir);
+}
+
+int place_make(const char *dir, const struct place_init *how, struct fault *why)
+{
+	struct place p = {0};
+	struct unlock_secret secret = {0};
+	char path[PATH_MAX];
+	bool new_directory;
+	int ret;
+
+	for (size_t i = 0; i < how->host_count; i++)
+		if (!x509_host_valid(how->hosts[i]))
+			return fault_set(why, EXIT_USAGE, EINVAL, "%s is neither the name of a host nor an address",
+					 how->hosts[i]);
+	ret = claim(dir, &new_directory, why);
+	if (ret == 0)
+		ret = resolve(dir, &p, why);
+	if (ret < 0)
+		return ret;
+	ret = obtain(&p, how->source, true, &secret, why);
+	if (ret == 0)
+		ret = service_keys_make(place_name(&p, PLACE_KEYRING, path), &secret, &p.keys, why);
+	unlock_secret_wipe(&secret);
+	if (ret == 0)
+		ret = open_ledger(&p, NULL, true, why);
+	if (ret == 0)
+		ret = furnish(&p, how, why);
+	place_close(&p);
+	for (size_t i = 0; ret < 0 && i < sizeof(made) / sizeof(made[0]); i++)
+		(void)unlink(place_name(&p, made[i], path));
+	if (ret < 0 && new_directory)
+		(void)rmdir(p.path);
+	return ret;
+}

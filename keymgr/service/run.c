@@ -1,0 +1,207 @@
+/* coffer-keyd while it runs (run.h). */
+#include "keymgr/service/run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "keymgr/service/api.h"
+#include "util/base/log.h"
+
+enum { RENEW_DAYS = 30, LOOK_AT_CERTIFICATES_S = 3600 };
+
+enum { IDENTITY_EC, IDENTITY_RSA, IDENTITIES };
+static const char *const identity_rows[IDENTITIES] = {ROW_EC, ROW_RSA};
+
+struct running {
+	struct place place;
+	struct tls_identity ca, identities[IDENTITIES];
+	SSL_CTX *tls;
+	struct api api;
+	struct server *server;
+	unsigned seconds;
+};
+
+static int note(struct running *r, const char *event)
+{
+	_cleanup_json_ json_object *o = json_object_new_object();
+	int ret = o ? put_string(o, "event", event) : -ENOMEM;
+
+	return ret == 0 ? ledger_note(r->place.ledger, o) : ret;
+}
+
+/* --- the server's certificates */
+
+static int renew(struct running *r, int i)
+{
+	struct tls_identity *own = &r->identities[i];
+	const struct ledger_mark mark = ledger_mark(r->place.ledger);
+	struct tls_identity next = {.key = own->key};
+	int ret = x509_renew_server(r->ca.cert, r->ca.key, own->cert, own->key, &next.cert);
+
+	if (ret < 0)
+		return ret;
+	ret = identity_put(r->place.ledger, &r->place.keys, identity_rows[i], &next);
+	if (ret == 0)
+		ret = note(r, "certificate.renew");
+	if (ret == 0)
+		ret = ledger_commit(r->place.ledger);
+	else
+		ledger_back(r->place.ledger, &mark);
+	if (ret == 0 && r->tls && !SSL_CTX_use_cert_and_key(r->tls, next.cert, next.key, NULL, 1))
+		ret = -EIO;
+	if (ret < 0) {
+		X509_free(next.cert);
+		return ret;
+	}
+	X509_free(own->cert);
+	own->cert = next.cert;
+	return 0;
+}
+
+/* In time, with the same key; what cannot be renewed serves on until it ends. */
+static void look_at_certificates(struct running *r)
+{
+	for (int i = 0; i < IDENTITIES; i++)
+		if (x509_ends_within(r->identities[i].cert, RENEW_DAYS)) {
+			int ret = renew(r, i);
+
+			if (ret < 0)
+				log_error("cannot renew a certificate of the service: %s", strerror(-ret));
+			else
+				log_info("a certificate of the service was renewed");
+		}
+}
+
+/* --- what the server asks for */
+
+static void on_request(void *context, const struct tls_peer *peer, const char *address, const struct http_request *q,
+		       struct answer *a)
+{
+	struct running *r = context;
+
+	api_handle(&r->api, peer, address, q, a);
+}
+
+static int on_commit(void *context)
+{
+	struct running *r = context;
+
+	return ledger_commit(r->place.ledger);
+}
+
+static void on_tick(void *context)
+{
+	struct running *r = context;
+	int ret = ledger_anchor(r->place.ledger);
+
+	if (ret < 0)
+		log_error("cannot write the anchor of the log: %s", strerror(-ret));
+	api_tick(&r->api);
+	/* Nothing is staged between two commits only by chance: renewal commits what is. */
+	if (++r->seconds % LOOK_AT_CERTIFICATES_S == 0 && !ledger_staged(r->place.ledger))
+		look_at_certificates(r);
+}
+
+/* --- start and end */
+
+static int load(struct running *r, struct fault *why)
+{
+	int ret = identity_get(r->place.ledger, &r->place.keys, ROW_CA, &r->ca);
+
+	for (int i = 0; ret == 0 && i < IDENTITIES; i++)
+		ret = identity_get(r->place.ledger, &r->place.keys, identity_rows[i], &r->identities[i]);
+	return ret < 0 ? fault_errno(why, EXIT_DAMAGED, ret, "cannot read the certificates of the service") : 0;
+}
+
+static void raise_limit(const struct server_limits *limits)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return;
+	l.rlim_cur = l.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+	if (l.rlim_cur < (rlim_t)limits->connections + 32)
+		log_warning("only %llu files may be open: too few for %d connections (LimitNOFILE=)",
+			    (unsigned long long)l.rlim_cur, limits->connections);
+}
+
+/* What Type=notify of systemd waits for (sd_notify(3)); nothing without it. */
+static void tell_manager(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	size_t n = path ? strlen(path) : 0;
+	int fd;
+
+	if (n < 2 || n >= sizeof(to.sun_path) || (*path != '/' && *path != '@'))
+		return;
+	memcpy(to.sun_path, path, n);
+	if (*path == '@')
+		to.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
+		log_warning("cannot tell the service manager: %s", strerror(errno));
+	close(fd);
+}
+
+static int serve(struct running *r, const struct run_options *o, struct fault *why)
+{
+	const struct server_handler handler = {r, on_request, on_commit, on_tick};
+	const struct tls_setup setup = {r->identities, IDENTITIES, r->ca.cert, o->require_etm};
+	char shown[ADDRESS_TEXT];
+	int ret = tls_server(&setup, &r->tls, why);
+
+	r->api = (struct api){
+		.ledger = r->place.ledger,
+		.keys = &r->place.keys,
+		.ca = &r->ca,
+		.refusals_left = API_REFUSALS_MAX,
+	};
+	if (ret == 0)
+		ret = server_new(o->listen, r->tls, &o->limits, &handler, &r->server, shown, why);
+	if (ret == 0)
+		ret = note(r, "start");
+	if (ret == 0)
+		ret = ledger_commit(r->place.ledger);
+	if (ret < 0)
+		return fault_errno(why, EXIT_STORE, ret, "cannot record the start");
+	printf("listening on %s\n", shown);
+	fflush(stdout);
+	tell_manager("READY=1");
+	ret = server_run(r->server);
+	tell_manager("STOPPING=1");
+	if (ret == 0 && note(r, "stop") == 0)
+		ret = ledger_commit(r->place.ledger);
+	return ret < 0 ? fault_errno(why, EXIT_STORE, ret, "the service ended") : 0;
+}
+
+int run_service(const char *dir, const struct run_options *o, struct fault *why)
+{
+	struct running r = {0};
+	int ret = place_open(dir, o->source, o->anchor, &r.place, why);
+
+	if (ret < 0)
+		return ret;
+	raise_limit(&o->limits);
+	ret = load(&r, why);
+	if (ret == 0) {
+		look_at_certificates(&r);
+		ret = serve(&r, o, why);
+	}
+	if (r.server)
+		server_free(&r.server);
+	SSL_CTX_free(r.tls);
+	for (int i = 0; i < IDENTITIES; i++)
+		tls_identity_free(&r.identities[i]);
+	tls_identity_free(&r.ca);
+	place_close(&r.place);
+	return ret;
+}

@@ -1,0 +1,18 @@
+/* coffer-keyd while it runs. */
+#ifndef COFFER_SERVICE_RUN_H
+#define COFFER_SERVICE_RUN_H
+
+#include "keymgr/service/place.h"
+#include "keymgr/service/server.h"
+
+struct run_options {
+	const char *listen; /* ADDR:PORT */
+	const char *anchor; /* the file; NULL: in the directory */
+	bool require_etm;
+	struct server_limits limits;
+	const struct unlock_source *source;
+};
+/* Serves DIR until it is told to end.  Says "listening on ADDR:PORT" on standard output when it answers. */
+int run_service(const char *dir, const struct run_options *o, struct fault *why) MUST_CHECK;
+
+#endif

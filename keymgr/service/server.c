@@ -1,0 +1,321 @@
+/* The port of the key service (server.h).
+ *
+ * 1. Requests that came in one turn of the loop share one commit.  The commit has a lower priority than everything that brings requests, and
+ *    is due at the latest when BATCH_MAX of them wait.
+ * 2. Whoever is not known yet cannot fill the log: a second has room for so many lines about refused peers, the rest are counted. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "keymgr/service/server_internal.h"
+#include "util/base/log.h"
+#include "util/base/number.h"
+
+enum { BATCH_MAX = 64, BACKLOG = 256, ACCEPTS_A_TURN = 16, LOG_LINES_A_SECOND = 200 };
+
+const struct server_limits server_limits_default = {
+	.connections = 1024,
+	.per_address = 64,
+	.per_client = 32,
+	.handshake_s = 10,
+	.request_s = 30,
+	.idle_s = 75,
+};
+
+void server_log_refused(struct server *s, const char *address, const char *reason)
+{
+	if (s->log_budget > 0) {
+		s->log_budget--;
+		log_info("refused %s: %s", address, reason);
+	} else {
+		s->log_dropped++;
+	}
+}
+
+/* --- commits */
+
+static void commit_all(struct server *s)
+{
+	struct waiting_connections ready = TAILQ_HEAD_INITIALIZER(ready);
+	struct connection *c;
+	int ret = s->handler.commit(s->handler.context);
+
+	TAILQ_CONCAT(&ready, &s->waiting, waiting);
+	s->waiting_count = 0;
+	while ((c = TAILQ_FIRST(&ready))) {
+		TAILQ_REMOVE(&ready, c, waiting);
+		connection_answer(c, ret < 0);
+	}
+	if (ret == -EUCLEAN) {
+		s->result = ret;
+		event_base_loopbreak(s->base);
+	}
+}
+
+static void on_commit(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	commit_all(context);
+}
+
+void server_wait_for_commit(struct server *s, struct connection *c)
+{
+	TAILQ_INSERT_TAIL(&s->waiting, c, waiting);
+	/* Higher than what brings requests, once enough wait: then the next thing that the loop does. */
+	if (++s->waiting_count == BATCH_MAX) {
+		event_del(&s->committing);
+		event_assign(&s->committing, s->base, -1, 0, on_commit, s);
+		event_priority_set(&s->committing, 0);
+	} else if (s->waiting_count == 1) {
+		event_del(&s->committing);
+		event_assign(&s->committing, s->base, -1, 0, on_commit, s);
+		event_priority_set(&s->committing, 1);
+	} else {
+		return;
+	}
+	event_active(&s->committing, EV_TIMEOUT, 1);
+}
+
+/* --- accepting */
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in four;
+	struct sockaddr_in6 six;
+};
+
+/* The address as text; one that came over IPv6 but is IPv4 in its short form, so that it counts as one. */
+static void address_text(const union address *a, char out[ADDRESS_TEXT])
+{
+	snprintf(out, ADDRESS_TEXT, "unknown");
+	if (a->any.sa_family == AF_INET)
+		inet_ntop(AF_INET, &a->four.sin_addr, out, ADDRESS_TEXT);
+	else if (a->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->six.sin6_addr))
+		inet_ntop(AF_INET, a->six.sin6_addr.s6_addr + 12, out, ADDRESS_TEXT);
+	else if (a->any.sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &a->six.sin6_addr, out, ADDRESS_TEXT);
+}
+
+static int connections_from(const struct server *s, const char *address)
+{
+	const struct connection *c;
+	int n = 0;
+
+	TAILQ_FOREACH(c, &s->all, all)
+	n += strcmp(c->address, address) == 0;
+	return n;
+}
+
+static void welcome(struct server *s, int fd, const union address *from)
+{
+	char address[ADDRESS_TEXT];
+
+	address_text(from, address);
+	if (s->count >= s->limits.connections) {
+		server_log_refused(s, address, "there are too many connections");
+		close(fd);
+	} else if (connections_from(s, address) >= s->limits.per_address) {
+		server_log_refused(s, address, "there are too many connections from there");
+		close(fd);
+	} else {
+		connection_new(s, fd, address);
+	}
+}
+
+static void on_accept(evutil_socket_t listening, short what, void *context)
+{
+	struct server *s = context;
+	union address from = {0};
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		socklen_t size = sizeof(from);
+		int fd = accept4(listening, &from.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			welcome(s, fd, &from);
+			continue;
+		}
+		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+			return;
+		/* Out of descriptors or memory: asked again at the next tick, not at once and for ever. */
+		log_error("cannot accept a connection: %s", strerror(errno));
+		event_del(&s->accepting);
+		s->accept_paused = true;
+		return;
+	}
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+	struct server *s = context;
+
+	(void)fd;
+	(void)what;
+	if (s->log_dropped)
+		log_info("refused %d more peers", s->log_dropped);
+	s->log_dropped = 0;
+	s->log_budget = LOG_LINES_A_SECOND;
+	if (s->accept_paused)
+		event_add(&s->accepting, NULL);
+	s->accept_paused = false;
+	s->handler.tick(s->handler.context);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *context)
+{
+	struct server *s = context;
+
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(s->base);
+}
+
+/* --- making one */
+
+/* Splits ADDR:PORT; brackets of an IPv6 address fall. */
+static int split(const char *text, char host[ADDRESS_TEXT], char port[8])
+{
+	const char *colon = strrchr(text, ':');
+	size_t n = colon ? (size_t)(colon - text) : 0;
+	uint64_t number;
+
+	/* getaddrinfo(3) would take a larger one modulo 2^16. */
+	if (!colon || n == 0 || n >= ADDRESS_TEXT || number_parse(colon + 1, UINT16_MAX, &number) < 0)
+		return -EINVAL;
+	if (*text == '[' && text[n - 1] == ']')
+		text++, n -= 2;
+	memcpy(host, text, n);
+	host[n] = '\0';
+	snprintf(port, 8, "%u", (unsigned)number);
+	return 0;
+}
+
+static int listen_at(const struct addrinfo *a)
+{
+	const int on = 1;
+	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	    bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	error = errno;
+	close(fd);
+	return -error;
+}
+
+static int open_port(const char *listen_on, char shown[ADDRESS_TEXT], struct fault *why)
+{
+	const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+				       .ai_socktype = SOCK_STREAM};
+	union address bound = {0};
+	socklen_t size = sizeof(bound);
+	char host[ADDRESS_TEXT] = "", port[8] = "";
+	struct addrinfo *a;
+	int fd;
+
+	if (split(listen_on, host, port) < 0 || getaddrinfo(host, port, &hints, &a) != 0)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s is not ADDRESS:PORT in numbers, such as 127.0.0.1:8443",
+				 listen_on);
+	fd = listen_at(a);
+	freeaddrinfo(a);
+	if (fd < 0)
+		return fault_errno(why, EXIT_FAILED, fd, "cannot listen on %s", listen_on);
+	if (getsockname(fd, &bound.any, &size) < 0) {
+		close(fd);
+		return fault_errno(why, EXIT_FAILED, -errno, "cannot listen on %s", listen_on);
+	}
+	if (bound.any.sa_family == AF_INET6)
+		snprintf(shown, ADDRESS_TEXT, "[%.45s]:%d", host, ntohs(bound.six.sin6_port));
+	else
+		snprintf(shown, ADDRESS_TEXT, "%.45s:%d", host, ntohs(bound.four.sin_port));
+	return fd;
+}
+
+static int set_events(struct server *s)
+{
+	const struct timeval second = {.tv_sec = 1};
+	struct event_config *config = event_config_new();
+	int ret = 0;
+
+	if (config)
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
+	s->base = config ? event_base_new_with_config(config) : NULL;
+	if (config)
+		event_config_free(config);
+	if (!s->base || event_base_priority_init(s->base, 2) < 0)
+		return -ENOMEM;
+	ret |= event_assign(&s->accepting, s->base, s->fd, EV_READ | EV_PERSIST, on_accept, s);
+	ret |= event_assign(&s->ticking, s->base, -1, EV_PERSIST, on_tick, s);
+	ret |= event_assign(&s->committing, s->base, -1, 0, on_commit, s);
+	ret |= evsignal_assign(&s->terminated, s->base, SIGTERM, on_signal, s);
+	ret |= evsignal_assign(&s->interrupted, s->base, SIGINT, on_signal, s);
+	event_priority_set(&s->accepting, 0);
+	event_priority_set(&s->ticking, 0);
+	ret |= event_add(&s->accepting, NULL) | event_add(&s->ticking, &second) | evsignal_add(&s->terminated, NULL) |
+	       evsignal_add(&s->interrupted, NULL);
+	return ret ? -ENOMEM : 0;
+}
+
+int server_new(const char *listen_on, SSL_CTX *tls, const struct server_limits *limits,
+	       const struct server_handler *handler, struct server **out, char shown[ADDRESS_TEXT], struct fault *why)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	int ret;
+
+	*out = NULL;
+	if (!s)
+		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot listen");
+	TAILQ_INIT(&s->all);
+	TAILQ_INIT(&s->waiting);
+	s->tls = tls;
+	s->limits = *limits;
+	s->handler = *handler;
+	s->log_budget = LOG_LINES_A_SECOND;
+	s->fd = open_port(listen_on, shown, why);
+	ret = s->fd < 0 ? s->fd : set_events(s);
+	if (ret < 0) {
+		server_free(&s);
+		return fault_errno(why, EXIT_FAILED, ret, "cannot listen on %s", listen_on);
+	}
+	*out = s;
+	return 0;
+}
+
+int server_run(struct server *s)
+{
+	signal(SIGPIPE, SIG_IGN);
+	if (event_base_dispatch(s->base) < 0)
+		return -EIO;
+	if (s->waiting_count && s->result == 0)
+		commit_all(s);
+	return s->result;
+}
+
+void server_free(struct server **s)
+{
+	struct connection *c;
+
+	while ((c = TAILQ_FIRST(&(*s)->all)))
+		connection_free(c);
+	if ((*s)->base) {
+		event_del(&(*s)->accepting);
+		event_del(&(*s)->ticking);
+		event_del(&(*s)->committing);
+		event_del(&(*s)->terminated);
+		event_del(&(*s)->interrupted);
+		event_base_free((*s)->base);
+	}
+	if ((*s)->fd >= 0)
+		close((*s)->fd);
+	free(*s);
+	*s = NULL;
+}

@@ -1,0 +1,321 @@
+"""The API of the key service: who may what, keys and their use, what is recorded of it (docs/service-api.md)."""
+
+import json
+import os
+import socket
+import unittest
+
+from keyd import TIMEOUT, Case, b64, context, unb64
+
+
+class Api(Case):
+    def setUp(self):
+        super().setUp()
+        self.s = self.service()
+        self.a = self.admin(self.s)
+
+    def good(self, answer, status=200):
+        self.assertEqual(answer[0], status, answer)
+        return answer[1]
+
+    def refused(self, answer, status, code):
+        self.assertEqual((answer[0], answer[1].get("error", {}).get("code")), (status, code), answer)
+
+    def lines(self):
+        return self.good(self.a.get("audit/1"))["lines"]
+
+    def key(self, name="k", *clients):
+        self.good(self.a.post(f"keys/{name}"), 201)
+        for c in clients:
+            self.good(self.a.post(f"keys/{name}/grant", client=c.fingerprint()))
+        return name
+
+
+class Registration(Api):
+    def test_life_of_a_client(self):
+        cert, key = self.self_signed("host-1")
+        host = self.client(self.s, cert, key)
+        fp = host.fingerprint()
+        self.refused(host.get("keys"), 403, "client_unknown")
+        answer = self.good(host.post("clients/register", name="host-1.example"), 202)
+        self.assertEqual((answer["fingerprint"], answer["state"], answer["role"]), (fp, "pending", "none"))
+        self.assertNotIn("certificate", answer)
+        self.refused(host.get("keys"), 403, "client_pending")
+        self.refused(host.get("self"), 403, "client_pending")
+        # Again: the same, and no second registration.
+        self.assertEqual(self.good(host.post("clients/register", name="other"))["name"], "host-1.example")
+
+        self.key("k")
+        accepted = self.good(self.a.post(f"clients/{fp}/accept"))
+        self.assertEqual((accepted["state"], accepted["role"]), ("accepted", "client"))
+        # The certificate that vouches for itself does nothing but fetch the one of the service.
+        self.refused(host.get("keys"), 403, "certificate_needed")
+        answer = self.good(host.post("clients/register", name="host-1.example"))
+        issued = self.path("issued.pem")
+        with open(issued, "w") as f:
+            f.write(answer["certificate"])
+        with open(os.path.join(self.dir, "ca.pem")) as f:
+            self.assertEqual(f.read(), answer["ca"])
+        host.close()
+        host = self.client(self.s, issued, key)
+        self.assertEqual(self.good(host.get("self"))["name"], "host-1.example")
+        self.assertEqual(self.good(host.get("keys")), {"keys": []})
+        renewed = self.good(host.post("self/renew"))
+        self.assertNotEqual(renewed["certificate"], answer["certificate"])
+        self.assertEqual(renewed["fingerprint"], fp)
+
+        # Revocation acts on connections that are open.
+        self.good(self.a.post(f"clients/{fp}/revoke"))
+        self.refused(host.get("keys"), 403, "client_revoked")
+        self.refused(host.post("clients/register", name="again"), 403, "client_revoked")
+        self.refused(self.client(self.s, cert, key).get("self"), 403, "client_revoked")
+        self.refused(self.a.post(f"clients/{fp}/accept"), 409, "client_revoked")
+        self.assertEqual({c["fingerprint"]: c["state"] for c in self.good(self.a.get("clients"))["clients"]},
+                         {fp: "revoked", self.a.fingerprint(): "accepted"})
+
+    def test_what_registration_refuses(self):
+        c = self.client(self.s, *self.self_signed("x"))
+        for name in ("", "a b", "a" * 65, "é", "a/b", 'a"'):
+            status, answer = c.post("clients/register", name=name)
+            self.assertEqual(status, 400, name)
+        self.refused(c.post("clients/register"), 400, "bad_name")
+        self.refused(c.post("clients/register", name="x", role="admin"), 400, "unknown_member")
+        c = self.client(self.s, *self.self_signed("p521", algorithm=("ec", "-pkeyopt", "ec_paramgen_curve:P-521")))
+        try:
+            self.refused(c.post("clients/register", name="x"), 400, "bad_key")
+        except OSError:
+            pass  # refused in the handshake already
+        self.assertEqual(len(self.good(self.a.get("clients"))["clients"]), 1)
+
+    def test_accept_and_revoke(self):
+        fp = "0" * 64
+        self.refused(self.a.post(f"clients/{fp}/accept"), 404, "not_found")
+        self.refused(self.a.post(f"clients/{fp}/revoke"), 404, "not_found")
+        self.refused(self.a.post("clients/xyz/accept"), 400, "bad_fingerprint")
+        self.refused(self.a.post(f"clients/{'A' * 64}/accept"), 400, "bad_fingerprint")
+        self.refused(self.a.post(f"clients/{self.a.fingerprint()}/accept", role="king"), 400, "bad_role")
+        # Somebody has to remain who can accept and revoke.
+        self.refused(self.a.post(f"clients/{self.a.fingerprint()}/revoke"), 409, "last_admin")
+        self.refused(self.a.post(f"clients/{self.a.fingerprint()}/accept", role="client"), 409, "last_admin")
+        second = self.accepted(self.s, "second", "admin")
+        self.good(second.post(f"clients/{self.a.fingerprint()}/revoke"))
+        self.refused(self.a.get("keys"), 403, "client_revoked")
+        self.refused(second.post(f"clients/{second.fingerprint()}/revoke"), 409, "last_admin")
+
+    def test_strangers_cannot_fill_the_log(self):
+        c = self.client(self.s, *self.self_signed("noise"))
+        for i in range(100):
+            self.refused(c.get("keys" if i % 2 else "no/such/thing"), 403, "client_unknown")
+        self.assertLess(sum(line["event"] == "refused" for line in self.lines()), 40)
+
+
+class Roles(Api):
+    CALLS = [
+        ("GET", "self", "admin operator client auditor"),
+        ("GET", "clients", "admin auditor"),
+        ("POST", "clients/" + "0" * 64 + "/accept", "admin"),
+        ("POST", "clients/" + "0" * 64 + "/revoke", "admin"),
+        ("GET", "keys", "admin operator client auditor"),
+        ("GET", "keys/k", "admin operator client auditor"),
+        ("POST", "keys/new", "admin"),
+        ("POST", "keys/k/rotate", "admin operator"),
+        ("POST", "keys/k/enable", "admin"),
+        ("POST", "keys/k/disable", "admin"),
+        ("POST", "keys/k/config", "admin"),
+        ("POST", "keys/k/grant", "admin"),
+        ("POST", "keys/k/ungrant", "admin"),
+        ("POST", "keys/k/wrapkey", "admin client"),
+        ("POST", "keys/k/1/unwrapkey", "admin client"),
+        ("POST", "keys/k/rewrap", "admin client"),
+        ("GET", "audit/1", "admin auditor"),
+    ]
+
+    def test_who_may_what(self):
+        everybody = {role: self.accepted(self.s, role, role) for role in ("admin", "operator", "client", "auditor")}
+        self.key("k", everybody["client"])
+        # The administrator last: it disables the key.
+        for role in ("operator", "client", "auditor", "admin"):
+            for method, path, roles in self.CALLS:
+                with self.subTest(role=role, call=f"{method} {path}"):
+                    status, answer = everybody[role].raw(method, "/v1/" + path, "{}" if method == "POST" else None)
+                    if role in roles.split():
+                        self.assertNotEqual(answer.get("error", {}).get("code"), "role")
+                    else:
+                        self.refused((status, answer), 403, "role")
+        refusals = [line for line in self.lines() if line["event"] == "refused" and line["code"] == "role"]
+        self.assertEqual(len(refusals), sum(r not in roles.split() for _, _, roles in self.CALLS for r in everybody))
+        self.assertEqual({line["name"] for line in refusals}, {"operator", "client", "auditor"})
+
+    def test_grants(self):
+        one, two = self.accepted(self.s, "one"), self.accepted(self.s, "two")
+        self.key("k", one)
+        self.key("secret")
+        wrapped = self.good(one.post("keys/k/wrapkey", alg="A256GCM", value=b64(b"x" * 32)))
+        use = {m: wrapped[m] for m in ("alg", "value", "iv", "tag")}
+        self.assertEqual([k["name"] for k in self.good(one.get("keys"))["keys"]], ["k"])
+        self.assertEqual(self.good(two.get("keys"))["keys"], [])
+        # The same of what is there and what is not.
+        for name in ("k", "secret", "nothing"):
+            self.refused(two.get("keys/" + name), 403, "not_granted")
+            self.refused(two.post(f"keys/{name}/wrapkey", alg="A256GCM", value="AAAA"), 403, "not_granted")
+            self.refused(two.post(f"keys/{name}/1/unwrapkey", **use), 403, "not_granted")
+            self.refused(two.post(f"keys/{name}/rewrap", version=1, **use), 403, "not_granted")
+        self.good(self.a.post("keys/k/grant", client=two.fingerprint()))
+        self.assertEqual(unb64(self.good(two.post("keys/k/1/unwrapkey", **use))["value"]), b"x" * 32)
+        self.good(self.a.post("keys/k/ungrant", client=one.fingerprint()))
+        self.refused(one.post("keys/k/1/unwrapkey", **use), 403, "not_granted")
+        self.good(two.post("keys/k/1/unwrapkey", **use))
+        self.refused(self.a.post("keys/k/grant", client="0" * 64), 409, "client_not_accepted")
+        self.refused(self.a.post("keys/k/grant"), 400, "bad_fingerprint")
+        self.refused(self.a.post("keys/nothing/grant", client=one.fingerprint()), 404, "not_found")
+
+
+class Keys(Api):
+    def wrap(self, name, value, aad=None):
+        more = {"aad": b64(aad)} if aad is not None else {}
+        return self.good(self.a.post(f"keys/{name}/wrapkey", alg="A256GCM", value=b64(value), **more))
+
+    def unwrap(self, name, w, aad=None, version=None, **changed):
+        body = {m: w[m] for m in ("alg", "value", "iv", "tag")} | ({"aad": b64(aad)} if aad is not None else {}) | changed
+        return self.a.post(f"keys/{name}/{version or w['version']}/unwrapkey", **body)
+
+    def test_wrap_and_unwrap(self):
+        self.key("k")
+        for value in (b"x", os.urandom(32), os.urandom(4096)):
+            for aad in (None, b"volume", os.urandom(1024)):
+                w = self.wrap("k", value, aad)
+                self.assertEqual((w["kid"], w["version"], len(unb64(w["value"]))), ("/v1/keys/k/1", 1, len(value)))
+                plain = self.good(self.unwrap("k", w, aad))
+                self.assertEqual((plain["kid"], unb64(plain["value"])), ("/v1/keys/k/1", value))
+        self.assertNotEqual(self.wrap("k", b"same"), self.wrap("k", b"same"))
+
+    def test_what_does_not_unwrap(self):
+        self.key("k")
+        self.key("other")
+        self.good(self.a.post("keys/k/rotate"))
+        w = self.wrap("k", b"s" * 32, b"volume")
+        flip = {m: b64(bytes([unb64(w[m])[0] ^ 1]) + unb64(w[m])[1:]) for m in ("value", "iv", "tag")}
+        for member, value in flip.items():
+            self.refused(self.unwrap("k", w, b"volume", **{member: value}), 400, "unwrap_failed")
+        for aad in (b"another", b"", None):
+            self.refused(self.unwrap("k", w, aad), 400, "unwrap_failed")
+        self.refused(self.unwrap("k", w, b"volume", version=1), 400, "unwrap_failed")
+        self.refused(self.unwrap("other", w, b"volume", version=1), 400, "unwrap_failed")
+        for version in ("3", "0", "-1", "x", "1.0", "4294967297"):
+            self.refused(self.unwrap("k", w, b"volume", version=version), 404, "no_version")
+        self.good(self.unwrap("k", w, b"volume"))
+        self.assertEqual(sum(line["event"] == "refused" and line["code"] == "unwrap_failed" for line in self.lines()), 8)
+
+    def test_rotate_and_retire(self):
+        self.key("k")
+        old = self.wrap("k", b"root" * 8, b"v")
+        self.assertEqual(self.good(self.a.post("keys/k/rotate"))["latest"], 2)
+        self.good(self.unwrap("k", old, b"v"))
+        body = {m: old[m] for m in ("alg", "value", "iv", "tag", "version")}
+        new = self.good(self.a.post("keys/k/rewrap", aad=b64(b"v"), **body))
+        self.assertEqual(new["version"], 2)
+        self.assertEqual(unb64(self.good(self.unwrap("k", new, b"v"))["value"]), b"root" * 8)
+        self.refused(self.a.post("keys/k/rewrap", aad=b64(b"w"), **body), 400, "unwrap_failed")
+        for wrong in (0, 3, -1):
+            self.assertEqual(self.a.post("keys/k/config", min_decryption_version=wrong)[0], 400)
+        self.good(self.a.post("keys/k/config", min_decryption_version=2))
+        self.refused(self.unwrap("k", old, b"v"), 403, "version_retired")
+        self.good(self.unwrap("k", new, b"v"))
+        self.good(self.a.post("keys/k/config", min_decryption_version=1))
+        self.good(self.unwrap("k", old, b"v"))
+
+    def test_disable_and_enable(self):
+        client = self.accepted(self.s, "host")
+        self.key("k", client)
+        w = self.wrap("k", b"x" * 32)
+        use = {m: w[m] for m in ("alg", "value", "iv", "tag")}
+        self.assertEqual(self.good(self.a.post("keys/k/disable"))["state"], "disabled")
+        for c in (client, self.a):
+            self.refused(c.post("keys/k/1/unwrapkey", **use), 403, "key_disabled")
+            self.refused(c.post("keys/k/wrapkey", alg="A256GCM", value="AAAA"), 403, "key_disabled")
+            self.refused(c.post("keys/k/rewrap", version=1, **use), 403, "key_disabled")
+        self.assertEqual(self.good(client.get("keys/k"))["state"], "disabled")
+        self.good(self.a.post("keys/k/enable"))
+        self.good(client.post("keys/k/1/unwrapkey", **use))
+
+    def test_names_and_bodies(self):
+        self.key("k")
+        self.refused(self.a.post("keys/k"), 409, "exists")
+        for name in (".hidden", "-x", "_x", "a" * 64, "a~b"):
+            self.refused(self.a.post("keys/" + name), 400, "bad_name")
+        self.good(self.a.post("keys/" + "a" * 63), 201)
+        self.refused(self.a.get("keys/nothing"), 404, "not_found")
+        self.refused(self.a.get("nothing"), 404, "no_route")
+        self.refused(self.a.get("keys/k/rotate"), 405, "bad_method")
+        self.refused(self.a.raw("POST", "/v2/keys/k"), 404, "no_route")
+        self.refused(self.a.get("keys/k/k/k/k/k"), 404, "no_route")
+        for body in ("[]", "{", '{"a":1,"a":1}', '{"alg":"\\u0041"}', "{'a':1}", '{"a":1}{}', "\x00", '{"a":' * 20 + "1" + "}" * 20,
+                     '{"a":"\u00e9"}'):
+            self.refused(self.a.raw("POST", "/v1/keys/k/wrapkey", body.encode()), 400, "bad_json")
+        good = {"alg": "A256GCM", "value": "AAAA"}
+        for change, code in (({"alg": "RSA1_5"}, "bad_algorithm"), ({"alg": 1}, "bad_algorithm"), ({"value": ""}, "bad_value"),
+                             ({"value": "AA=="}, "bad_value"), ({"value": "A"}, "bad_value"), ({"value": "AB"}, "bad_value"),
+                             ({"value": b64(b"x" * 4097)}, "bad_value"), ({"aad": b64(b"x" * 1025)}, "bad_value"),
+                             ({"aad": 1}, "bad_value"), ({"iv": "AAAA"}, "unknown_member")):
+            self.refused(self.a.post("keys/k/wrapkey", **(good | change)), 400, code)
+        self.good(self.a.post("keys/k/wrapkey", **good))
+        self.a.connection.request("POST", "/v1/keys/k/wrapkey", json.dumps(good), {"Content-Type": "text/plain"})
+        self.assertEqual(self.a.connection.getresponse().status, 415)
+
+
+class Http(Api):
+    def exchange(self, data, read_all=True):
+        c = context(*(os.path.join(self.dir, f) for f in ("ca.pem", "admin.pem", "admin.key")))
+        with socket.create_connection(("127.0.0.1", self.s.port), timeout=TIMEOUT) as plain:
+            with c.wrap_socket(plain, server_hostname="localhost") as tls:
+                tls.sendall(data)
+                heard = b""
+                while piece := tls.recv(65536):
+                    heard += piece
+                return heard
+
+    def test_refused_requests_end_the_connection(self):
+        """tests/service/test_http.c has the table; here: that the status arrives, and nothing behind it is answered."""
+        for data, status in ((b"GET / HTTP/1.0\r\n\r\n", 505),
+                             (b"POST /v1/keys/k HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n" + b"x" * 99999, 413),
+                             (b"POST /v1/keys/k HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501),
+                             (b"GET /v1/keys HTTP/1.1\r\nX: " + b"y" * 20000 + b"\r\n\r\n", 431)):
+            heard = self.exchange(data + b"GET /v1/keys HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertTrue(heard.startswith(b"HTTP/1.1 %d " % status), heard)
+            self.assertEqual(heard.count(b"\r\n\r\n"), 1)
+            self.assertIn(b"\r\nConnection: close\r\n", heard)
+            self.assertIn(b'"code":"bad_request"', heard)
+
+    def test_one_behind_the_other(self):
+        one = b"GET /v1/keys HTTP/1.1\r\nHost: a\r\n\r\n"
+        last = b"GET /v1/keys HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        heard = self.exchange(one * 200 + last)
+        self.assertEqual(heard.count(b"HTTP/1.1 200 OK\r\n"), 201)
+        self.assertIn(b"\r\nCache-Control: no-store\r\n", heard)
+
+
+class Log(Api):
+    def test_what_is_recorded(self):
+        client = self.accepted(self.s, "host")
+        self.key("k", client)
+        w = self.good(client.post("keys/k/wrapkey", alg="A256GCM", value=b64(b"x" * 32)))
+        self.good(client.post("keys/k/1/unwrapkey", **{m: w[m] for m in ("alg", "value", "iv", "tag")}))
+        self.refused(client.post("keys/k/rotate"), 403, "role")
+        lines = self.lines()
+        self.assertEqual([line["n"] for line in lines], list(range(1, len(lines) + 1)))
+        self.assertEqual([line["event"] for line in lines],
+                         ["init", "start", "client.register", "client.accept", "key.create", "key.grant", "wrap", "unwrap", "refused"])
+        unwrap = lines[7]
+        self.assertEqual((unwrap["key"], unwrap["version"], unwrap["client"], unwrap["name"], unwrap["peer"]),
+                         ("k", 1, client.fingerprint(), "host", "127.0.0.1"))
+        self.assertEqual((lines[8]["code"], lines[8]["request"]), ("role", "POST /v1/keys/k/rotate"))
+        # Changes name the rows that they changed; nothing names what was wrapped.
+        self.assertEqual([r["row"] for r in lines[4]["rows"]], ["version/k/1", "key/k"])
+        self.assertNotIn("rows", unwrap)
+        self.assertEqual(self.good(self.a.get("audit/8"))["lines"], lines[7:])
+        self.assertEqual(self.good(self.a.get("audit/100"))["lines"], [])
+        self.refused(self.a.get("audit/x"), 400, "bad_value")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,304 @@
+"""What the key service keeps: made whole or not at all, changed by nobody else unseen, nothing acknowledged ever lost
+(ledger.c (1) to (5), backend_sqlite.c (1) to (3))."""
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+import stat
+import threading
+import time
+import unittest
+
+import keyd
+from keyd import DAMAGED, FAILED, IN_USE, LONG, NO_SECRET, NOT_EMPTY, NOT_VOLUME, OK, SCALE, USAGE, WRONG_SECRET, Case, Client, b64
+
+
+class Init(Case):
+    def test_what_is_made(self):
+        names = {"ca.pem", "admin.pem", "admin.key", "admin.p12", "keyring.json", "keyring.json.bak", "keyring.json.audit",
+                 "keyring.key", "service.db", "anchor.json"}
+        self.assertEqual(names, set(os.listdir(self.dir)) - {"keyring.json.lock"})
+        for name in os.listdir(self.dir):
+            self.assertEqual(os.stat(os.path.join(self.dir, name)).st_mode & 0o077, 0, name)
+        text = keyd.openssl("x509", "-in", self.dir + "/admin.pem", "-noout", "-ext", "extendedKeyUsage,basicConstraints").decode()
+        self.assertIn("TLS Web Client Authentication", text)
+        self.assertIn("CA:FALSE", text)
+        keyd.openssl("verify", "-CAfile", self.dir + "/ca.pem", "-purpose", "sslclient", self.dir + "/admin.pem")
+        self.assertIn(b"CA:TRUE, pathlen:0",
+                      keyd.openssl("x509", "-in", self.dir + "/ca.pem", "-noout", "-ext", "basicConstraints"))
+        out = keyd.openssl("pkcs12", "-in", self.dir + "/admin.p12", "-passin", "pass:", "-nodes")
+        self.assertEqual(out.count(b"BEGIN CERTIFICATE"), 2)
+        self.assertIn(b"PRIVATE KEY", out)
+        # No private key of the service lies there in the clear.
+        with sqlite3.connect(f"file:{self.dir}/service.db?mode=ro", uri=True) as db:
+            for name, body in db.execute("SELECT name, body FROM row WHERE name LIKE 'tls/%'"):
+                self.assertEqual(set(json.loads(body)), {"certificate", "sealed"}, name)
+
+    def test_what_is_refused(self):
+        other = self.path("other")
+        for arguments, status in (
+                (("init", other), USAGE), (("init", other, "--host", "a b"), USAGE), (("init", other, "--host", "*.example"), USAGE),
+                (("init", other, "--host", "-x"), USAGE), (("init", self.dir, "--host", "localhost"), NOT_EMPTY),
+                (("init", self.path("a", "b"), "--host", "localhost"), keyd.STORE),
+                (("init", other, "--host", "h", "--passphrase-file", self.path("none")), NO_SECRET),
+                (("run", other, "--listen", "127.0.0.1:0"), NOT_VOLUME), (("run", self.dir), USAGE),
+                (("run", self.dir, "--listen", "nothing"), USAGE), (("run", self.dir, "--listen", "localhost:1"), USAGE),
+                (("run", self.dir, "--listen", "127.0.0.1:99999"), USAGE), (("run", self.dir, "--listen", "192.0.2.1:1"), FAILED),
+                (("run", self.top, "--listen", "127.0.0.1:0"), NOT_VOLUME), (("fly", self.dir), USAGE), ((), USAGE),
+                (("run", self.dir, "--listen", "127.0.0.1:0", "--key-file", self.dir + "/ca.pem"), WRONG_SECRET)):
+            with self.subTest(arguments=arguments):
+                got, out, err = keyd.run(*arguments)
+                self.assertEqual((got, out), (status, ""), err)
+                self.assertEqual(err.count("\n"), 1, err)
+        self.assertFalse(os.path.exists(other))
+
+    def test_in_an_empty_directory_under_a_passphrase(self):
+        top, secret = self.path("empty"), self.path("passphrase")
+        os.mkdir(top)
+        os.chmod(top, 0o750)
+        with open(secret, "w") as f:
+            f.write("correct horse\n")
+        status, _, err = keyd.run("init", top, "--host", "::1", "--host", "keys.example", "--passphrase-file", secret)
+        self.assertEqual(status, OK, err)
+        self.assertEqual(stat.S_IMODE(os.stat(top).st_mode), 0o750)
+        self.assertNotIn("keyring.key", os.listdir(top))
+        self.assertEqual(keyd.run("check", top)[0], NO_SECRET)
+        with open(secret, "w") as f:
+            f.write("wrong horse\n")
+        self.assertEqual(keyd.run("check", top, "--passphrase-file", secret)[0], WRONG_SECRET)
+
+    def test_one_at_a_time(self):
+        self.service()
+        status, _, err = keyd.run("run", self.dir, "--listen", "127.0.0.1:0")
+        self.assertEqual(status, IN_USE, err)
+
+
+class Tampering(Case):
+    """Somebody writes into the database, or puts back an older one.  Found at the start, or when the row is used."""
+
+    def setUp(self):
+        super().setUp()
+        s = self.service()
+        a = self.admin(s)
+        for name in ("k", "other"):
+            self.assertEqual(a.post("keys/" + name)[0], 201)
+        self.assertEqual(a.post("keys/k/disable")[0], 200)
+        s.stop()
+        self.copy("before")
+
+    def copy(self, name):
+        shutil.copytree(self.dir, self.path(name))
+
+    def sql(self, *statements):
+        with sqlite3.connect(self.dir + "/service.db") as db:
+            for s in statements:
+                self.assertGreater(db.execute(s).rowcount, 0, s)
+        db.close()
+
+    def damaged(self, why):
+        status, _, err = keyd.run("check", self.dir)
+        self.assertEqual(status, DAMAGED, err)
+        self.assertIn(why, err)
+        self.assertEqual(keyd.run("run", self.dir, "--listen", "127.0.0.1:0")[0], DAMAGED)
+        shutil.rmtree(self.dir)
+        shutil.copytree(self.path("before"), self.dir)
+        self.assertEqual(keyd.run("check", self.dir)[0], OK)
+
+    def test_rows(self):
+        for what, statement in (
+                ("changed", "UPDATE row SET body = replace(body, 'disabled', 'enabled') WHERE name = 'key/k'"),
+                ("of another revision", "UPDATE row SET revision = revision + 1 WHERE name = 'key/k'"),
+                ("with another MAC", "UPDATE row SET mac = (SELECT mac FROM row WHERE name = 'key/other') WHERE name = 'key/k'"),
+                ("swapped", "UPDATE row SET (body, mac, revision) = (SELECT body, mac, revision FROM row WHERE name = 'version/other/1') "
+                            "WHERE name = 'version/k/1'"),
+                ("renamed", "UPDATE row SET name = 'key/new' WHERE name = 'key/k'"),
+                ("added", "INSERT INTO row SELECT 'key/copy', revision, body, mac FROM row WHERE name = 'key/k'"),
+                ("removed", "DELETE FROM row WHERE name = 'key/k'"),
+                ("removed, all", "DELETE FROM row")):
+            with self.subTest(row=what):
+                self.sql(statement)
+                self.damaged("row ")
+
+    def test_a_row_put_back(self):
+        """With its own, once valid, revision and MAC."""
+        with sqlite3.connect(self.dir + "/service.db") as db:
+            old = db.execute("SELECT body, mac, revision FROM row WHERE name = 'key/k'").fetchone()
+        db.close()
+        s = self.service()
+        self.assertEqual(self.admin(s).post("keys/k/enable")[0], 200)
+        s.stop()
+        shutil.rmtree(self.path("before"))
+        self.copy("before")
+        with sqlite3.connect(self.dir + "/service.db") as db:
+            db.execute("UPDATE row SET body = ?, mac = ?, revision = ? WHERE name = 'key/k'", old)
+        db.close()
+        self.damaged("row key/k is not what its log says")
+
+    def test_lines(self):
+        for what, statement in (
+                ("changed", "UPDATE audit SET line = replace(line, 'key.disable', 'key.enabled') WHERE line LIKE '%key.disable%'"),
+                ("removed in the middle", "DELETE FROM audit WHERE n = 3"),
+                ("removed at the beginning", "DELETE FROM audit WHERE n = 1"),
+                ("removed at the end", "DELETE FROM audit WHERE n = (SELECT max(n) FROM audit)"),
+                ("no line", "UPDATE audit SET line = 'x' WHERE n = (SELECT max(n) FROM audit)"),
+                ("twice", "INSERT INTO audit SELECT n + 1000, line FROM audit WHERE n = 2"),
+                ("exchanged", "UPDATE audit SET line = (SELECT line FROM audit WHERE n = 2) WHERE n = 3")):
+            with self.subTest(line=what):
+                self.sql(statement)
+                self.damaged("changed by somebody else")
+
+    def test_an_older_database(self):
+        """Whole in itself, but the anchor knows better."""
+        s = self.service()
+        self.assertEqual(self.admin(s).post("keys/k/enable")[0], 200)
+        s.stop()
+        with open(self.path("before", "service.db"), "rb") as f:
+            old = f.read()
+        shutil.rmtree(self.path("before"))
+        self.copy("before")
+        with open(self.dir + "/service.db", "wb") as f:
+            f.write(old)
+        self.damaged("older than the anchor")
+
+    def test_the_anchor(self):
+        anchor = self.dir + "/anchor.json"
+        with open(anchor) as f:
+            text = f.read()
+        for wrong in (text.replace('"n":', '"n":1'), text[:50], "", "{}\n", text.replace("link", "lint")):
+            with self.subTest(anchor=wrong):
+                with open(anchor, "w") as f:
+                    f.write(wrong)
+                self.damaged("the anchor")
+        os.unlink(anchor)
+        status, _, err = keyd.run("check", self.dir)
+        self.assertNotEqual(status, OK)
+        self.assertIn("the anchor", err)
+
+    def test_an_anchor_elsewhere(self):
+        elsewhere = self.path("elsewhere.json")
+        shutil.move(self.dir + "/anchor.json", elsewhere)
+        self.assertNotEqual(keyd.run("check", self.dir)[0], OK)
+        self.assertEqual(keyd.run("check", self.dir, "--anchor", elsewhere)[0], OK)
+        s = self.service("--anchor", elsewhere)
+        self.assertEqual(self.admin(s).get("keys")[0], 200)
+        s.stop()
+        self.assertEqual(keyd.run("check", self.dir, "--anchor", elsewhere)[0], OK)
+        self.assertFalse(os.path.exists(self.dir + "/anchor.json"))
+
+    def test_a_foreign_keyring(self):
+        other = self.path("other")
+        self.assertEqual(keyd.run("init", other, "--host", "localhost")[0], OK)
+        for name in ("keyring.json", "keyring.json.bak", "keyring.key", "keyring.json.audit"):
+            shutil.copy(os.path.join(other, name), self.dir)
+        self.damaged("")
+
+    def test_while_it_runs(self):
+        """The pages below are written while SQLite holds its lock: what it reads next is not what was committed."""
+        s = self.service()
+        a = self.admin(s)
+        self.assertEqual(a.get("keys/other")[0], 200)
+        path = self.dir + "/service.db"
+        with open(path, "r+b") as f:
+            data = f.read()
+            at = data.rindex(b'"state":"disabled"')
+            f.seek(at)
+            f.write(b'"state":"enabled" ')
+        status, answer = a.get("keys/k")
+        if status == 200:  # a page that SQLite still has in memory
+            self.assertEqual(answer["state"], "disabled")
+        else:
+            self.assertEqual((status, answer["error"]["code"]), (500, "store_damaged"))
+            s.wait_logged("row key/k of the store was changed or removed")
+        s.kill()
+        status, _, err = keyd.run("check", self.dir)
+        self.assertEqual(status, DAMAGED, err)
+
+
+class Kills(Case):
+    """SIGKILL at random moments under load: what was acknowledged is there, once."""
+
+    def load(self, s, name, created, unwraps, wrapped):
+        c = Client(s, self.dir + "/admin.pem", self.dir + "/admin.key")
+        i = 0
+        try:
+            while True:
+                i += 1
+                key = f"{name}-{i}"
+                if c.post("keys/" + key)[0] == 201:
+                    created.append(key)
+                    if c.post(f"keys/{key}/rotate")[0] == 200:
+                        created.append(key + "/2")
+                status, answer = c.post("keys/base/1/unwrapkey", **wrapped)
+                if status == 200:
+                    unwraps.append(answer["value"])
+        except (OSError, ValueError, keyd.http.client.HTTPException):
+            c.close()
+
+    def test_kills(self):
+        rounds = 100 if LONG else 5 if SCALE == 1 else 2
+        moments = random.Random(15)
+        created, unwraps = [], []
+        s = self.service()
+        a = self.admin(s)
+        self.assertEqual(a.post("keys/base")[0], 201)
+        answer = a.post("keys/base/wrapkey", alg="A256GCM", value=b64(b"x" * 32))[1]
+        wrapped = {m: answer[m] for m in ("alg", "value", "iv", "tag")}
+        a.close()
+        for r in range(rounds):
+            threads = [threading.Thread(target=self.load, args=(s, f"r{r}-{t}", created, unwraps, wrapped)) for t in range(3)]
+            for t in threads:
+                t.start()
+            time.sleep(moments.uniform(0.05, 0.4))
+            s.kill()
+            for t in threads:
+                t.join()
+            s = self.service()  # which checks every row and every line
+        a = self.admin(s)
+        status, answer = a.get("keys")
+        self.assertEqual(status, 200)
+        there = {k["name"]: k["latest"] for k in answer["keys"]}
+        self.assertEqual(len(there), len(answer["keys"]))
+        for name in created:
+            key, _, version = name.partition("/")
+            self.assertGreaterEqual(there.get(key, 0), int(version or 1), name)
+        self.assertEqual(a.post("keys/base/1/unwrapkey", **wrapped)[1]["value"], b64(b"x" * 32))
+        s.stop()
+        with sqlite3.connect(self.dir + "/service.db") as db:
+            events = [json.loads(line)["event"] for (line,) in db.execute("SELECT line FROM audit ORDER BY n")]
+        db.close()
+        # Each answer has its line; a line may be without an answer, where the kill came between.
+        self.assertGreaterEqual(events.count("unwrap"), len(unwraps) + 1)
+        self.assertLessEqual(events.count("unwrap"), len(unwraps) + 1 + 3 * rounds)
+        self.assertEqual(events.count("key.create"), len(there))
+        self.assertEqual(events.count("key.rotate"), sum(there.values()) - len(there))
+        self.assertGreater(len(unwraps), rounds)
+
+    def test_many_at_once(self):
+        """16 clients, whose answers wait for commits that they share."""
+        s = self.service()
+        a = self.admin(s)
+        self.assertEqual(a.post("keys/base")[0], 201)
+        answer = a.post("keys/base/wrapkey", alg="A256GCM", value=b64(b"x" * 32))[1]
+        wrapped = {m: answer[m] for m in ("alg", "value", "iv", "tag")}
+        done = []
+
+        def work():
+            c = Client(s, self.dir + "/admin.pem", self.dir + "/admin.key")
+            for _ in range(10):
+                done.append(c.post("keys/base/1/unwrapkey", **wrapped)[0])
+            c.close()
+
+        threads = [threading.Thread(target=work) for _ in range(16)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(done, [200] * 160)
+        self.assertEqual(s.stop(), 0)
+        self.assertEqual(keyd.run("check", self.dir)[0], OK)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,345 @@
+"""What is negotiated on the port of the key service, and what is not: tls.c (1) to (3), connection.c (1), (2)."""
+
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import time
+import unittest
+
+import hello
+from hello import ask
+from keyd import LONG, SUITES, TIMEOUT, Case, Client, context, openssl
+
+EIGHT = sorted(SUITES.values())
+TLS13 = [0x1301, 0x1302, 0x1303]
+NO_ETM, NO_EMS = 1 << 19, 1  # SSL_OP_NO_ENCRYPT_THEN_MAC, SSL_OP_NO_EXTENDED_MASTER_SECRET
+
+
+class Negotiation(Case):
+    def setUp(self):
+        super().setUp()
+        self.s = self.service()
+
+    def handshake(self, suites, options=0):
+        c = context(*(os.path.join(self.dir, f) for f in ("ca.pem", "admin.pem", "admin.key")), suites)
+        c.options |= options
+        with socket.create_connection(("127.0.0.1", self.s.port), timeout=TIMEOUT) as plain:
+            with c.wrap_socket(plain, server_hostname="localhost") as tls:
+                tls.sendall(b"GET /v1/self HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                self.assertTrue(tls.recv(100).startswith(b"HTTP/1.1 200 OK\r\n"))
+                return tls.version(), tls.cipher()[0], tls.session_reused, tls.session
+
+    def test_each_suite_alone(self):
+        for suite in SUITES:
+            with self.subTest(suite=suite):
+                self.assertEqual(self.handshake(suite)[:2], ("TLSv1.2", suite))
+
+    def test_order_is_the_servers(self):
+        """AEAD first, whatever the client prefers."""
+        backwards = ":".join(reversed(SUITES))
+        self.assertEqual(self.handshake(backwards)[1], "ECDHE-ECDSA-AES256-GCM-SHA384")
+        self.assertEqual(self.handshake("ECDHE-RSA-AES128-SHA256:ECDHE-RSA-AES128-GCM-SHA256")[1], "ECDHE-RSA-AES128-GCM-SHA256")
+
+    def test_no_other_code_point(self):
+        """Each other one, in hellos of a few hundred (one by one in the long run); then the eight, with the same prober."""
+        others = [n for n in range(0x10000) if n not in EIGHT]
+        step = 1 if LONG else 500
+        for i in range(0, len(others), step):
+            answer = ask(self.s.port, others[i:i + step])
+            self.assertIsNone(answer.suite, f"negotiated {answer.suite}")
+            self.assertEqual(answer.alert, hello.HANDSHAKE_FAILURE)
+        for suite in EIGHT:
+            self.assertEqual(ask(self.s.port, [suite]).suite, suite)
+            # Among all others, too.
+            self.assertEqual(ask(self.s.port, others[:200] + [suite] + others[200:400]).suite, suite)
+
+    def test_no_other_version(self):
+        for version in (0x0002, 0x0200, 0x0300, 0x0301, 0x0302):
+            answer = ask(self.s.port, EIGHT + [0xC013, 0xC014, 0x002F, 0x000A], version=version)
+            self.assertIsNone(answer.suite, hex(version))
+            # A hello of SSL 3 has no extensions; OpenSSL says of it only that it fails.
+            self.assertIn(answer.alert, (hello.PROTOCOL_VERSION, hello.HANDSHAKE_FAILURE), hex(version))
+            if version in (0x0301, 0x0302):
+                self.assertEqual(answer.alert, hello.PROTOCOL_VERSION)
+        for versions in ([0x0304], [0x0304, 0x0302, 0x0301, 0x0300], [0x0302], [0x7F1C]):
+            answer = ask(self.s.port, TLS13 + EIGHT, versions=versions, key_share=True, session=os.urandom(32))
+            self.assertIsNone(answer.suite, versions)
+            self.assertEqual(answer.alert, hello.PROTOCOL_VERSION, versions)
+        # A client that could do more gets 1.2, without the downgrade marks that would be a lie of a 1.3 server.
+        for kw in ({"versions": [0x0304, 0x0303], "key_share": True}, {"version": 0x0305}):
+            answer = ask(self.s.port, TLS13 + EIGHT, **kw)
+            self.assertEqual((answer.version, answer.suite in EIGHT), (0x0303, True))
+
+    def test_hello_of_ssl2(self):
+        suites = b"".join(b"\0" + struct.pack(">H", s) for s in EIGHT)
+        body = b"\x01\x03\x03" + struct.pack(">HHH", len(suites), 0, 32) + suites + os.urandom(32)
+        answer = hello.Answer(self.s.port, struct.pack(">H", 0x8000 | len(body)) + body)
+        self.assertIsNone(answer.suite)
+
+    def test_what_the_server_says(self):
+        for suite in EIGHT:
+            # A session to take up, a ticket to get, compression: all offered.
+            a = ask(self.s.port, [suite], session=os.urandom(32), compression=(1, 0))
+            self.assertEqual((a.version, a.suite, a.compression, a.session), (0x0303, suite, 0, b""))
+            cbc = suite in (0xC023, 0xC024, 0xC027, 0xC028)
+            wanted = {hello.RENEGOTIATION_INFO, hello.EXTENDED_MASTER_SECRET, 11} | ({hello.ENCRYPT_THEN_MAC} if cbc else set())
+            self.assertEqual(set(a.extensions), wanted, hex(suite))
+            group, signature = a.key_exchange()
+            self.assertIn(group, (hello.X25519, hello.P256, hello.P384))
+            self.assertIn(signature, hello.SIGNATURES)
+
+    def test_only_sound_signatures_and_groups(self):
+        weak = [0x0201, 0x0203, 0x0301, 0x0303, 0x0101, 0x0202]
+        for signatures in (weak, [0x0807], [0x0808]):  # SHA-1, SHA-224, MD5, DSA; Ed25519, Ed448: no such certificate
+            self.assertIsNone(ask(self.s.port, EIGHT, signatures=signatures).suite, signatures)
+        for signature in hello.SIGNATURES:
+            a = ask(self.s.port, EIGHT, signatures=[signature])
+            self.assertEqual(a.key_exchange()[1], signature)
+        for group in [n for n in range(1, 42) if n not in (hello.X25519, hello.P256, hello.P384)] + [0x100, 0x104]:
+            self.assertIsNone(ask(self.s.port, EIGHT, groups=[group]).suite, group)
+        for group in (hello.X25519, hello.P256, hello.P384):
+            self.assertEqual(ask(self.s.port, EIGHT, groups=[group, hello.P256]).key_exchange()[0] in (group, hello.P256), True)
+
+    def test_no_resumption(self):
+        """Nothing to resume by: neither a session's id nor a ticket, also where both are asked for."""
+        for suite in SUITES:
+            session = self.handshake(suite)[3]
+            self.assertTrue(session is None or (session.id == b"" and not session.has_ticket), suite)
+
+    def test_no_renegotiation(self):
+        r = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.s.port}", "-tls1_2", "-CAfile", self.dir + "/ca.pem",
+                            "-cert", self.dir + "/admin.pem", "-key", self.dir + "/admin.key"], input=b"R\n", capture_output=True,
+                           timeout=TIMEOUT)
+        self.assertIn(b"RENEGOTIATING", r.stdout + r.stderr)
+        self.assertIn(b"no renegotiation", r.stdout + r.stderr)
+
+    def test_without_encrypt_then_mac(self):
+        """Many stock clients lack it; what a client offers is used all the same."""
+        for suite in ("ECDHE-RSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA384"):
+            self.assertEqual(self.handshake(suite, NO_ETM)[1], suite)
+        self.assertEqual(self.handshake("ECDHE-RSA-AES128-GCM-SHA256", NO_EMS)[1], "ECDHE-RSA-AES128-GCM-SHA256")
+
+    def test_require_etm(self):
+        self.s.stop()
+        self.s = self.service("--require-etm")
+        for suite in EIGHT:
+            gcm = suite in (0xC02B, 0xC02C, 0xC02F, 0xC030)
+            self.assertEqual(ask(self.s.port, [suite]).suite, suite)
+            self.assertEqual(ask(self.s.port, [suite], extensions=[hello.EXTENDED_MASTER_SECRET]).suite, suite if gcm else None)
+            a = ask(self.s.port, [suite], extensions=[hello.ENCRYPT_THEN_MAC])
+            self.assertEqual((a.suite, a.alert), (None, hello.HANDSHAKE_FAILURE))
+        for suite in SUITES:
+            self.assertEqual(self.handshake(suite)[1], suite)
+        self.s.wait_logged("refused 127.0.0.1: no extended master secret is offered")
+
+    def test_openssl_cnf_changes_nothing(self):
+        self.s.stop()
+        cnf = self.path("openssl.cnf")
+        with open(cnf, "w") as f:
+            f.write("openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nMinProtocol = TLSv1\nMaxProtocol = TLSv1.3\n"
+                    "CipherString = ALL:@SECLEVEL=0\nOptions = UnsafeLegacyRenegotiation\n")
+        os.environ["OPENSSL_CONF"] = cnf
+        self.addCleanup(os.environ.pop, "OPENSSL_CONF", None)
+        self.s = self.service()
+        self.assertEqual(ask(self.s.port, EIGHT, version=0x0301).alert, hello.PROTOCOL_VERSION)
+        self.assertEqual(ask(self.s.port, TLS13, versions=[0x0304], key_share=True).alert, hello.PROTOCOL_VERSION)
+        self.assertEqual(ask(self.s.port, [0xC013, 0xC014, 0x002F, 0x009C, 0xCCA8]).alert, hello.HANDSHAKE_FAILURE)
+
+
+class Certificates(Case):
+    def setUp(self):
+        super().setUp()
+        self.s = self.service()
+
+    def attempt(self, cert=None, key=None):
+        """The status of a request, or the reason of the alert."""
+        c = context(os.path.join(self.dir, "ca.pem"), cert, key)
+        try:
+            with socket.create_connection(("127.0.0.1", self.s.port), timeout=TIMEOUT) as plain:
+                with c.wrap_socket(plain, server_hostname="localhost") as tls:
+                    tls.sendall(b"GET /v1/keys HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    return int(tls.recv(100).split()[1])
+        except ssl.SSLError as e:
+            return e.reason
+        except ConnectionError:
+            return "reset"
+
+    def refused(self, outcome, why):
+        self.assertIsInstance(outcome, str, outcome)
+        self.s.wait_logged(r"refused 127\.0\.0\.1: .*" + why)
+
+    def test_none(self):
+        self.refused(self.attempt(), "peer did not return a certificate")
+
+    def test_self_signed(self):
+        self.assertEqual(self.attempt(*self.self_signed("new")), 403)
+        self.assertEqual(self.attempt(*self.self_signed("rsa", algorithm=("rsa:2048",))), 403)
+        self.assertEqual(self.attempt(*self.self_signed("client", "extendedKeyUsage=clientAuth")), 403)
+
+    def test_self_signed_for_another_purpose(self):
+        self.refused(self.attempt(*self.self_signed("server", "extendedKeyUsage=serverAuth")), "purpose")
+
+    def test_weak_key(self):
+        c = context(os.path.join(self.dir, "ca.pem"))
+        c.set_ciphers("DEFAULT@SECLEVEL=0")
+        c.load_cert_chain(*self.self_signed("weak", algorithm=("rsa:1024",)))
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            with socket.create_connection(("127.0.0.1", self.s.port), timeout=TIMEOUT) as plain:
+                with c.wrap_socket(plain, server_hostname="localhost") as tls:
+                    tls.sendall(b"GET /v1/keys HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    tls.recv(100)
+        self.s.wait_logged(r"refused 127\.0\.0\.1: .*key too small|refused 127\.0\.0\.1: .*key too weak")
+
+    def authority(self, name):
+        """A CA of somebody else, as a directory for openssl ca."""
+        top = self.path(name)
+        os.mkdir(top)
+        cert, key = self.self_signed(name, "basicConstraints=critical,CA:TRUE")
+        with open(top + "/index.txt", "w"):
+            pass
+        with open(top + "/cnf", "w") as f:
+            f.write(f"[ca]\ndefault_ca = d\n[d]\ndatabase = {top}/index.txt\nnew_certs_dir = {top}\nrand_serial = yes\n"
+                    "default_md = sha256\npolicy = p\nunique_subject = no\n[p]\ncommonName = supplied\n")
+        return top, cert, key
+
+    def issue(self, authority, name, *options):
+        top, ca, ca_key = authority
+        key, request, cert = self.path(name + ".key"), self.path(name + ".csr"), self.path(name + ".pem")
+        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", request, "-subj",
+                "/CN=" + name)
+        if "-selfsign" in options:
+            ca_key = key
+        openssl("ca", "-batch", "-notext", "-config", top + "/cnf", "-cert", ca, "-keyfile", ca_key, "-in", request, "-out", cert, *options)
+        return cert, key
+
+    def test_of_another_authority(self):
+        cert, key = self.issue(self.authority("other"), "joe", "-days", "30")
+        self.refused(self.attempt(cert, key), "unable to get local issuer")
+        # With its issuer sent along, too.
+        with open(cert, "a") as out, open(self.path("other.pem")) as ca:
+            out.write(ca.read())
+        self.refused(self.attempt(cert, key), "self-signed certificate in certificate chain")
+
+    def test_out_of_date(self):
+        a = self.authority("clock")
+        cert, key = self.issue(a, "old", "-selfsign", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
+        self.refused(self.attempt(cert, key), "certificate has expired")
+        cert, key = self.issue(a, "early", "-selfsign", "-startdate", "20900101000000Z", "-enddate", "20910101000000Z")
+        self.refused(self.attempt(cert, key), "certificate is not yet valid")
+
+    def test_key_of_somebody_else(self):
+        """The administrator's certificate without its key: Python does not even load the pair."""
+        _, key = self.self_signed("thief")
+        with self.assertRaises(ssl.SSLError):
+            self.attempt(os.path.join(self.dir, "admin.pem"), key)
+
+
+class Patience(Case):
+    """What waits, drips or comes in numbers."""
+
+    def test_plain_http(self):
+        s = self.service()
+        with socket.create_connection(("127.0.0.1", s.port), timeout=TIMEOUT) as plain:
+            plain.sendall(b"GET /v1/self HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            heard = b""
+            while piece := plain.recv(1000):
+                heard += piece
+        self.assertNotIn(b"HTTP", heard)
+        s.wait_logged("refused 127.0.0.1: http request")
+
+    def ended_after(self, s, act):
+        """Seconds until the server ends the connection while act() is called again and again."""
+        started = time.monotonic()
+        while time.monotonic() - started < TIMEOUT:
+            try:
+                act()
+                s.settimeout(0.2)
+                if s.recv(100) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except (ConnectionError, ssl.SSLError):
+                break
+        return time.monotonic() - started
+
+    def test_deadlines(self):
+        s = self.service("--handshake-timeout", "1", "--request-timeout", "1", "--idle-timeout", "1")
+        with self.subTest("a connection that says nothing"):
+            with socket.create_connection(("127.0.0.1", s.port)) as plain:
+                self.assertLess(self.ended_after(plain, lambda: None), 2)
+        with self.subTest("a handshake that drips"):
+            drops = iter(hello.hello(EIGHT))
+            with socket.create_connection(("127.0.0.1", s.port)) as plain:
+                self.assertLess(self.ended_after(plain, lambda: plain.sendall(bytes([next(drops)]))), 2.5)
+        s.wait_logged("refused 127.0.0.1: the handshake took too long")
+
+        def open_tls():
+            plain = socket.create_connection(("127.0.0.1", s.port), timeout=TIMEOUT)
+            c = context(os.path.join(self.dir, "ca.pem"), os.path.join(self.dir, "admin.pem"), os.path.join(self.dir, "admin.key"))
+            return c.wrap_socket(plain, server_hostname="localhost")
+
+        with self.subTest("a client that asks nothing"), open_tls() as tls:
+            self.assertLess(self.ended_after(tls, lambda: None), 2)
+        for what, text in (("head", b"GET /v1/keys HTTP/1.1\r\nX: " + b"x" * 1000),
+                           ("body", b"POST /v1/keys/a HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")):
+            with self.subTest("a request that drips", what=what), open_tls() as tls:
+                drops = iter(text + b" " * 1000)
+                if what == "body":
+                    tls.sendall(text)
+                    drops = iter(b" " * 1000)
+                took = self.ended_after(tls, lambda: tls.sendall(bytes([next(drops)])))
+                self.assertTrue(0.7 < took < 3, took)
+        s.wait_logged("refused 127.0.0.1: the request took too long")
+        self.assertEqual(self.admin(s).get("keys")[0], 200)
+
+    def test_numbers(self):
+        s = self.service("--max-per-address", "5", "--max-per-client", "2")
+        held = [socket.create_connection(("127.0.0.1", s.port)) for _ in range(5)]
+        try:
+            with socket.create_connection(("127.0.0.1", s.port), timeout=TIMEOUT) as plain:
+                self.assertEqual(plain.recv(1), b"")
+        finally:
+            for h in held:
+                h.close()
+        s.wait_logged("too many connections from there")
+        clients = [self.admin(s) for _ in range(3)]
+        self.assertEqual([c.get("keys")[0] for c in clients[:2]], [200, 200])
+        with self.assertRaises(OSError):
+            clients[2].get("keys")
+        s.wait_logged("it has too many connections")
+        clients[0].close()
+        self.assertEqual(self.admin(s).get("keys")[0], 200)
+
+        s.stop()
+        s = self.service("--max-connections", "3")
+        held = [socket.create_connection(("127.0.0.1", s.port)) for _ in range(3)]
+        try:
+            with socket.create_connection(("127.0.0.1", s.port), timeout=TIMEOUT) as plain:
+                self.assertEqual(plain.recv(1), b"")
+        finally:
+            for h in held:
+                h.close()
+
+    def test_dropped_peers(self):
+        """Peers that vanish at every moment harm nobody."""
+        s = self.service()
+        whole = hello.hello(EIGHT)
+        for n in range(0, len(whole), 7):
+            with socket.create_connection(("127.0.0.1", s.port)) as plain:
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                plain.sendall(whole[:n])
+        c = Client(s, os.path.join(self.dir, "admin.pem"), os.path.join(self.dir, "admin.key"))
+        for _ in range(20):
+            c.connect()
+            c.connection.request("GET", "/v1/keys")
+            c.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            c.connection.sock.close()
+            c.connection.close()
+        self.assertEqual(self.admin(s).get("keys")[0], 200)
+        self.assertEqual(s.stop(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
