@@ -111,8 +111,9 @@ class Service:
     def stop(self):
         if self.process:
             self.process.send_signal(signal.SIGTERM)
-            return self.end()
-        return None
+            status = self.end()
+            if status != OK:
+                raise AssertionError(f"coffer-keyd ended with {status}: {self.logged()}")
 
 
 def context(ca, cert=None, key=None, suites=None):
