@@ -240,6 +240,8 @@ int engine_take_keys(struct engine *e, struct keys *keys, unsigned seconds)
 	e->keys = keys_ref(keys);
 	atomic_store_explicit(&e->keys_serial, next_serial(), memory_order_release);
 	pthread_mutex_unlock(&e->keys_lock);
+	if (e->journal)
+		journal_see_generations(e->journal, keys);
 	keys_unref(before);
 	return workers_drain(e, seconds);
 }

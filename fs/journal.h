@@ -39,6 +39,7 @@ struct journal_state {
 	uint64_t durable; /* epoch */
 	int64_t since;    /* when the tick began that made it so: what is of a later epoch was written after that */
 	bool clean;
+	uint32_t newest; /* generation that a keyring of this volume had, as far as mounts have seen; 0: not known */
 	uint32_t range_count;
 	struct lost_range ranges[LOST_RANGES_MAX];
 };
@@ -78,6 +79,8 @@ void journal_close(struct journal **j);
 uint64_t journal_size(const struct journal *j); /* of the ring, in bytes */
 uint64_t journal_file_size(const struct journal *j);
 const struct journal_state *journal_state(const struct journal *j);
+/* These keys may be used from now on: superblocks say so. */
+void journal_see_generations(struct journal *j, const struct keys *keys);
 
 /* What the file is, whether or not it can be opened: for the check. */
 struct journal_facts {

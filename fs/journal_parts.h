@@ -4,6 +4,7 @@
 #define COFFER_FS_JOURNAL_PARTS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "fs/journal.h"
 
@@ -61,7 +62,8 @@ struct journal {
 	uint64_t serial, incarnation;
 	uint8_t random[RANDOM_SIZE];
 	struct journal_state state;
-	int slots[2]; /* whether each of the two opened: 0 or negative errno */
+	_Atomic uint32_t newest; /* generation, at least state.newest: a mount's keys change while it runs */
+	int slots[2];            /* whether each of the two opened: 0 or negative errno */
 };
 
 /* What one says (docs/format-journal.md). */

@@ -8,6 +8,8 @@
 #include "util/base/kdf_labels.h"
 #include "util/base/log.h"
 
+enum { NEWEST_AT = 128 + 32 * LOST_RANGES_MAX };
+
 static const uint8_t superblock_magic[8] = {'C', 'O', 'J', 'S', 1, 0, 0, 0};
 
 /* ------------------------------------------------------------------ keys */
@@ -66,7 +68,8 @@ static size_t encode_superblock(const struct superblock *b, const uint8_t instan
 		put_le64(p + 16, (uint64_t)b->state.ranges[i].from);
 		put_le64(p + 24, (uint64_t)b->state.ranges[i].to);
 	}
-	return (size_t)(p - out);
+	put_le32(out + NEWEST_AT, b->state.newest);
+	return NEWEST_AT + 4;
 }
 
 static int decode_superblock(const uint8_t *p, const uint8_t instance[INSTANCE_ID_SIZE], struct superblock *b)
@@ -84,6 +87,7 @@ static int decode_superblock(const uint8_t *p, const uint8_t instance[INSTANCE_I
 	b->state.since = (int64_t)get_le64(p + 112);
 	b->state.clean = get_le32(p + 120);
 	b->state.range_count = get_le32(p + 124);
+	b->state.newest = get_le32(p + NEWEST_AT);
 	if (b->state.range_count > LOST_RANGES_MAX || b->size < ALIGN || b->size % ALIGN || b->start.at % ALIGN)
 		return -EBADMSG;
 	p += 128;
@@ -167,7 +171,16 @@ int journal_choose_superblock(struct journal *j)
 	memcpy(j->random, b[use].random, RANDOM_SIZE);
 	j->start = j->next = b[use].start;
 	j->state = b[use].state;
+	atomic_store(&j->newest, j->state.newest);
 	return 0;
+}
+
+void journal_see_generations(struct journal *j, const struct keys *keys)
+{
+	uint32_t newest = keys_newest(keys), before = atomic_load(&j->newest);
+
+	while (newest > before && !atomic_compare_exchange_weak(&j->newest, &before, newest))
+		;
 }
 
 /* (W6) A sync of the journal that failed: what the store has of it nobody knows, now or later.  Under the lock. */
@@ -188,6 +201,8 @@ int journal_superblock(struct journal *j, const struct journal_mark *start, cons
 	int r = 0;
 
 	memcpy(b.random, j->random, RANDOM_SIZE);
+	journal_see_generations(j, j->keys);
+	b.state.newest = atomic_load(&j->newest);
 	if (new_key) {
 		b.incarnation++;
 		r = crypto_random(b.random, RANDOM_SIZE);

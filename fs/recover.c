@@ -19,7 +19,8 @@
  *  (R0) the store is synced before anything of it counts: a kill leaves nobody who knows what is durable.
  *  (R4) files are recovered in memory, one after the other, and go the way of any checkpoint.
  *  (1) until it is known that every key is there which the records need, nothing is written.
- *  (2) time and memory are proportional to the records; if a file is not where they say, one walk over data/ is added. */
+ *  (2) time and memory are proportional to the records; if a file is not where they say, one walk over data/ is added.
+ *  (3) nothing is written under a keyring that is older than what the journal has seen of the volume's. */
 
 /* ------------------------------------------------------------------ all files */
 
@@ -277,6 +278,20 @@ static int replay_journal(struct engine *e, struct fault *why)
 	return full ? recover_crowded(e, &state, why) : recover_begin(e, &state, why);
 }
 
+/* (3) A generation of which the keyring knows nothing: an older one was put in place.  The number would be given to another key. */
+static void check_keyring_age(struct engine *e)
+{
+	uint32_t newest = journal_state(e->journal)->newest, known = keys_newest(worker_keys(e));
+
+	if (newest <= known)
+		return;
+	log_error("this keyring is older than the data: generation %" PRIu32
+		  " was in use, and it knows none above %" PRIu32
+		  ": put the newer one back, or restore a newer key backup; the mount is read-only",
+		  newest, known);
+	e->options.read_only = true;
+}
+
 int recover(struct engine *e, struct fault *why)
 {
 	int r;
@@ -293,6 +308,8 @@ int recover(struct engine *e, struct fault *why)
 				 r == -ENOENT ? "the volume has no journal" : "the journal is damaged");
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot open the journal");
+	if (!e->options.read_only)
+		check_keyring_age(e);
 	if (!e->options.read_only)
 		journal_clear_renewed(e->store, e->dot);
 	if (!journal_state(e->journal)->clean) {

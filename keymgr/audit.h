@@ -29,4 +29,7 @@ int audit_verify(struct store *s, int dot, const struct keyring *k, const struct
 		 void (*each)(void *context, const char *line, size_t n, bool good), void *context,
 		 struct audit_report *out, struct fault *why) MUST_CHECK;
 
+/* The highest generation that a line of the log with a right MAC names; 0: none does. */
+uint32_t audit_highest_generation(struct store *s, int dot, const struct keyring *k);
+
 #endif

@@ -52,7 +52,8 @@ struct restored {
 	struct keyring *keyring; /* unlocked; the caller frees it */
 	bool merged;             /* the volume's own keyring was there, and keeps its protectors */
 	uint32_t added;          /* generations that the volume's keyring lacked */
-	uint32_t seen; /* the highest generation that this host has seen, if the keyring now lacks it; else 0 */
+	uint32_t
+		seen; /* the highest generation that this host or the audit log has seen, if the keyring now lacks it; else 0 */
 };
 /* Puts a keyring in place in which nothing goes back: generations of both, sequence, floors and numbers above all that the volume or
  * this host has seen; destroyed stays destroyed.  The caller holds the volume's lock.  -EPERM, EXIT_REFUSED where the volume has another

@@ -49,6 +49,11 @@ const struct generation_key *keys_active(const struct keys *k, uint32_t scope)
 	return scope_known(scope) ? find(k, k->active[scope]) : NULL;
 }
 
+uint32_t keys_newest(const struct keys *k)
+{
+	return k->count ? k->generations[k->count - 1].number : GENERATION_NONE;
+}
+
 const struct generation_key *keys_for_open(const struct keys *k, uint32_t scope, uint32_t generation, int *error)
 {
 	const struct generation_key *g = scope_known(scope) ? find(k, generation) : NULL;

@@ -52,6 +52,9 @@ void keys_unref(struct keys *k);
 /* The generation that new data of the scope is sealed under. */
 const struct generation_key *keys_active(const struct keys *k, uint32_t scope);
 
+/* The highest number that the keyring has given to a key; those of a keyring that is older end below. */
+uint32_t keys_newest(const struct keys *k);
+
 /* The generation, if data of this scope may be opened with it.  NULL and *error = -ENOKEY if it is suspended, -EBADMSG if it is
  * unknown, destroyed, of another scope, below the floor. */
 const struct generation_key *keys_for_open(const struct keys *k, uint32_t scope, uint32_t generation, int *error);

@@ -1,6 +1,7 @@
 /* Restoring a keyring from a backup.
  *
- * 1. Nothing goes back: sequence, floors and the next number are above all that the backup, the volume or this host has seen.
+ * 1. Nothing goes back: sequence, floors and the next number are above all that the backup, the volume, its audit log or this host has
+ *    seen.
  * 2. What is destroyed in either stays destroyed.
  * 3. Of a volume whose own keyring is whole and has the backup's root, everything is kept; what it lacks is added.
  * 4. Nothing is written before the new secret has opened what will be written. */
@@ -303,11 +304,14 @@ static int make(struct work *w, json_object *volume, struct fault *why)
 	struct host_seen seen = {0};
 	struct problem p = {0};
 	json_object *array;
+	uint32_t logged;
 	int ret = begin(w, volume);
 
 	if (ret == 0 && w->memory)
 		host_memory_seen(w->memory, w->new, &seen);
-
+	logged = audit_highest_generation(w->s, w->dot, w->how->backup);
+	if (logged > seen.generation)
+		seen.generation = logged;
 	if (ret == 0)
 		ret = member_array(w->new->doc, "generations", 0, GENERATIONS_MAX, &array, &p);
 	if (ret == 0)

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import unittest
 import xml.etree.ElementTree
 
+import certificates
 import cli
 
 
@@ -171,6 +173,96 @@ class Drill(cli.Case):
         self.assertEqual(done["seen"], 3)
         states = {g["generation"]: g["state"] for g in self.status()["generations"]}
         self.assertEqual((states[1], states[4], states.get(3)), ("deactivated", "active", None))
+
+    def test_old_backup_only_on_a_host_that_knows_nothing(self):
+        """The audit log of the volume remembers what the host cannot: no number is given away twice."""
+        self.make()
+        self.do("rotate")
+        self.lose_keyring()
+        os.environ["COFFER_STATE_DIR"] = self.path("another-host")
+        self.assertEqual(self.restore()["seen"], 3)
+        self.assertEqual(max(g["generation"] for g in self.status()["generations"]), 5)
+        # What somebody without the audit key adds to it counts for nothing.
+        self.lose_keyring()
+        with open(self.dot("audit.log"), "a") as f:
+            f.write('{"n":99,"event":"generation","generation":77,"mac":"' + "0" * 64 + '"}\n')
+        shutil.rmtree(self.path("another-host"))
+        self.assertEqual(self.restore()["seen"], 5)
+
+    @unittest.skipIf(certificates.MISSING, certificates.MISSING)
+    def test_certificate_expired(self):
+        """Of the only backup, whose private key is there.  (Of a protector: test_certificates.py.)"""
+        key = certificates.new_key(self.top, "mine", "ec")
+        pem = certificates.certificate(self.top, "mine", key)
+        self.make("--recipient", pem)
+        past = certificates.dated(self.top, "past", key, "200101000000Z", "210101000000Z")
+        backup = certificates.Keyring(self.backup)  # as if it were that old
+        p = backup.doc["protectors"][0]
+        x = certificates.decrypt(certificates.unb64(p["cms"]), key, pem)
+        p.update(certificate=certificates.b64(certificates.to_der(past)), expires="2021-01-01T00:00:00Z",
+                 cms=certificates.b64(certificates.encrypt(x, (past, "ec"))))
+        backup.write(backup.root_by(p, x), "coffer backup mac")
+        self.lose_keyring()
+        self.restore("--backup-identity", key)
+        self.do("test", key=self.new_key)
+        self.bad(cli.REFUSED, "key", "backup", self.vault, "--key-file", self.new_key, "-o", self.path("next"), "--recipient", past,
+                 says="has expired")
+
+    def test_data_newer_than_the_keyring(self):
+        """An old keyring put back where nothing remembers the newer one: reads what it can, refuses writes, says so."""
+        point = self.path("point")
+        os.mkdir(point)
+        for name in ("keyring.json", "keyring.json.bak"):
+            shutil.copy(self.dot(name), self.path(name))
+        mount = ["mount", self.vault, point, "--key-file", self.key]
+        done = cli.run(*mount)
+        if done.status == cli.NO_FUSE:
+            self.skipTest("no FUSE here")
+        for name in ("old", "new"):
+            with open(os.path.join(point, name), "w") as f:
+                f.write(name)
+            if name == "old":
+                self.good("umount", point)
+                self.do("rotate")
+                self.make()
+                self.good(*mount)
+        self.good("umount", point)
+        for name in ("keyring.json", "keyring.json.bak"):
+            shutil.copy(self.path(name), self.dot(name))
+        os.environ["COFFER_STATE_DIR"] = self.path("another-host")
+        done = self.good(*mount)
+        self.assertIn("older than the data: generation 3", done.err)
+        with open(os.path.join(point, "old")) as f:
+            self.assertEqual(f.read(), "old")
+        with open(os.path.join(point, "new")) as f:
+            self.assertRaises(OSError, f.read)
+        with self.assertRaises(OSError):
+            os.mknod(os.path.join(point, "another"))
+        self.good("umount", point)
+        self.restore()  # a newer backup turns up
+        self.assertEqual(self.good(*mount).err, "")
+        with open(os.path.join(point, "new")) as f:
+            self.assertEqual(f.read(), "new")
+        self.good("umount", point)
+
+    def test_rotated_while_mounted(self):
+        """The same, when the newer generation came while the volume was mounted."""
+        point = self.path("point")
+        os.mkdir(point)
+        for name in ("keyring.json", "keyring.json.bak"):
+            shutil.copy(self.dot(name), self.path(name))
+        mount = ["mount", self.vault, point, "--key-file", self.key]
+        if cli.run(*mount).status == cli.NO_FUSE:
+            self.skipTest("no FUSE here")
+        self.do("rotate")
+        with open(os.path.join(point, "new"), "w") as f:
+            f.write("new")
+        self.good("umount", point)
+        for name in ("keyring.json", "keyring.json.bak"):
+            shutil.copy(self.path(name), self.dot(name))
+        os.environ["COFFER_STATE_DIR"] = ""
+        self.assertIn("older than the data: generation 3", self.good(*mount).err)
+        self.good("umount", point)
 
     def test_old_keyring_put_back(self):
         kept = self.path("kept")
