@@ -12,13 +12,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "util/field/ini.h"
 #include "util/field/lines.h"
-
-enum dialect { DIALECT_PLAIN, DIALECT_GIT, DIALECT_SYSTEMD, DIALECT_PHP };
 
 struct ini {
 	struct scan *s;
-	enum dialect dialect;
+	enum ini_dialect dialect;
 	uint32_t section;           /* node */
 	struct buffer section_name; /* its parts, each with a zero byte behind */
 	size_t at, end, next;       /* of the line */
@@ -309,14 +308,14 @@ static int scan_line(struct ini *i)
 	return scan_key_line(i, rest);
 }
 
-static enum dialect dialect_of(const struct scan *s)
+static enum ini_dialect dialect_of(const struct scan *s)
 {
 	static const char *const names[] = {"plain", "git", "systemd", "php"};
 	const char *name = s->options->dialect;
 
 	for (unsigned d = 0; name && d < 4; d++)
 		if (strcmp(names[d], name) == 0)
-			return (enum dialect)d;
+			return (enum ini_dialect)d;
 	return DIALECT_PLAIN;
 }
 
@@ -335,87 +334,6 @@ static int ini_scan(struct scan *s, size_t *used)
 	buffer_free(&i.section_name);
 	*used = s->size;
 	return ret;
-}
-
-/* ------------------------------------------------------------------ what values mean */
-
-static int git_value(const char *source, size_t n, struct buffer *out)
-{
-	int ret = 0;
-
-	for (size_t i = 0; ret == 0 && i < n; i++) {
-		char c = source[i];
-
-		if (c == '"')
-			continue;
-		if (c != '\\' || i + 1 == n) {
-			ret = buffer_byte(out, c);
-			continue;
-		}
-		c = source[++i];
-		if (c == '\r' && i + 1 < n && source[i + 1] == '\n')
-			c = source[++i];
-		if (c != '\n')
-			ret = buffer_byte(out, c == 'n' ? '\n' : c == 't' ? '\t' : c == 'b' ? '\b' : c);
-	}
-	return ret;
-}
-
-static int ini_value(const struct leaf *l, const char *source, size_t n, struct buffer *out)
-{
-	char quote = n >= 2 ? source[0] : '\0';
-
-	if (l->quoting == DIALECT_GIT)
-		return git_value(source, n, out);
-	if (l->quoting != DIALECT_SYSTEMD && (quote == '"' || quote == '\'') && source[n - 1] == quote)
-		return buffer_add(out, source + 1, n - 2);
-	return buffer_add(out, source, n);
-}
-
-static int git_source(const char *value, size_t n, struct buffer *out)
-{
-	int ret = buffer_byte(out, '"');
-
-	for (size_t i = 0; ret == 0 && i < n; i++) {
-		if (value[i] == '\n')
-			ret = buffer_text(out, "\\n");
-		else if (value[i] == '"' || value[i] == '\\')
-			ret = buffer_byte(out, '\\');
-		if (ret == 0 && value[i] != '\n')
-			ret = buffer_byte(out, value[i]);
-	}
-	return ret < 0 ? ret : buffer_byte(out, '"');
-}
-
-/* A value that would lose its ends or be cut. */
-static bool wants_quotes(const char *value, size_t n)
-{
-	if (!n)
-		return false;
-	if (isblank((unsigned char)value[0]) || isblank((unsigned char)value[n - 1]) || strchr("\"';#", value[0]))
-		return true;
-	return memmem(value, n, " ;", 2) || memmem(value, n, "\t;", 2) || memmem(value, n, " #", 2);
-}
-
-static int ini_source(enum leaf_type type, const struct leaf *l, const char *value, size_t n, struct buffer *out)
-{
-	int ret;
-
-	if (memchr(value, '\0', n) || memchr(value, '\r', n))
-		return -EILSEQ;
-	if (type != LEAF_STRING)
-		return bare_type(value, n) == type ? buffer_add(out, value, n) : -EINVAL;
-	if (l->quoting == DIALECT_GIT && (wants_quotes(value, n) || memchr(value, '\n', n) || memchr(value, '\\', n) ||
-					  memchr(value, '"', n) || memchr(value, ';', n) || memchr(value, '#', n)))
-		return git_source(value, n, out);
-	if (memchr(value, '\n', n) || (l->quoting == DIALECT_SYSTEMD && wants_quotes(value, n)))
-		return -EILSEQ;
-	if (!wants_quotes(value, n))
-		return buffer_add(out, value, n);
-	ret = buffer_byte(out, '"');
-	if (ret == 0)
-		ret = buffer_add(out, value, n);
-	return ret < 0 ? ret : buffer_byte(out, '"');
 }
 
 const struct format format_ini = {

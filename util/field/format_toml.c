@@ -11,154 +11,9 @@
 
 #include "util/field/lines.h"
 #include "util/field/toml.h"
+#include "util/field/toml_tree.h"
 
 enum { NESTED_MAX = 500 };
-
-enum entry_kind {
-	ENTRY_IMPLIED, /* a table that only a longer header named */
-	ENTRY_HEADER,
-	ENTRY_DOTTED, /* made by a key with dots, in `section` */
-	ENTRY_TABLES, /* an array of tables; `element` is the last one */
-	ENTRY_VALUE,
-};
-
-struct entry {
-	enum entry_kind kind;
-	uint32_t parent; /* entry */
-	uint32_t node;   /* of the path */
-	uint32_t section, element;
-	uint64_t elements;
-	size_t name, length;
-	uint32_t hash;
-};
-
-struct toml {
-	struct scan *s;
-	size_t at;
-	struct entry *entries; /* 0: the top */
-	size_t count, room;
-	uint32_t *buckets;
-	size_t bucket_count;
-	struct buffer names, key;
-	uint32_t table;   /* entry that keys go into */
-	uint32_t section; /* counts headers and inline tables */
-	unsigned nested;
-};
-
-static void toml_free(struct toml *t)
-{
-	free(t->entries);
-	free(t->buckets);
-	buffer_free(&t->names);
-	buffer_free(&t->key);
-}
-
-/* ------------------------------------------------------------------ the tree */
-
-static uint32_t hash_of(uint32_t parent, const char *name, size_t n)
-{
-	uint32_t h = 2166136261u ^ parent * 2654435761u;
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)name[i]) * 16777619u;
-	return h;
-}
-
-static uint32_t find(const struct toml *t, uint32_t parent, const char *name, size_t n)
-{
-	uint32_t hash = hash_of(parent, name, n);
-
-	if (!t->bucket_count)
-		return 0;
-	for (size_t b = hash % t->bucket_count; t->buckets[b]; b = (b + 1) % t->bucket_count) {
-		const struct entry *e = &t->entries[t->buckets[b]];
-
-		if (e->hash == hash && e->parent == parent && e->length == n &&
-		    (n == 0 || memcmp(t->names.bytes + e->name, name, n) == 0))
-			return t->buckets[b];
-	}
-	return 0;
-}
-
-static void put_bucket(struct toml *t, uint32_t id)
-{
-	size_t b = t->entries[id].hash % t->bucket_count;
-
-	while (t->buckets[b])
-		b = (b + 1) % t->bucket_count;
-	t->buckets[b] = id;
-}
-
-static int grow(struct toml *t)
-{
-	size_t room = t->room ? 2 * t->room : 64;
-	struct entry *bigger;
-
-	if (t->count < t->room)
-		return 0;
-	bigger = reallocarray(t->entries, room, sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	t->entries = bigger;
-	t->room = room;
-	free(t->buckets);
-	t->bucket_count = 4 * room;
-	t->buckets = calloc(t->bucket_count, sizeof(*t->buckets));
-	if (!t->buckets)
-		return -ENOMEM;
-	for (uint32_t i = 1; i < t->count; i++)
-		put_bucket(t, i);
-	return 0;
-}
-
-/* A new entry; `name` NULL: one that no name leads to (an element). */
-static int add(struct toml *t, uint32_t parent, const char *name, size_t n, enum entry_kind kind, uint32_t node,
-	       uint32_t *out)
-{
-	int ret = grow(t);
-	size_t at = t->names.size;
-
-	if (ret == 0 && name)
-		ret = buffer_add(&t->names, name, n);
-	if (ret < 0)
-		return ret;
-	t->entries[t->count] = (struct entry){.kind = kind,
-					      .parent = parent,
-					      .node = node,
-					      .section = t->section,
-					      .name = at,
-					      .length = n,
-					      .hash = name ? hash_of(parent, name, n) : 0};
-	/* Without a name no search leads there: its hash differs from every parent's but by chance, and its parent is none. */
-	if (!name)
-		t->entries[t->count].parent = UINT32_MAX;
-	put_bucket(t, (uint32_t)t->count);
-	*out = (uint32_t)t->count++;
-	return 0;
-}
-
-static int add_named(struct toml *t, uint32_t parent, const struct buffer *name, enum entry_kind kind, uint32_t *out)
-{
-	uint32_t node = NODE_TOP;
-	const char *text = name->bytes ? name->bytes : "";
-	int ret = scan_add_node(t->s, t->entries[parent].node, STEP_KEY, 1, text, name->size, &node);
-
-	return ret < 0 ? ret : add(t, parent, text, name->size, kind, node, out);
-}
-
-static int add_element(struct toml *t, uint32_t tables)
-{
-	uint32_t node = NODE_TOP, element = 0;
-	int ret = scan_add_node(t->s, t->entries[tables].node, STEP_INDEX, t->entries[tables].elements, "", 0, &node);
-
-	if (ret == 0)
-		ret = add(t, tables, NULL, 0, ENTRY_HEADER, node, &element);
-	if (ret < 0)
-		return ret;
-	t->entries[tables].elements++;
-	t->entries[tables].element = element;
-	return 0;
-}
 
 /* ------------------------------------------------------------------ words */
 
@@ -258,11 +113,11 @@ static int taken(struct toml *t, size_t at)
 /* A part of a header that is not the last one. */
 static int enter(struct toml *t, uint32_t *table, size_t at)
 {
-	uint32_t id = find(t, *table, t->key.bytes, t->key.size);
+	uint32_t id = toml_find(t, *table, t->key.bytes, t->key.size);
 	int ret = 0;
 
 	if (!id)
-		ret = add_named(t, *table, &t->key, ENTRY_IMPLIED, &id);
+		ret = toml_add_named(t, *table, &t->key, ENTRY_IMPLIED, &id);
 	else if (t->entries[id].kind == ENTRY_VALUE)
 		return taken(t, at);
 	if (ret == 0)
@@ -272,11 +127,11 @@ static int enter(struct toml *t, uint32_t *table, size_t at)
 
 static int open_table(struct toml *t, uint32_t parent, size_t at)
 {
-	uint32_t id = find(t, parent, t->key.bytes, t->key.size);
+	uint32_t id = toml_find(t, parent, t->key.bytes, t->key.size);
 	int ret = 0;
 
 	if (!id)
-		ret = add_named(t, parent, &t->key, ENTRY_HEADER, &id);
+		ret = toml_add_named(t, parent, &t->key, ENTRY_HEADER, &id);
 	else if (t->entries[id].kind != ENTRY_IMPLIED)
 		return taken(t, at);
 	if (ret < 0)
@@ -288,15 +143,15 @@ static int open_table(struct toml *t, uint32_t parent, size_t at)
 
 static int open_element(struct toml *t, uint32_t parent, size_t at)
 {
-	uint32_t id = find(t, parent, t->key.bytes, t->key.size);
+	uint32_t id = toml_find(t, parent, t->key.bytes, t->key.size);
 	int ret = 0;
 
 	if (!id)
-		ret = add_named(t, parent, &t->key, ENTRY_TABLES, &id);
+		ret = toml_add_named(t, parent, &t->key, ENTRY_TABLES, &id);
 	else if (t->entries[id].kind != ENTRY_TABLES)
 		return taken(t, at);
 	if (ret == 0)
-		ret = add_element(t, id);
+		ret = toml_add_element(t, id);
 	if (ret == 0)
 		t->table = t->entries[id].element;
 	return ret;
@@ -368,7 +223,7 @@ static int scan_inline(struct toml *t, uint32_t node)
 {
 	size_t start = t->at++;
 	uint32_t table = 0, before = t->section;
-	int ret = add(t, 0, NULL, 0, ENTRY_VALUE, node, &table);
+	int ret = toml_add(t, 0, NULL, 0, ENTRY_VALUE, node, &table);
 
 	/* A number of its own, so that its dotted keys are its own. */
 	t->section = UINT32_MAX - table;
@@ -432,11 +287,11 @@ static int scan_value(struct toml *t, uint32_t node)
 /* A part of a key with dots that is not the last one. */
 static int enter_dotted(struct toml *t, uint32_t *table, size_t at)
 {
-	uint32_t id = find(t, *table, t->key.bytes, t->key.size);
+	uint32_t id = toml_find(t, *table, t->key.bytes, t->key.size);
 	int ret = 0;
 
 	if (!id)
-		ret = add_named(t, *table, &t->key, ENTRY_DOTTED, &id);
+		ret = toml_add_named(t, *table, &t->key, ENTRY_DOTTED, &id);
 	else if (t->entries[id].kind == ENTRY_IMPLIED)
 		t->entries[id].kind = ENTRY_DOTTED;
 	else if (t->entries[id].kind != ENTRY_DOTTED || t->entries[id].section != t->section)
@@ -468,9 +323,9 @@ static int scan_member(struct toml *t, uint32_t table)
 		return ret;
 	if (!here(t, '='))
 		return scan_error(t->s, t->at, "'=' should stand here");
-	if (find(t, table, t->key.bytes, t->key.size))
+	if (toml_find(t, table, t->key.bytes, t->key.size))
 		return taken(t, part);
-	ret = add_named(t, table, &t->key, ENTRY_VALUE, &id);
+	ret = toml_add_named(t, table, &t->key, ENTRY_VALUE, &id);
 	if (ret < 0)
 		return ret;
 	t->at++;
@@ -499,9 +354,9 @@ static int toml_scan(struct scan *s, size_t *used)
 	int ret = scan_check_utf8(s);
 
 	if (ret == 0)
-		ret = grow(&t);
+		ret = toml_grow(&t);
 	if (ret == 0) {
-		t.entries[0] = (struct entry){.kind = ENTRY_HEADER, .node = NODE_TOP};
+		t.entries[0] = (struct toml_entry){.kind = ENTRY_HEADER, .node = NODE_TOP};
 		t.count = 1;
 		ret = scan_document(&t);
 	}

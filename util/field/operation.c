@@ -1,11 +1,11 @@
-#include "util/field/operation.h"
-
+/* What the verbs do with each value of a file. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "util/base/encode.h"
+#include "util/field/operation_internal.h"
 
 void operation_end(struct operation *o)
 {
@@ -16,154 +16,6 @@ size_t operation_few_values(const struct operation *o)
 {
 	return o->equal_seen >= OPERATION_MANY && o->equal_count <= OPERATION_FEW ? o->equal_count : 0;
 }
-
-/* Stops counting when there are more than a few. */
-static void count_distinct(struct operation *o, const struct buffer *value)
-{
-	uint32_t hash = 2166136261u;
-
-	o->equal_seen++;
-	for (size_t i = 0; i < value->size; i++)
-		hash = (hash ^ (unsigned char)value->bytes[i]) * 16777619u;
-	for (size_t i = 0; i < o->equal_count; i++)
-		if (o->equal_hashes[i] == hash)
-			return;
-	if (o->equal_count <= OPERATION_FEW)
-		o->equal_hashes[o->equal_count++] = hash;
-}
-
-/* ------------------------------------------------------------------ places */
-
-static int no_memory(struct fault *why, int ret)
-{
-	return fault_errno(why, EXIT_FAILED, ret, "field");
-}
-
-/* "FILE:LINE: PATH: text"; returns -error. */
-static int complain(const struct found *f, struct fault *why, int error, const char *text)
-{
-	_cleanup_buffer_ struct buffer where = {0};
-	int ret = found_where(f, &where);
-
-	return ret < 0 ? no_memory(why, ret) : fault_set(why, EXIT_FAILED, error, "%s: %s", where.bytes, text);
-}
-
-static int add_short_step(struct buffer *place, char kind, const char *name, size_t n)
-{
-	const uint8_t head[5] = {(uint8_t)kind, (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24)};
-	int ret = buffer_add(place, head, sizeof(head));
-
-	return ret < 0 ? ret : buffer_add(place, name, n);
-}
-
-static int add_record(const struct rule *r, const struct found *f, struct buffer *place, struct fault *why)
-{
-	_cleanup_buffer_ struct buffer id = {0};
-	int ret = found_beside(f, r->record, &id);
-
-	if (ret == -ENOENT)
-		return complain(f, why, ENOENT, "its record has no such id column as the rule names");
-	if (ret == 0 && token_shape(id.bytes, id.size, NULL) != TOKEN_NOT)
-		return complain(f, why, EINVAL, "the id of its record is itself encrypted; it cannot bind");
-	if (ret == 0)
-		ret = add_short_step(place, 'r', r->record, strlen(r->record));
-	if (ret == 0)
-		ret = add_short_step(place, 'v', id.bytes, id.size);
-	return ret < 0 ? no_memory(why, ret) : 0;
-}
-
-static int binding(const struct rule *r, const struct found *f, struct buffer *place, struct token_binding *to,
-		   struct fault *why)
-{
-	int ret = r->bind == BIND_NONE ? 0 : path_binding(f->path, f->path_size, r->bind == BIND_PATH, place);
-
-	if (ret < 0)
-		return no_memory(why, ret);
-	if (r->bind == BIND_RECORD)
-		ret = add_record(r, f, place, why);
-	*to = (struct token_binding){r->bind, r->context, place->bytes, place->size};
-	return ret;
-}
-
-/* ------------------------------------------------------------------ sealing and opening */
-
-int operation_seal(struct operation *o, struct token_box *box, const struct rule *r, const struct found *f,
-		   const char *source, size_t n, struct buffer *with, struct fault *why)
-{
-	_cleanup_buffer_ struct buffer place = {0}, value = {0}, token = {0};
-	const struct token_how how = {r->mode, r->domain, r->pad};
-	const struct format *format = f->scan->format;
-	struct token_binding to;
-	int ret;
-
-	ret = binding(r, f, &place, &to, why);
-	if (ret < 0)
-		return ret;
-	ret = format->value(f->leaf, source, n, &value);
-	if (ret == 0 && r->mode == TOKEN_DETERMINISTIC)
-		count_distinct(o, &value);
-	if (ret == 0)
-		ret = token_seal(box, &how, &to, source, n, value.bytes ? value.bytes : "", value.size, &token);
-	if (ret == 0)
-		ret = format->token(f->leaf, token.bytes, token.size, with);
-	switch (ret) {
-	case 0:
-		return 0;
-	case -E2BIG:
-		return complain(f, why, E2BIG, "the value is longer than 16 MiB");
-	case -ENOENT:
-		return fault_set(why, EXIT_FAILED, ENOENT,
-				 "there is no domain %s in the keyring; make it: coffer field domain create %s",
-				 r->domain ? r->domain : "(none given)", r->domain ? r->domain : "NAME");
-	case -ECONNRESET:
-		return complain(f, why, ECONNRESET,
-				"the agent ended meanwhile; start it again, or give the keyring's secret");
-	case -ENOTSUP:
-		return complain(f, why, ENOTSUP, "sealed mode needs X25519, which FIPS mode refuses");
-	case -ENOKEY:
-	case -ESTALE:
-		return complain(f, why, -ret, "the generation to encrypt with is suspended or destroyed");
-	default:
-		return fault_errno(why, EXIT_FAILED, ret, "cannot encrypt a value of %s", f->scan->file);
-	}
-}
-
-static int does_not_open(struct operation *o, const struct rule *r, const struct found *f,
-			 const struct token_info *info, int error, struct fault *why)
-{
-	char text[TOKEN_REASON_ROOM];
-
-	if (error == -ENOMEM)
-		return no_memory(why, error);
-	token_reason(error, info, o->box, r->context, text, sizeof(text));
-	if (!o->keep_going || error == -ECONNRESET)
-		return complain(f, why, -error, text);
-	o->failed++;
-	if (o->report)
-		o->report(o->context, f, text);
-	return -ENODATA;
-}
-
-int operation_open(struct operation *o, const struct rule *r, const struct found *f, const struct buffer *token,
-		   struct buffer *source, struct fault *why)
-{
-	_cleanup_buffer_ struct buffer place = {0};
-	struct token_info info;
-	struct token_binding to;
-	int ret;
-
-	if (token_shape(token->bytes, token->size, &info) != TOKEN_WHOLE)
-		return does_not_open(o, r, f, &info, -EBADMSG, why);
-	if (info.mode == TOKEN_SEALED && !o->accept_sealed && r->mode != TOKEN_SEALED)
-		return does_not_open(o, r, f, &info, -EPERM, why);
-	ret = binding(r, f, &place, &to, why);
-	if (ret < 0)
-		return ret;
-	ret = token_open(o->box, &to, token->bytes, token->size, source);
-	return ret < 0 ? does_not_open(o, r, f, &info, ret, why) : 0;
-}
-
-/* ------------------------------------------------------------------ the operations */
 
 /* A value as an operation sees it. */
 struct item {
@@ -176,7 +28,8 @@ struct item {
 
 static int broken(const struct found *f, struct fault *why)
 {
-	return complain(f, why, EBADMSG, "looks like a token but is none: cut or changed, or of a later version");
+	return operation_complain(f, why, EBADMSG,
+				  "looks like a token but is none: cut or changed, or of a later version");
 }
 
 static int encrypt(struct operation *o, struct item *i, struct buffer *with, bool *replace, struct fault *why)
@@ -193,7 +46,7 @@ static int decrypt(struct operation *o, struct item *i, struct buffer *with, boo
 
 	if (i->shape == TOKEN_NOT) {
 		if (i->selected && i->selected->demanded && !o->keep_going)
-			return complain(i->f, why, EBADMSG, "stands in clear where the rules want a token");
+			return operation_complain(i->f, why, EBADMSG, "stands in clear where the rules want a token");
 		return 0;
 	}
 	if (!i->selected)
@@ -304,12 +157,12 @@ static int get(struct operation *o, struct item *i, struct fault *why)
 	if (!i->selected)
 		return 0;
 	if (++o->selected > 1)
-		return complain(i->f, why, EINVAL, "the path means more than one value; give one of them");
+		return operation_complain(i->f, why, EINVAL, "the path means more than one value; give one of them");
 	ret = clear_source(o, i, &source, why);
 	if (ret < 0)
 		return ret;
 	ret = i->f->scan->format->value(i->f->leaf, source.bytes ? source.bytes : "", source.size, &o->got);
-	return ret < 0 ? no_memory(why, ret) : 0;
+	return ret < 0 ? operation_no_memory(why, ret) : 0;
 }
 
 static int new_source(struct operation *o, struct item *i, enum leaf_type old, struct buffer *out, struct fault *why)
@@ -322,11 +175,11 @@ static int new_source(struct operation *o, struct item *i, enum leaf_type old, s
 	if (ret == -EINVAL) {
 		snprintf(text, sizeof(text), "the new value is not %s%s", names[type],
 			 o->value_type >= 0 ? "" : ", as the old one is; --type says what it shall be");
-		return complain(i->f, why, EINVAL, text);
+		return operation_complain(i->f, why, EINVAL, text);
 	}
 	if (ret == -EILSEQ)
-		return complain(i->f, why, EILSEQ, "the new value cannot be written in this format");
-	return ret < 0 ? no_memory(why, ret) : 0;
+		return operation_complain(i->f, why, EILSEQ, "the new value cannot be written in this format");
+	return ret < 0 ? operation_no_memory(why, ret) : 0;
 }
 
 static int set(struct operation *o, struct item *i, struct buffer *with, bool *replace, struct fault *why)
@@ -337,7 +190,7 @@ static int set(struct operation *o, struct item *i, struct buffer *with, bool *r
 	if (!i->selected)
 		return 0;
 	if (++o->selected > 1)
-		return complain(i->f, why, EINVAL, "the path means more than one value; give one of them");
+		return operation_complain(i->f, why, EINVAL, "the path means more than one value; give one of them");
 	ret = clear_source(o, i, &old, why);
 	if (ret == 0)
 		ret = new_source(o, i, i->f->scan->format->type(i->f->leaf, old.bytes ? old.bytes : "", old.size),
@@ -417,5 +270,5 @@ int operation_edit(void *context, const struct found *f, struct buffer *with, bo
 		ret = act(o, &i, with, replace, why);
 	o->changed += *replace;
 	buffer_free(&i.value);
-	return ret < 0 ? no_memory(why, ret) : 0;
+	return ret < 0 ? operation_no_memory(why, ret) : 0;
 }

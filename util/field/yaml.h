@@ -79,13 +79,32 @@ void yaml_skip_break(struct yaml *y);
 /* From the end of the content of a line (a comment may follow) to the next content. */
 int yaml_next_line(struct yaml *y) MUST_CHECK;
 
+/* --- nodes (yaml_node.c) */
+enum {
+	YAML_ON_NEW_LINE = 1, /* `at` is the first content of a line */
+	YAML_MAY_COMPACT = 2, /* a collection may begin on the line of the sign before it: "- - a", "- a: b" */
+	YAML_MAY_LEVEL = 4,   /* a sequence may stand at the indentation n: the value of a key */
+};
+int yaml_error(struct yaml *y, const char *text); /* at this place */
+/* After a flow node or block scalar: nothing but a comment stands on its line. */
+int yaml_end_line(struct yaml *y) MUST_CHECK;
+/* Everything that the node holds; an empty one goes to `hole`. */
+int yaml_block_node(struct yaml *y, int n, unsigned how, size_t hole) MUST_CHECK;
+
 /* --- scalars (yaml_scalar.c); `n`: continued lines are indented deeper */
 int yaml_quoted(struct yaml *y, int n) MUST_CHECK;
 int yaml_plain(struct yaml *y, int n, bool flow, size_t *end) MUST_CHECK;
 bool yaml_plain_begins(const struct yaml *y, bool flow);
+/* Block scalars are in yaml_block.c. */
 int yaml_block_scalar(struct yaml *y, int n, size_t *end) MUST_CHECK;
 /* The meaning of a source; `n` as it stands there. */
 int yaml_scalar_value(const char *source, size_t size, int n, struct buffer *out) MUST_CHECK;
+int yaml_block_value(const char *p, size_t n, int parent, struct buffer *out) MUST_CHECK;
+
+/* --- values (yaml_value.c), as in struct format */
+int yaml_value(const struct leaf *l, const char *source, size_t n, struct buffer *out) MUST_CHECK;
+enum leaf_type yaml_type(const struct leaf *l, const char *source, size_t n);
+int yaml_source(enum leaf_type type, const struct leaf *l, const char *value, size_t n, struct buffer *out) MUST_CHECK;
 
 /* --- flow (yaml_flow.c) */
 /* Anchor and tag from here, each at most once. */
