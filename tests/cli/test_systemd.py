@@ -10,7 +10,7 @@ import unittest
 import cli
 
 UNITS = os.environ["UNITS"]
-SERVICES = ("coffer@.service", "coffer-policy@.service")
+SERVICES = ("coffer@.service", "coffer-policy@.service", "coffer-keyd.service")
 ROOT = os.geteuid() == 0
 
 
@@ -18,7 +18,7 @@ def unit(name):
     """As it is installed, with the program of this build."""
     path = os.path.join(UNITS, name)
     with open(path + ".in" if name in SERVICES else path) as f:
-        return f.read().replace("@COFFER@", cli.COFFER)
+        return f.read().replace("@COFFER@", cli.COFFER).replace("@COFFER_KEYD@", cli.COFFER)
 
 
 @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd here")
@@ -37,7 +37,7 @@ class Verify(cli.Case):
     def test_that_a_mistake_would_show(self):
         for what in ("[Service]\nMelt=yes", "[Service]\nType=melting"):
             status, said = self.verify(lambda text, what=what: text.replace("[Service]", what))
-            self.assertEqual(len(said), 2, said)
+            self.assertEqual(len(said), len(SERVICES), said)
         _, said = self.verify(lambda text: text.replace(cli.COFFER, "/nonexistent/coffer"))
         self.assertTrue(said)
 

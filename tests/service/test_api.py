@@ -2,10 +2,17 @@
 
 import json
 import os
+import re
 import socket
+import subprocess
+import sys
 import unittest
 
 from keyd import TIMEOUT, Case, b64, context, unb64
+
+SOURCE = os.environ["SOURCE_ROOT"]
+DOCUMENTATION = os.path.join(SOURCE, "docs", "service-api.md")
+ROLES = ("admin", "operator", "client", "auditor")
 
 
 class Api(Case):
@@ -110,41 +117,41 @@ class Registration(Api):
 
 
 class Roles(Api):
-    CALLS = [
-        ("GET", "self", "admin operator client auditor"),
-        ("GET", "clients", "admin auditor"),
-        ("POST", "clients/" + "0" * 64 + "/accept", "admin"),
-        ("POST", "clients/" + "0" * 64 + "/revoke", "admin"),
-        ("GET", "keys", "admin operator client auditor"),
-        ("GET", "keys/k", "admin operator client auditor"),
-        ("POST", "keys/new", "admin"),
-        ("POST", "keys/k/rotate", "admin operator"),
-        ("POST", "keys/k/enable", "admin"),
-        ("POST", "keys/k/disable", "admin"),
-        ("POST", "keys/k/config", "admin"),
-        ("POST", "keys/k/grant", "admin"),
-        ("POST", "keys/k/ungrant", "admin"),
-        ("POST", "keys/k/wrapkey", "admin client"),
-        ("POST", "keys/k/1/unwrapkey", "admin client"),
-        ("POST", "keys/k/rewrap", "admin client"),
-        ("GET", "audit/1", "admin auditor"),
-    ]
+    @staticmethod
+    def calls():
+        """Method, path and roles of each call, as the documentation has them."""
+        with open(DOCUMENTATION) as f:
+            rows = re.findall(r"^\| (GET|POST) /v1/(\S+) \| ([a-z, ]+) \|", f.read(), re.M)
+        for method, path, roles in rows:
+            yield method, path, ROLES if roles == "all" else ROLES + ("anybody",) if roles == "anybody" else tuple(roles.split(", "))
+
+    def test_documentation_is_complete(self):
+        with open(os.path.join(SOURCE, "keymgr", "service", "api.c")) as f:
+            routes = re.findall(r'^\t\{HTTP_(GET|POST), "([^"]+)"', f.read(), re.M)
+        documented = sorted((method, re.sub(r"[A-Z]+", "*", path)) for method, path, _ in self.calls())
+        self.assertEqual(documented, sorted(routes))
 
     def test_who_may_what(self):
         everybody = {role: self.accepted(self.s, role, role) for role in ("admin", "operator", "client", "auditor")}
         self.key("k", everybody["client"])
+        refusals = 0
         # The administrator last: it disables the key.
         for role in ("operator", "client", "auditor", "admin"):
-            for method, path, roles in self.CALLS:
+            for method, path, roles in self.calls():
                 with self.subTest(role=role, call=f"{method} {path}"):
-                    status, answer = everybody[role].raw(method, "/v1/" + path, "{}" if method == "POST" else None)
-                    if role in roles.split():
-                        self.assertNotEqual(answer.get("error", {}).get("code"), "role")
+                    name = "new" if (method, path) == ("POST", "keys/NAME") else "k"
+                    at = path.replace("FINGERPRINT", "0" * 64).replace("NAME", name).replace("VERSION", "1").replace("audit/N", "audit/1")
+                    status, answer = everybody[role].raw(method, "/v1/" + at, "{}" if method == "POST" else None)
+                    code = answer.get("error", {}).get("code")
+                    self.assertNotIn(code, ("no_route", "bad_method"))
+                    if role in roles:
+                        self.assertNotEqual(code, "role")
                     else:
                         self.refused((status, answer), 403, "role")
-        refusals = [line for line in self.lines() if line["event"] == "refused" and line["code"] == "role"]
-        self.assertEqual(len(refusals), sum(r not in roles.split() for _, _, roles in self.CALLS for r in everybody))
-        self.assertEqual({line["name"] for line in refusals}, {"operator", "client", "auditor"})
+                        refusals += 1
+        recorded = [line for line in self.lines() if line["event"] == "refused" and line["code"] == "role"]
+        self.assertEqual(len(recorded), refusals)
+        self.assertEqual({line["name"] for line in recorded}, {"operator", "client", "auditor"})
 
     def test_grants(self):
         one, two = self.accepted(self.s, "one"), self.accepted(self.s, "two")
@@ -261,6 +268,26 @@ class Keys(Api):
         self.good(self.a.post("keys/k/wrapkey", **good))
         self.a.connection.request("POST", "/v1/keys/k/wrapkey", json.dumps(good), {"Content-Type": "text/plain"})
         self.assertEqual(self.a.connection.getresponse().status, 415)
+
+
+class Example(Api):
+    def test_as_it_stands_in_the_documentation(self):
+        host = self.accepted(self.s, "host")
+        self.key("db", host)
+        with open(DOCUMENTATION) as f:
+            text = re.search(r"```python\n(.*?)```", f.read(), re.S)[1]
+        for was, now in (("keys.example", "localhost"), ("8443", str(self.s.port)), ("ca.pem", self.dir + "/ca.pem"),
+                         ("host.pem", host.cert), ("host.key", host.key)):
+            self.assertIn(was, text)
+            text = text.replace(was, now)
+        self.assertLess(text.count("\n"), 35)
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, timeout=TIMEOUT)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual([line["event"] for line in self.lines()][-2:], ["wrap", "unwrap"])
+        # And not where it is not granted.
+        self.good(self.a.post("keys/db/ungrant", client=host.fingerprint()))
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, timeout=TIMEOUT)
+        self.assertIn(b"RuntimeError: not_granted", done.stderr)
 
 
 class Http(Api):
