@@ -1,6 +1,7 @@
 /* Starting a helper.
  *
- * It reads everything before it writes anything (helper/protocol.h), so that neither waits for the other. */
+ * It reads everything before it writes anything (helper/protocol.h), so that neither waits for the other.  What it says on standard error
+ * goes into a file in memory, which never makes it wait. */
 #include "keymgr/helper_run.h"
 
 #include <errno.h>
@@ -9,19 +10,21 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "config.h"
 #include "keymgr/secret_input.h"
 #include "util/base/bytes.h"
+#include "util/base/whole_write.h"
 
 void helper_answer_free(struct helper_answer *a)
 {
 	secret_free(&a->out);
 }
 
-/* An end for us and one for the helper: a socket where we write, so that a helper that is gone does not cost us a SIGPIPE. */
+/* An end for us and one for the helper; a socket where we write, so that a helper that is gone does not cost us a SIGPIPE. */
 struct ends {
 	int ours, its;
 };
@@ -86,7 +89,7 @@ static int set_descriptors(posix_spawn_file_actions_t *a, int in, int out, int e
 	return error;
 }
 
-static int spawn(const char *path, const char *verb, const struct ends io[3], pid_t *pid)
+static int spawn(const char *path, const char *verb, int in, int out, int err, pid_t *pid)
 {
 	char *const argv[] = {(char *)path, (char *)verb, NULL}, *const envp[] = {NULL};
 	posix_spawn_file_actions_t actions;
@@ -100,7 +103,7 @@ static int spawn(const char *path, const char *verb, const struct ends io[3], pi
 	if (!error) {
 		error = set_attributes(&attributes);
 		if (!error)
-			error = set_descriptors(&actions, io[0].its, io[1].its, io[2].its);
+			error = set_descriptors(&actions, in, out, err);
 		if (!error)
 			error = posix_spawn(pid, path, &actions, &attributes, argv, envp);
 		posix_spawnattr_destroy(&attributes);
@@ -142,18 +145,11 @@ static void send_frames(int fd, const struct helper_frame *frames, size_t count)
 	shutdown(fd, SHUT_WR);
 }
 
-static void read_line(int fd, char *out, size_t room)
+static void first_line(int fd, char *out, size_t room)
 {
-	size_t used = 0;
-	ssize_t n = 1;
+	ssize_t n = pread(fd, out, room - 1, 0);
 
-	while (n != 0 && used < room - 1) {
-		n = read(fd, out + used, room - 1 - used);
-		if (n < 0 && errno != EINTR)
-			break;
-		used += n > 0 ? (size_t)n : 0;
-	}
-	out[used] = '\0';
+	out[n < 0 ? 0 : n] = '\0';
 	out[strcspn(out, "\n")] = '\0';
 }
 
@@ -167,42 +163,40 @@ static int wait_for(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static int talk(struct ends io[3], pid_t pid, const struct helper_frame *frames, size_t count, size_t max,
-		struct helper_answer *out)
+/* Both of our ends are closed before the helper is waited for: one that writes on for ever gets SIGPIPE. */
+static int talk(struct ends *in, struct ends *out, const struct helper_frame *frames, size_t count, size_t max,
+		struct secret **answer)
 {
 	int ret;
 
-	for (int i = 0; i < 3; i++) {
-		close(io[i].its); /* or there would be no end to what we read */
-		io[i].its = -1;
-	}
-	send_frames(io[0].ours, frames, count);
-	ret = secret_read(io[1].ours, max, &out->out);
-	read_line(io[2].ours, out->said, sizeof(out->said));
-	for (int i = 0; i < 3; i++)
-		ends_close(&io[i]);
-	out->status = wait_for(pid);
-	return out->status < 0 ? out->status : ret;
+	close(in->its);
+	close(out->its); /* or there would be no end to what we read */
+	in->its = out->its = -1;
+	send_frames(in->ours, frames, count);
+	ret = secret_read(out->ours, max, answer);
+	ends_close(in);
+	ends_close(out);
+	return ret;
 }
 
 static int start(const char *path, const char *verb, const struct helper_frame *frames, size_t count, size_t max,
-		 struct helper_answer *out)
+		 struct helper_answer *answer)
 {
-	struct ends io[3] = {ENDS_NONE, ENDS_NONE, ENDS_NONE};
+	_cleanup_close_ int err = memory_file("said", MFD_CLOEXEC, "", 0);
+	_cleanup_ends_ struct ends in = ENDS_NONE, out = ENDS_NONE;
 	pid_t pid = -1;
-	int ret = make_input(&io[0]);
+	int ret = err < 0 ? err : make_input(&in);
 
 	if (ret == 0)
-		ret = make_output(&io[1]);
+		ret = make_output(&out);
 	if (ret == 0)
-		ret = make_output(&io[2]);
-	if (ret == 0)
-		ret = spawn(path, verb, io, &pid);
-	if (ret == 0)
-		ret = talk(io, pid, frames, count, max, out);
-	for (int i = 0; i < 3; i++)
-		ends_close(&io[i]);
-	return ret;
+		ret = spawn(path, verb, in.its, out.its, err, &pid);
+	if (ret < 0)
+		return ret;
+	ret = talk(&in, &out, frames, count, max, &answer->out);
+	answer->status = wait_for(pid);
+	first_line(err, answer->said, sizeof(answer->said));
+	return answer->status < 0 ? answer->status : ret;
 }
 
 int helper_run(const char *program, const char *verb, const struct helper_frame *frames, size_t count, size_t max,

@@ -55,9 +55,8 @@ class Protectors(Case):
         self.good("key", "remove", self.vault, "2", "--identity", self.rsa_key)
         self.bad(cli.WRONG_SECRET, "key", "test", self.vault, "--identity", self.rsa_key, says="protects no root")
         self.bad(cli.REFUSED, "key", "remove", self.vault, "3", "--identity", self.ec_key, says="last")
-        words = self.file("words", b"better than nothing\n")
-        self.good("key", "passwd", self.vault, "--identity", self.ec_key, "--new-passphrase-file", words)
-        self.good("key", "remove", self.vault, "3", "--passphrase-file", words)
+        self.good("key", "add", self.vault, "--identity", self.ec_key, "--new-key-file", self.key)
+        self.do("remove", "3")
 
     def test_init(self):
         made = self.good("init", self.path("other"), "--certificate", self.rsa, "--no-recovery-key", "--journal-size", "4M").out
@@ -116,12 +115,34 @@ class Protectors(Case):
             self.do("add", "--certificate", c.certificate(top, kind, pem, usage))
         self.bad(cli.REFUSED, "key", "test", self.vault, "--identity", self.rsa, says="no private key")
 
-    def test_without_the_helper(self):
+    def test_helpers_that_do_not_do(self):
+        """None, one that is killed, one that fails without a word, ones that say nothing, nonsense, a key of another length."""
         self.do("add", "--certificate", self.rsa)
         os.environ["COFFER_LIBEXEC_DIR"], before = self.top, os.environ["COFFER_LIBEXEC_DIR"]
         self.addCleanup(os.environ.__setitem__, "COFFER_LIBEXEC_DIR", before)
-        self.bad(cli.UNSUPPORTED, "key", "test", self.vault, "--identity", self.rsa_key, says="meson option openssl")
+        test = ["key", "test", self.vault, "--identity", self.rsa_key]
+        self.bad(cli.UNSUPPORTED, *test, says="meson option openssl")
+        for script, status, says in (("kill -9 $$", cli.FAILED, "status 137"), ("exit 6", cli.FAILED, "status 6"),
+                                     ("echo >&2 'no luck'; exit 6", cli.FAILED, "no luck"),
+                                     ("exit 0", cli.FAILED, "something else"), ("echo hello", cli.FAILED, "something else"),
+                                     (r"printf '\1\0\0\0x'", cli.WRONG_SECRET, ""), ("yes", cli.FAILED, "cannot run"),
+                                     ("head -c 1000000 /dev/zero >&2; exit 1", cli.WRONG_SECRET, ""),
+                                     ("exec cat /proc/self/environ >&2", cli.FAILED, "something else")):
+            helper = self.file("coffer-cms", f"#!/bin/sh\n{script}\n".encode())
+            os.chmod(helper, 0o700)
+            self.bad(status, *test, says=says)
+        self.unchanged(self.vault, cli.FAILED, "key", "add", self.vault, "--key-file", self.key, "--certificate", self.ec)
         self.do("test")
+
+    @unittest.skipIf(os.environ.get("SANITIZE", "none") != "none", "the sanitizers want to be loaded first")
+    def test_an_old_openssl(self):
+        self.do("add", "--certificate", self.rsa)
+        helper = self.file("coffer-cms", f'#!/bin/sh\nLD_PRELOAD={os.environ["OLD_OPENSSL"]} exec {c.HELPER} "$@"\n'.encode())
+        os.chmod(helper, 0o700)
+        os.environ["COFFER_LIBEXEC_DIR"], before = self.top, os.environ["COFFER_LIBEXEC_DIR"]
+        self.addCleanup(os.environ.__setitem__, "COFFER_LIBEXEC_DIR", before)
+        self.bad(cli.UNSUPPORTED, "key", "test", self.vault, "--identity", self.rsa_key, says="OpenSSL 3.0.20")
+        self.bad(cli.UNSUPPORTED, "key", "add", self.vault, "--key-file", self.key, "--certificate", self.ec, says="upgrade")
 
     def test_expiry(self):
         """Told of before it happens; an expired one goes on opening."""

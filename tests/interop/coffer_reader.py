@@ -4,7 +4,7 @@
     coffer_reader.py DIR SECRET list [--json]       one line for each object of the tree
     coffer_reader.py DIR SECRET extract OUT         the same, and decrypt it all into the new directory OUT
 
-SECRET is --passphrase-file F, --key-file F or --recovery-key-file F.
+SECRET is --passphrase-file F, --key-file F, --recovery-key-file F or --identity-file KEY.pem.
 
 Exit status: 0 all is well; 1 something in the tree was rejected (each on standard error); 2 usage or an error of the
 system; 3 the keyring or the settings are damaged; 4 the volume is of an unsupported version; 5 wrong secret.
@@ -29,9 +29,12 @@ from typing import Any, Callable, Iterator
 
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESOCB3, AESSIV, ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 PAGE = 4096
@@ -255,7 +258,7 @@ def check_keyring(document: dict[str, Any]) -> None:
         ids.add(number(protector, "id", 1, 2**32 - 1))
         kind = string(protector, "type", "[a-z0-9-]{1,15}")
         time(protector, "created")
-        if kind not in ("passphrase", "key-file", "recovery-key"):
+        if kind not in ("passphrase", "key-file", "recovery-key", "certificate"):
             continue
         binary(protector, "commitment", 32)
         binary(protector, "wrapped", 40)
@@ -265,6 +268,11 @@ def check_keyring(document: dict[str, Any]) -> None:
             p = number(protector, "p", 1, 16)
             number(protector, "m_kib", 8 * p, 1048576)
             binary(protector, "salt", 16, 64)
+        if kind == "certificate":
+            binary(protector, "certificate", 1, 8192)
+            string(protector, "key", "[a-z0-9-]{1,15}")
+            time(protector, "expires")
+            cms_parse(binary(protector, "cms", 1, 4096))
     need(len(ids) == len(document["protectors"]), "an id of a protector twice")
     need(max(ids) < next_protector, "next_protector too low")
 
@@ -382,9 +390,137 @@ def decode_recovery_key(text: bytes) -> bytes | None:
     return bits.to_bytes(30, "big")
 
 
+# ---- section 5: CMS --------------------------------------------------------------------------------------------------
+
+
+def der(tag: int, *parts: bytes) -> bytes:
+    """A value, with its length in the shortest form."""
+    body = b"".join(parts)
+    size = len(body)
+    if size < 128:
+        return bytes([tag, size]) + body
+    digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 128 | len(digits)]) + digits + body
+
+
+def oid(dotted: str) -> bytes:
+    first, second, *rest = map(int, dotted.split("."))
+    out = b""
+    for n in (40 * first + second, *rest):
+        septets = [n & 127]
+        while n := n >> 7:
+            septets.append(n & 127 | 128)
+        out += bytes(reversed(septets))
+    return der(6, out)
+
+
+def der_split(data: bytes) -> list[tuple[int, bytes]]:
+    """The values that stand one behind the other. Written again they must be the same bytes."""
+    found = []
+    rest = data
+    while rest:
+        need(len(rest) >= 2, "DER that is cut short")
+        at, size = 2, rest[1]
+        if size > 128:
+            at, size = 2 + size - 128, int.from_bytes(rest[2 : 2 + size - 128], "big")
+        found.append((rest[0], rest[at : at + size]))
+        rest = rest[at + size :]
+    need(b"".join(der(tag, body) for tag, body in found) == data, "BER that is no DER")
+    return found
+
+
+def der_take(data: bytes, *tags: int) -> list[bytes]:
+    """What values of just these tags hold."""
+    found = der_split(data)
+    need([tag for tag, _ in found] == list(tags), "CMS that is malformed, or has what is not allowed")
+    return [body for _, body in found]
+
+
+SHA256_PLAIN, SHA256_NULL = (der(0x30, oid("2.16.840.1.101.3.4.2.1"), null) for null in (b"", b"\5\0"))
+OAEP = [
+    oid("1.2.840.113549.1.1.7")
+    + der(0x30, der(0xA0, sha), der(0xA1, der(0x30, oid("1.2.840.113549.1.1.8"), sha)))
+    for sha in (SHA256_PLAIN, SHA256_NULL)
+]
+AES_WRAP = der(0x30, oid("2.16.840.1.101.3.4.1.45"))
+ECDH = oid("1.3.132.1.11.1") + AES_WRAP
+
+
+@dataclass
+class Cms:
+    recipients: list[tuple[str, bytes, bytes]]  # "rsa" or "ec", the sender's key (SubjectPublicKeyInfo) or nothing, the encrypted key
+    nonce: bytes
+    sealed: bytes
+    tag: bytes
+
+
+def cms_recipient(tag: int, body: bytes) -> tuple[str, bytes, bytes]:
+    parts = der_split(body)
+    if tag == 0x30:
+        need(len(parts) == 4 and (parts[0], parts[1][0]) in (((2, b"\2"), 0x80), ((2, b"\0"), 0x30)), "a recipient of another form")
+        need(parts[2][0] == 0x30 and parts[2][1] in OAEP, "a key that is not encrypted by OAEP with SHA-256")
+        need(parts[3][0] == 4, "no encrypted key")
+        return "rsa", b"", parts[3][1]
+    need(tag == 0xA1 and [t for t, _ in parts] == [2, 0xA0, 0x30, 0x30] and parts[0][1] == b"\3", "a recipient of another form")
+    need(parts[2][1] == ECDH, "a key that is not agreed on by ECDH with SHA-256")
+    (one,) = der_take(parts[3][1], 0x30)
+    who, key = der_split(one)
+    need(who[0] in (0xA0, 0x30) and key[0] == 4, "a recipient of another form")
+    return "ec", parts[1][1], key[1]
+
+
+def cms_parse(data: bytes) -> Cms:
+    (info,) = der_take(data, 0x30)
+    kind, content = der_take(info, 6, 0xA0)
+    need(der(6, kind) == oid("1.2.840.113549.1.9.16.1.23"), "CMS that is not AuthEnvelopedData")
+    (enveloped,) = der_take(content, 0x30)
+    version, recipients, sealed, tag = der_take(enveloped, 2, 0x31, 0x30, 4)
+    need(version == b"\0" and len(tag) == 16, "CMS of another version, or with a short tag")
+    what, algorithm, ciphertext = der_take(sealed, 6, 0x30, 0x80)
+    cipher, parameters = der_take(algorithm, 6, 0x30)
+    nonce, tag_size = der_take(parameters, 4, 2)
+    need(der(6, what) == oid("1.2.840.113549.1.7.1"), "CMS of something else than data")
+    need(der(6, cipher) == oid("2.16.840.1.101.3.4.1.46"), "CMS by another cipher than AES-256-GCM")
+    need(len(nonce) == 12 and tag_size == b"\x10", "CMS with another nonce or tag size")
+    found = [cms_recipient(*r) for r in der_split(recipients)]
+    need(1 <= len(found) <= 16, "no recipients, or too many")
+    return Cms(found, nonce, ciphertext, tag)
+
+
+def cms_agree(private: ec.EllipticCurvePrivateKey, sender: bytes, wrapped: bytes) -> bytes:
+    """RFC 5753. The sender's key stands without its curve, which is that of ours."""
+    (originator,) = der_take(sender, 0xA1)
+    algorithm, point = der_take(originator, 0x30, 3)
+    need(der_split(algorithm)[0] == (6, oid("1.2.840.10045.2.1")[2:]) and point[:1] == b"\0", "a sender's key of another kind")
+    public = ec.EllipticCurvePublicKey.from_encoded_point(private.curve, point[1:])
+    shared_info = der(0x30, AES_WRAP, der(0xA2, der(4, (256).to_bytes(4, "big"))))
+    z = private.exchange(ec.ECDH(), public)
+    return aes_key_unwrap(X963KDF(algorithm=SHA256(), length=32, sharedinfo=shared_info).derive(z), wrapped)
+
+
+def cms_open(cms: Cms, pem: bytes) -> bytes | None:
+    """What it holds, if it is for this private key."""
+    try:
+        private = serialization.load_pem_private_key(pem, None)
+    except (TypeError, ValueError) as error:
+        raise WrongSecret(f"not a private key in PEM without a passphrase: {error}") from None
+    for kind, sender, encrypted in cms.recipients:
+        try:
+            if kind == "rsa" and isinstance(private, rsa.RSAPrivateKey):
+                key = private.decrypt(encrypted, padding.OAEP(padding.MGF1(SHA256()), SHA256(), None))
+            elif kind == "ec" and isinstance(private, ec.EllipticCurvePrivateKey):
+                key = cms_agree(private, sender, encrypted)
+            else:
+                continue
+            return AESGCM(key).decrypt(cms.nonce, cms.sealed + cms.tag, None)
+        except (ValueError, InvalidUnwrap, InvalidTag):
+            continue
+    return None
+
+
 @dataclass
 class Secret:
-    kind: str  # "passphrase", "key-file" or "recovery-key"
+    kind: str  # "passphrase", "key-file", "recovery-key" or "identity"
     data: bytes
 
     @staticmethod
@@ -394,7 +530,7 @@ class Secret:
         if kind == "key-file":
             if not 32 <= len(data) <= FILE_MAX:
                 raise WrongSecret("a key file has 32 to 1048576 bytes")
-        elif data.endswith(b"\n"):
+        elif kind != "identity" and data.endswith(b"\n"):
             data = data[:-1]
         if kind == "passphrase" and not 1 <= len(data) <= 65536:
             raise WrongSecret("a passphrase has 1 to 65536 bytes")
@@ -404,11 +540,13 @@ class Secret:
 def open_root(document: dict[str, Any], volume_id: bytes, secret: Secret) -> bytes:
     """Section 5: the root key."""
 
-    def attempt(kind: str, x_of: Callable[[dict[str, Any]], bytes]) -> bytes | None:
+    def attempt(kind: str, x_of: Callable[[dict[str, Any]], bytes | None]) -> bytes | None:
         for protector in document["protectors"]:
             if protector["type"] != kind:
                 continue
             x = x_of(protector)
+            if x is None:
+                continue
             commitment = derive(x, "coffer protector commitment", volume_id, "", kind.encode(), 32)
             if not hmac.compare_digest(commitment, binary(protector, "commitment", 32)):
                 continue
@@ -428,9 +566,15 @@ def open_root(document: dict[str, Any], volume_id: bytes, secret: Secret) -> byt
             version=0x13,
         )
 
+    def decrypted(protector: dict[str, Any]) -> bytes | None:
+        x = cms_open(cms_parse(binary(protector, "cms", 1, 4096)), secret.data)
+        return x if x and len(x) == 32 else None
+
     root = None
     if secret.kind == "key-file":
         root = attempt("key-file", lambda _: secret.data)
+    elif secret.kind == "identity":
+        root = attempt("certificate", decrypted)
     else:
         recovery = decode_recovery_key(secret.data)
         if recovery is not None:
@@ -1160,7 +1304,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Reads a coffer volume without coffer.")
     parser.add_argument("dir")
     secrets = parser.add_mutually_exclusive_group(required=True)
-    for kind in ("passphrase", "key", "recovery-key"):
+    for kind in ("passphrase", "key", "recovery-key", "identity"):
         secrets.add_argument(f"--{kind}-file", metavar="F")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.add_argument("verb", choices=["list", "extract"])
@@ -1193,6 +1337,8 @@ def main() -> int:
             secret = Secret.from_file("passphrase", options.passphrase_file)
         elif options.key_file:
             secret = Secret.from_file("key-file", options.key_file)
+        elif options.identity_file:
+            secret = Secret.from_file("identity", options.identity_file)
         else:
             secret = Secret.from_file("recovery-key", options.recovery_key_file)
         keys = unlock(os.fsencode(options.dir), secret)

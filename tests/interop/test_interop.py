@@ -22,7 +22,7 @@ except ImportError as error:
     print(f"skip everything: {error}")
     sys.exit(77)
 import tree
-from harness import SCALE, Failure, Volume, equal, limit, main, need_mount, run
+from harness import SCALE, Failure, Skip, Volume, equal, limit, main, need_mount, run
 
 READER = os.path.join(HERE, "coffer_reader.py")
 COMPARED = ("type", "mode", "size", "links", "target", "xattrs", "digest", "mtime", "device")
@@ -146,6 +146,27 @@ def test_secrets(tmp):
                 ["--recovery-key-file", f"{tmp}/passphrase"],
             ):
                 equal(read(path, secret, "list").returncode, 5, f"{directory} {secret}")
+
+
+@limit(100)
+def test_certificates(tmp):
+    """Protectors of certificates, whose private keys open them. (The reader asks nobody whose root it is: it writes nothing.)"""
+    need_mount()
+    if not os.access(os.path.join(os.environ.get("COFFER_LIBEXEC_DIR", ""), "coffer-cms"), os.X_OK):
+        raise Skip("built without OpenSSL")
+    with open(f"{tmp}/key", "wb") as f:
+        f.write(tree.noise("key", 32))
+    kinds = {"rsa": "rsa:2048", "ec": "ec", "other": "ec"}
+    for name, kind in kinds.items():
+        curve = ["-pkeyopt", "ec_paramgen_curve:P-384"] if kind == "ec" else []
+        run("openssl", "req", "-x509", "-newkey", kind, *curve, "-nodes", "-keyout", f"{tmp}/{name}.key", "-out", f"{tmp}/{name}.pem",
+            "-subj", f"/CN={name}")
+    with Volume() as volume:
+        volume.coffer("init", f"{tmp}/v", "--key-file", f"{tmp}/key", "--no-recovery-key", "--journal-size", "4M")
+        for name in ("rsa", "ec"):
+            volume.coffer("key", "add", f"{tmp}/v", "--key-file", f"{tmp}/key", "--certificate", f"{tmp}/{name}.pem")
+    for name, status in (("rsa", 0), ("ec", 0), ("other", 5)):
+        equal(read(f"{tmp}/v", ["--identity-file", f"{tmp}/{name}.key"], "list").returncode, status, name)
 
 
 if __name__ == "__main__":
