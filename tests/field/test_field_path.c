@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "util/field/glob.h"
 #include "util/field/path.h"
 
 static void path_of(const char *text, enum path_style style, struct buffer *out)
@@ -131,6 +132,45 @@ START_TEST(binding_leaves_out_numbers)
 }
 END_TEST
 
+/* As .gitignore has it. */
+START_TEST(globs)
+{
+	static const struct {
+		const char *glob, *path;
+		bool is;
+	} cases[] = {
+		{"*.yaml", "a.yaml", true},
+		{"*.yaml", "x/y/a.yaml", true},
+		{"*.yaml", "a.yml", false},
+		{"*.env", ".env", true},
+		{"?.yaml", "a.yaml", true},
+		{"conf/*.yaml", "conf/a.yaml", true},
+		{"conf/*.yaml", "conf/x/a.yaml", false},
+		{"conf/*.yaml", "x/conf/a.yaml", false},
+		{"/a.yaml", "a.yaml", true},
+		{"/a.yaml", "x/a.yaml", false},
+		{"conf/**/*.yaml", "conf/a.yaml", true},
+		{"conf/**/*.yaml", "conf/x/y/a.yaml", true},
+		{"conf/**/*.yaml", "a.yaml", false},
+		{"**/secrets/*", "secrets/a", true},
+		{"**/secrets/*", "x/secrets/a", true},
+		{"**/secrets/*", "x/secrets/y/a", false},
+		{"conf/**", "conf/x/a", true},
+		{"conf/**", "conf", false},
+		{"**", "x/a", true},
+		{"a/**/b/**/c", "a/b/c", true},
+		{"a/**/b/**/c", "a/x/b/y/z/c", true},
+		{"a/**/b/**/c", "a/x/c", false},
+		{"[ab].yaml", "b.yaml", true},
+		{"", "a", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_msg(glob_matches(cases[i].glob, cases[i].path) == cases[i].is, "%s on %s", cases[i].glob,
+			      cases[i].path);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("field_path");
@@ -138,6 +178,7 @@ int main(void)
 	SRunner *r = srunner_create(s);
 
 	tcase_add_test(t, written_and_read_again);
+	tcase_add_test(t, globs);
 	tcase_add_test(t, matching);
 	tcase_add_test(t, matching_xml);
 	tcase_add_test(t, not_patterns);

@@ -312,6 +312,20 @@ rules:
         self.bad(cli.USAGE, "field", "encrypt", path, "-i", *self.key_only, says="no rule about")
         self.good("field", "check", path)
 
+    def test_any_directories_and_hidden_files(self):
+        self.file(".coffer-fields.yaml", b"version: 1\nkeyring: vault\ncontext: c\nrules:\n  - files: ['conf/**/*.yaml', '*.env']\n")
+        os.makedirs(self.path("conf/x/y"))
+        for name in ("conf/a.yaml", "conf/x/y/a.yaml", ".env", "conf/x/.env"):
+            result = cli.run("field", "check", self.file(name, b"A=1\n" if "env" in name else b"a: 1\n"))
+            self.assertEqual(result.status, cli.FAILED, name)
+            self.assertIn("1 value should be encrypted", result.err)
+        self.good("field", "check", self.file("a.yaml", b"a: 1\n"))
+
+    def test_the_rules_are_not_about_themselves(self):
+        self.file(".coffer-fields.yaml", b"version: 1\nkeyring: vault\ncontext: c\nrules:\n  - keys: .\n")
+        self.good("field", "check", self.path(".coffer-fields.yaml"))
+        self.bad(cli.USAGE, "field", "encrypt", self.path(".coffer-fields.yaml"), "-i", *self.key_only, says="no rule about")
+
     def test_columns(self):
         path = Path(self.file("a.csv", b"id,mail\n1,a@b\n2,a@b\n3,c@d\n"))
         self.bad(cli.FAILED, "field", "encrypt", path, "-i", *self.key_only, says="domain create mail")

@@ -74,10 +74,7 @@ static int rewrite_all(const struct field_options *o, enum operation_kind kind, 
 			return fault_set(why, EXIT_USAGE, EINVAL, "standard input has no place to be rewritten in");
 		ret = rewrite(&k, o, kind, words->at[i], &failed, why);
 	}
-	if (ret == 0 && failed)
-		ret = fault_set(why, EXIT_FAILED, EBADMSG, "%" PRIu64 " tokens did not open and were left as they are",
-				failed);
-	return ret;
+	return ret < 0 ? ret : field_left_over(failed, why);
 }
 
 int cmd_field_encrypt(const struct verb *v, int argc, char **argv, struct fault *why)

@@ -37,14 +37,6 @@ static int reseal(const struct field_options *o, enum operation_kind kind, struc
 	return ret;
 }
 
-static int left_over(uint64_t failed, struct fault *why)
-{
-	if (!failed)
-		return 0;
-	return fault_set(why, EXIT_FAILED, EBADMSG, "%" PRIu64 " tokens did not open and were left as they are",
-			 failed);
-}
-
 static int change_domain(struct field_keys *k, const char *name, bool move, struct fault *why)
 {
 	struct keyring_change *change = NULL;
@@ -98,7 +90,7 @@ int cmd_field_rotate(const struct verb *v, int argc, char **argv, struct fault *
 	}
 	for (int i = 0; ret == 0 && i < words.count; i++)
 		ret = reseal(&o, OPERATION_ROTATE, &k, k.box, words.at[i], domain, &failed, why);
-	return ret < 0 ? ret : left_over(failed, why);
+	return ret < 0 ? ret : field_left_over(failed, why);
 }
 
 int cmd_field_migrate(const struct verb *v, int argc, char **argv, struct fault *why)
@@ -132,7 +124,7 @@ int cmd_field_migrate(const struct verb *v, int argc, char **argv, struct fault 
 		ret = field_keys_renew(&to, why);
 	for (int i = 0; ret == 0 && i < words.count; i++)
 		ret = reseal(&o, OPERATION_MIGRATE, &k, to.box, words.at[i], NULL, &failed, why);
-	return ret < 0 ? ret : left_over(failed, why);
+	return ret < 0 ? ret : field_left_over(failed, why);
 }
 
 static int list_domains(const struct field_keys *k, struct fault *why)

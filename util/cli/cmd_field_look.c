@@ -55,8 +55,7 @@ int cmd_field_check(const struct verb *v, int argc, char **argv, struct fault *w
 	if (ret == OPTIONS_HELP)
 		return 0;
 	if (ret == 0 && failed)
-		ret = fault_set(why, EXIT_FAILED, EPERM,
-				"%" PRIu64 " values are not encrypted as they should be; coffer field encrypt -i",
-				failed);
+		ret = fault_set(why, EXIT_FAILED, EPERM, "%" PRIu64 " %s be encrypted; coffer field encrypt -i", failed,
+				failed == 1 ? "value should" : "values should");
 	return ret;
 }

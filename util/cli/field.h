@@ -114,6 +114,8 @@ int field_read(const char *name, struct buffer *out, struct fault *why) MUST_CHE
 /* Opens the file for reading only. */
 int field_open_input(const char *name, struct fault *why) MUST_CHECK;
 
+/* With --keep-going: an error, if there were tokens that did not open. */
+int field_left_over(uint64_t failed, struct fault *why) MUST_CHECK;
 /* operation.report: a line on standard error, or "PATH<tab>TEXT" on standard output. */
 void field_report_error(void *context, const struct found *f, const char *text);
 void field_report_line(void *context, const struct found *f, const char *text);

@@ -1,6 +1,7 @@
 /* Running an operation over a file, and what is said about it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -129,6 +130,15 @@ int field_rewrite(const struct field_file *f, const struct field_options *o, str
 }
 
 /* ------------------------------------------------------------------ reports */
+
+int field_left_over(uint64_t failed, struct fault *why)
+{
+	if (!failed)
+		return 0;
+	return fault_set(why, EXIT_FAILED, EBADMSG, "%" PRIu64 " %s", failed,
+			 failed == 1 ? "token did not open and was left as it is"
+				     : "tokens did not open and were left as they are");
+}
 
 void field_report_error(void *context, const struct found *f, const char *text)
 {

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "util/base/log.h"
+#include "util/field/glob.h"
 
 enum { NAME_ROOM = 200 };
 
@@ -180,7 +180,7 @@ static int keep_keyring(struct loader *l, const char *text, struct fault *why)
 static bool name_matches(const struct loader *l, const char *glob)
 {
 	/* Without a slash it is about names in any directory. */
-	return fnmatch(glob, strchr(glob, '/') ? l->relative : l->name, FNM_PERIOD | FNM_PATHNAME) == 0;
+	return glob_matches(glob, strchr(glob, '/') ? l->relative : l->name);
 }
 
 static int add_text(struct buffer *to, const char *text, struct fault *why)
@@ -275,7 +275,8 @@ static int finish_rule(struct loader *l, struct fault *why)
 	struct rule *r;
 	int ret = 0;
 
-	if (l->index >= 0 && (!l->named || l->matches)) {
+	/* The rules are about every file but themselves. */
+	if (l->index >= 0 && (!l->named || l->matches) && strcmp(l->name, RULES_FILE) != 0) {
 		take_settings(l);
 		format = l->rules->format ? format_by_name(l->rules->format) : l->format;
 		style = format ? format->style : PATH_DOTS;
