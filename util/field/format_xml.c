@@ -3,7 +3,7 @@
  *   (1) expat reads the same bytes beside and says whether they are well-formed; external entities are never loaded, and it refuses entities
  *       that grow without measure.
  *   (2) The content of an element without child elements is one leaf, comments and CDATA sections included; between child elements each
- *       text that is not blank is one, called text().  Attributes are leaves without their quotes, but for xmlns and xml:space.
+ *       text that says something besides blanks, comments and instructions is one, called text().  Attributes are leaves without their quotes, but for xmlns and xml:space.
  *   (3) leaf.quoting: the quote around an attribute, 0 for content. */
 #include <ctype.h>
 #include <errno.h>
@@ -110,11 +110,17 @@ static bool space(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static bool all_space(const char *p, size_t n)
+/* Blanks, comments and instructions. */
+static bool says_nothing(const struct scan *s, size_t at, size_t end)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!space(p[i]))
+	while (at < end) {
+		if (space(s->text[at]))
+			at++;
+		else if (xml_begins(s, at, "<!--") || xml_begins(s, at, "<?"))
+			at = xml_other_end(s, at);
+		else
 			return false;
+	}
 	return true;
 }
 
@@ -188,7 +194,7 @@ static int mixed_text(struct scan *s, size_t start, size_t end)
 {
 	int ret;
 
-	if (s->depth < 2 || all_space(s->text + start, end - start))
+	if (s->depth < 2 || says_nothing(s, start, end))
 		return 0;
 	ret = scan_key(s, STEP_KEY, "text()", 6, NULL);
 	return ret < 0 ? ret : scan_leaf(s, scan_node(s), start, end, LEAF_STRING, 0);
