@@ -6,85 +6,49 @@
  * 4. The anchor says how far the chain had come; a chain that does not reach it was put back.  It is written after the commit that
  *    it speaks of, so it is never ahead of what is durable.
  * 5. A commit that failed leaves nothing behind: neither in the index nor in the position of the chain. */
-#include "keymgr/service/ledger.h"
-
-#include <fcntl.h>
-#include <inttypes.h>
-#include <libgen.h>
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "util/base/atomic_file.h"
+#include "keymgr/service/ledger_internal.h"
 #include "util/base/bytes.h"
-#include "util/base/encode.h"
 #include "util/base/log.h"
-
-enum {
-	STAGED_ROWS_MAX = 1024,
-	STAGED_LINES_MAX = 1024,
-	ANCHOR_MAX = 1024,
-	ROWS_PER_LINE = 8,
-};
-
-/* A committed row, as it has to be. */
-struct entry_of {
-	char *name;
-	uint64_t revision;
-	uint8_t mac[SHA256_SIZE];
-	bool seen; /* at the start: the row is there */
-};
-
-struct ledger {
-	struct backend *backend;
-	const struct service_keys *keys;
-	char *anchor_file;
-	void *index; /* tsearch(3): struct entry_of */
-	size_t index_count;
-
-	struct audit_link at; /* with what is staged */
-	struct audit_link committed, anchored;
-	struct row rows[STAGED_ROWS_MAX];
-	size_t row_count, noted; /* rows before `noted` are named in a line */
-	struct line lines[STAGED_LINES_MAX];
-	size_t line_count;
-};
 
 /* --- the index */
 
 static int compare(const void *a, const void *b)
 {
-	return strcmp(((const struct entry_of *)a)->name, ((const struct entry_of *)b)->name);
+	return strcmp(((const struct indexed *)a)->name, ((const struct indexed *)b)->name);
 }
 
-static struct entry_of *look_up(const struct ledger *l, const char *name)
+static struct indexed *look_up(const struct ledger *l, const char *name)
 {
-	struct entry_of key = {.name = (char *)name};
-	struct entry_of **at = tfind(&key, &l->index, compare);
+	struct indexed key = {.name = (char *)name};
+	struct indexed **at = tfind(&key, &l->index, compare);
 
 	return at ? *at : NULL;
 }
 
 /* Revision 0 is one whose first commit failed. */
-static struct entry_of *find(const struct ledger *l, const char *name)
+struct indexed *ledger_find(const struct ledger *l, const char *name)
 {
-	struct entry_of *e = look_up(l, name);
+	struct indexed *e = look_up(l, name);
 
 	return e && e->revision ? e : NULL;
 }
 
 static void free_entry(void *p)
 {
-	struct entry_of *e = p;
+	struct indexed *e = p;
 
 	free(e->name);
 	free(e);
 }
 
 /* The entry of this name, made if there is none. */
-static struct entry_of *entry_for(struct ledger *l, const char *name)
+struct indexed *ledger_entry_for(struct ledger *l, const char *name)
 {
-	struct entry_of *e = look_up(l, name);
+	struct indexed *e = look_up(l, name);
 
 	if (e)
 		return e;
@@ -96,7 +60,6 @@ static struct entry_of *entry_for(struct ledger *l, const char *name)
 		free_entry(e);
 		return NULL;
 	}
-	l->index_count++;
 	return e;
 }
 
@@ -122,7 +85,7 @@ static int row_mac(const struct ledger *l, const struct row *r, uint8_t mac[SHA2
 	return hmac_sha256(l->keys->row->bytes, l->keys->row->size, text, 2 + n + 8 + r->size, mac);
 }
 
-static int row_check(const struct ledger *l, const struct row *r, const struct entry_of *e)
+int ledger_check_row(const struct ledger *l, const struct row *r, const struct indexed *e)
 {
 	uint8_t mac[SHA256_SIZE];
 	int ret = row_mac(l, r, mac);
@@ -145,7 +108,7 @@ static const struct row *staged(const struct ledger *l, const char *name)
 
 bool ledger_has(struct ledger *l, const char *name)
 {
-	return staged(l, name) || find(l, name);
+	return staged(l, name) || ledger_find(l, name);
 }
 
 static int parse_body(const char *body, size_t n, json_object **out)
@@ -159,7 +122,7 @@ int ledger_get(struct ledger *l, const char *name, json_object **out)
 {
 	_cleanup_(cleanup_row) struct row r = {0};
 	const struct row *recent = staged(l, name);
-	const struct entry_of *e = find(l, name);
+	const struct indexed *e = ledger_find(l, name);
 	int ret;
 
 	*out = NULL;
@@ -171,7 +134,7 @@ int ledger_get(struct ledger *l, const char *name, json_object **out)
 	if (ret == -ENOENT)
 		ret = -EBADMSG;
 	if (ret == 0)
-		ret = row_check(l, &r, e);
+		ret = ledger_check_row(l, &r, e);
 	if (ret == 0)
 		ret = parse_body(r.body, r.size, out);
 	if (ret == -EBADMSG)
@@ -189,7 +152,7 @@ struct each_context {
 
 static void visit(const void *node, VISIT which, void *context)
 {
-	const struct entry_of *e = *(const struct entry_of *const *)node;
+	const struct indexed *e = *(const struct indexed *const *)node;
 	struct each_context *c = context;
 
 	if ((which == postorder || which == leaf) && c->result == 0 && e->revision &&
@@ -217,7 +180,7 @@ int ledger_each(struct ledger *l, const char *prefix, int (*each)(void *context,
 int ledger_put(struct ledger *l, const char *name, json_object *body)
 {
 	const struct row *recent = staged(l, name);
-	const struct entry_of *e = find(l, name);
+	const struct indexed *e = ledger_find(l, name);
 	struct row *r = &l->rows[l->row_count];
 	const char *text;
 	size_t n;
@@ -327,7 +290,7 @@ int ledger_commit(struct ledger *l)
 		return 0;
 	/* Made before, so that nothing can fail behind the commit; one that stays unused is revision 0. */
 	for (size_t i = 0; i < l->row_count; i++)
-		if (!entry_for(l, l->rows[i].name)) {
+		if (!ledger_entry_for(l, l->rows[i].name)) {
 			forget(l);
 			return -ENOMEM;
 		}
@@ -338,7 +301,7 @@ int ledger_commit(struct ledger *l)
 		return ret;
 	}
 	for (size_t i = 0; i < l->row_count; i++) {
-		struct entry_of *e = look_up(l, l->rows[i].name);
+		struct indexed *e = look_up(l, l->rows[i].name);
 
 		e->revision = l->rows[i].revision;
 		memcpy(e->mac, l->rows[i].mac, SHA256_SIZE);
@@ -348,203 +311,11 @@ int ledger_commit(struct ledger *l)
 	return 0;
 }
 
-/* --- the anchor */
-
-static int anchor_mac(const struct ledger *l, const struct audit_link *at, uint8_t mac[SHA256_SIZE])
-{
-	uint8_t text[8 + SHA256_SIZE];
-
-	put_le64(text, at->n);
-	memcpy(text + 8, at->mac, SHA256_SIZE);
-	return hmac_sha256(l->keys->anchor->bytes, l->keys->anchor->size, text, sizeof(text), mac);
-}
-
-static int in_directory_of(const char *file, int (*call)(struct store *s, int dir, const char *name, void *context),
-			   void *context)
-{
-	_cleanup_free_ char *for_name = strdup(file), *for_dir = strdup(file);
-	struct store *s = store_posix_new();
-	int dir, ret = -ENOMEM;
-
-	if (for_name && for_dir && s) {
-		dir = store_open(s, AT_FDCWD, dirname(for_dir), O_RDONLY | O_DIRECTORY, 0);
-		ret = dir < 0 ? dir : call(s, dir, basename(for_name), context);
-		store_close(s, dir);
-	}
-	if (s)
-		s->ops->destroy(s);
-	return ret;
-}
-
-static int write_text(struct store *s, int dir, const char *name, void *text)
-{
-	return atomic_file_write(s, dir, name, text, strlen(text));
-}
-
-int ledger_anchor(struct ledger *l)
-{
-	char text[ANCHOR_MAX], link[2 * SHA256_SIZE + 1], hex[2 * SHA256_SIZE + 1];
-	uint8_t mac[SHA256_SIZE];
-	int ret;
-
-	if (l->anchored.n == l->committed.n)
-		return 0;
-	ret = anchor_mac(l, &l->committed, mac);
-	if (ret < 0)
-		return ret;
-	hex_encode(l->committed.mac, SHA256_SIZE, link);
-	hex_encode(mac, SHA256_SIZE, hex);
-	snprintf(text, sizeof(text), "{\"n\":%" PRIu64 ",\"link\":\"%s\",\"mac\":\"%s\"}\n", l->committed.n, link, hex);
-	ret = in_directory_of(l->anchor_file, write_text, text);
-	if (ret == 0)
-		l->anchored = l->committed;
-	return ret;
-}
-
-static int read_anchor(struct store *s, int dir, const char *name, void *context)
-{
-	_cleanup_free_ char *text = NULL;
-	_cleanup_json_ json_object *o = NULL;
-	struct ledger *l = context;
-	uint8_t claimed[SHA256_SIZE], mac[SHA256_SIZE];
-	struct problem p = {0};
-	size_t n;
-	int ret = atomic_file_read(s, dir, name, ANCHOR_MAX, &text, &n);
-
-	if (ret == 0)
-		ret = document_parse(text, n, &o, &p);
-	if (ret == 0)
-		ret = member_number(o, "n", 1, DOCUMENT_NUMBER_MAX, &l->anchored.n, &p);
-	if (ret == 0)
-		ret = member_hex(o, "link", l->anchored.mac, SHA256_SIZE, &p);
-	if (ret == 0)
-		ret = member_hex(o, "mac", claimed, SHA256_SIZE, &p);
-	if (ret == 0)
-		ret = anchor_mac(l, &l->anchored, mac);
-	return ret == 0 && !crypto_equal(claimed, mac, sizeof(mac)) ? -EBADMSG : ret;
-}
-
-/* --- the start */
-
-struct loading {
-	struct ledger *l;
-	struct audit_walk walk;
-	bool anchored; /* the chain passes the anchor */
-	int result;    /* of reading what a line says */
-	char problem[AUDIT_PROBLEM + ROW_NAME_MAX];
-};
-
-static int take_row(struct ledger *l, json_object *o, struct problem *p)
-{
-	struct entry_of *e;
-	const char *name;
-	uint64_t revision = 0;
-	int ret = member_string(o, "row", &name, p);
-
-	if (ret == 0)
-		ret = member_number(o, "revision", 1, DOCUMENT_NUMBER_MAX, &revision, p);
-	if (ret < 0)
-		return ret;
-	e = entry_for(l, name);
-	if (!e)
-		return -ENOMEM;
-	if (revision != e->revision + 1)
-		return problem_set(p, "row %s jumps to revision %" PRIu64, name, revision);
-	e->revision = revision;
-	return member_hex(o, "row_mac", e->mac, SHA256_SIZE, p);
-}
-
-static void take_line(void *context, const char *text, size_t n, bool good)
-{
-	_cleanup_json_ json_object *o = NULL;
-	_cleanup_free_ char *copy = NULL;
-	struct loading *load = context;
-	json_object *rows, *row;
-	struct problem p = {0};
-	int ret;
-
-	/* Most lines are about the use of a key.  No string holds a quote. */
-	if (!good || load->result < 0 || !memmem(text, n, "\"rows\":[", 8))
-		return;
-	ret = asprintf(&copy, "%.*s\n", (int)n, text) < 0 ? -ENOMEM : document_parse(copy, n + 1, &o, &p);
-	if (ret == 0 && json_object_object_get_ex(o, "rows", &rows)) {
-		ret = member_array(o, "rows", 1, ROWS_PER_LINE, &rows, &p);
-		for (size_t i = 0; ret == 0 && i < json_object_array_length(rows); i++) {
-			ret = element_object(rows, i, &row, &p);
-			if (ret == 0)
-				ret = take_row(load->l, row, &p);
-		}
-	}
-	if (ret < 0)
-		snprintf(load->problem, sizeof(load->problem), "a line of its log: %s", p.text);
-	load->result = ret;
-}
-
-static int load_line(void *context, const struct line *line)
-{
-	struct loading *load = context;
-	const struct audit_link *anchor = &load->l->anchored;
-	int ret = audit_walk_line(&load->walk, line->text, line->size);
-
-	if (load->walk.at.n == anchor->n && crypto_equal(load->walk.at.mac, anchor->mac, SHA256_SIZE))
-		load->anchored = true;
-	return ret < 0 ? ret : load->result;
-}
-
-static int load_row(void *context, const struct row *r)
-{
-	struct loading *load = context;
-	struct entry_of *e = find(load->l, r->name);
-	int ret = e ? row_check(load->l, r, e) : -EBADMSG;
-
-	if (ret == -EBADMSG)
-		snprintf(load->problem, sizeof(load->problem), "row %s is not what its log says", r->name);
-	if (ret == 0)
-		e->seen = true;
-	return ret;
-}
-
-static void find_missing(const void *node, VISIT which, void *context)
-{
-	const struct entry_of *e = *(const struct entry_of *const *)node;
-	struct loading *load = context;
-
-	if ((which == postorder || which == leaf) && !e->seen && !*load->problem)
-		snprintf(load->problem, sizeof(load->problem), "row %s is missing", e->name);
-}
-
-static int load(struct ledger *l, struct loading *load, bool make)
-{
-	int ret = make ? 0 : in_directory_of(l->anchor_file, read_anchor, l);
-
-	if (ret < 0) {
-		snprintf(load->problem, sizeof(load->problem), "the anchor %s: %s", l->anchor_file, strerror(-ret));
-		return ret;
-	}
-	ret = l->backend->ops->each_line(l->backend, 0, load_line, load);
-	if (ret < 0)
-		return ret;
-	if (load->walk.problems || load->walk.torn_size) {
-		snprintf(load->problem, sizeof(load->problem), "its log: %s",
-			 load->walk.problems ? load->walk.problem : "something that is no line");
-		return -EBADMSG;
-	}
-	if (!make && !load->anchored) {
-		snprintf(load->problem, sizeof(load->problem),
-			 "it is older than the anchor: line %" PRIu64 " was written, and is not there", l->anchored.n);
-		return -EBADMSG;
-	}
-	ret = l->backend->ops->each_row(l->backend, load_row, load);
-	if (ret == 0)
-		twalk_r(l->index, find_missing, load);
-	return ret == 0 && *load->problem ? -EBADMSG : ret;
-}
-
 int ledger_open(struct backend *b, const struct service_keys *keys, const char *anchor_file, bool make,
 		struct ledger **out, struct fault *why)
 {
 	_cleanup_(ledger_close) struct ledger *l = calloc(1, sizeof(*l));
-	struct loading loading = {.l = l, .walk = {.keys = &keys->audit, .each = take_line}};
+	char problem[LEDGER_PROBLEM] = "";
 	int ret;
 
 	*out = NULL;
@@ -555,9 +326,8 @@ int ledger_open(struct backend *b, const struct service_keys *keys, const char *
 	l->backend = b;
 	l->keys = keys;
 	l->anchor_file = strdup(anchor_file);
-	loading.walk.context = &loading;
-	ret = l->anchor_file ? load(l, &loading, make) : -ENOMEM;
-	l->at = l->committed = loading.walk.at;
+	ret = l->anchor_file ? ledger_load(l, make, &l->committed, problem) : -ENOMEM;
+	l->at = l->committed;
 	if (ret == 0 && make && l->at.n > 0)
 		ret = -EEXIST;
 	if (ret < 0) {
@@ -565,9 +335,8 @@ int ledger_open(struct backend *b, const struct service_keys *keys, const char *
 		if (ret == -EBADMSG)
 			return fault_set(why, EXIT_DAMAGED, EBADMSG,
 					 "the store was damaged or changed by somebody else: %s; put back a backup",
-					 *loading.problem ? loading.problem : "it cannot be read");
-		return fault_errno(why, EXIT_STORE, ret, "cannot read the store%s%s", *loading.problem ? ": " : "",
-				   loading.problem);
+					 *problem ? problem : "it cannot be read");
+		return fault_errno(why, EXIT_STORE, ret, "cannot read the store%s%s", *problem ? ": " : "", problem);
 	}
 	*out = l;
 	l = NULL;
