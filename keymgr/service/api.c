@@ -30,6 +30,7 @@ static const struct route {
 	const char *path; /* behind /v1/; "*" stands for one segment */
 	unsigned roles;
 	int (*run)(struct call *c);
+	bool counted; /* asked every few seconds: its refusals have lines as those of strangers do */
 } routes[] = {
 	{HTTP_POST, "clients/register", ANYBODY, api_register},
 	{HTTP_GET, "self", ACCEPTED, api_self},
@@ -49,6 +50,9 @@ static const struct route {
 	{HTTP_POST, "keys/*/wrapkey", ADMIN | CLIENT, api_wrap},
 	{HTTP_POST, "keys/*/*/unwrapkey", ADMIN | CLIENT, api_unwrap},
 	{HTTP_POST, "keys/*/rewrap", ADMIN | CLIENT, api_rewrap},
+	{HTTP_GET, "keys/*/volumes", ADMIN | OPERATOR | AUDITOR, api_volumes_list},
+	{HTTP_POST, "keys/*/volumes/*/accept", ADMIN, api_volume_accept},
+	{HTTP_POST, "keys/*/lease", ADMIN | CLIENT, api_lease, true},
 	{HTTP_GET, "audit/*", ADMIN | AUDITOR, api_audit},
 };
 
@@ -258,6 +262,7 @@ static int run(struct call *c, const struct http_request *r)
 	if (!split(c, r->path))
 		c->segments = 0;
 	ret = find_route(c, r, &route);
+	c->counted = route && route->counted;
 	if (ret == 0 && (!c->code || c->client.state != CLIENT_ACCEPTED)) {
 		c->code = NULL;
 		ret = check_caller(c, route);
@@ -267,14 +272,14 @@ static int run(struct call *c, const struct http_request *r)
 	return ret == 0 && !c->code ? route->run(c) : ret;
 }
 
-/* The line about a refusal.  Strangers get only so many. */
+/* The line about a refusal.  Strangers, and who asks all the time, get only so many. */
 static int note_refusal(struct call *c, const struct http_request *r)
 {
 	json_object *more;
 	char path[HTTP_TARGET_MAX + 8];
 	int ret = 0;
 
-	if (c->client.state != CLIENT_ACCEPTED) {
+	if (c->client.state != CLIENT_ACCEPTED || c->counted) {
 		if (c->api->refusals_left == 0) {
 			c->api->refusals_dropped++;
 			return 0;
@@ -319,4 +324,9 @@ void api_tick(struct api *api)
 {
 	if (api->refusals_left < API_REFUSALS_MAX)
 		api->refusals_left++;
+}
+
+void api_end(struct api *api)
+{
+	leases_free(&api->leases);
 }

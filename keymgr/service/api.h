@@ -5,13 +5,15 @@
 #include "keymgr/service/answer.h"
 #include "keymgr/service/authority.h"
 #include "keymgr/service/http.h"
+#include "keymgr/service/leases.h"
 
 struct api {
 	struct ledger *ledger;
 	const struct service_keys *keys;
 	const struct tls_identity *ca; /* issues the clients' certificates */
-	int refusals_left;             /* lines about refused strangers that have room; one more each second */
-	uint64_t refusals_dropped;     /* those that had no room */
+	struct leases leases;
+	int refusals_left;         /* lines about refused strangers that have room; one more each second */
+	uint64_t refusals_dropped; /* those that had no room */
 };
 
 enum { API_REFUSALS_MAX = 20 };
@@ -19,6 +21,7 @@ enum { API_REFUSALS_MAX = 20 };
 /* Always fills the answer.  What it did is staged in the ledger, its line included: nothing may be answered before the commit. */
 void api_handle(struct api *api, const struct tls_peer *peer, const char *address, const struct http_request *r,
 		struct answer *a);
+void api_end(struct api *api);
 /* Once a second. */
 void api_tick(struct api *api);
 

@@ -5,6 +5,7 @@
 #include "keymgr/service/api.h"
 #include "keymgr/service/clients.h"
 #include "keymgr/service/kek.h"
+#include "keymgr/service/volumes.h"
 
 enum { SEGMENTS_MAX = 5, SEGMENT_MAX = 64 };
 
@@ -16,6 +17,7 @@ struct call {
 	char segment[SEGMENTS_MAX][SEGMENT_MAX + 1]; /* of the path, behind /v1 */
 	int segments;
 	json_object *body; /* NULL without one */
+	bool counted;      /* asked every few seconds */
 	const char *code;  /* why it is refused; NULL: it is not */
 	struct answer *answer;
 };
@@ -35,6 +37,12 @@ json_object *call_detail(const char *member, const char *text);
 /* Refuses members of the body that are not in the list (ended by NULL): a typo must not be taken for a default. */
 bool call_members(struct call *c, const char *const *names, int *ret) MUST_CHECK;
 
+/* The key that the path names.  False: the call was refused, or *ret says why not.  A client hears the same of a key that does not
+ * exist as of one that is not granted to it. */
+bool call_key(struct call *c, struct kek *k, int *ret) MUST_CHECK;
+int call_granted(struct call *c, const char *name, bool *out) MUST_CHECK;
+int call_note_key(struct call *c, const char *event, const struct kek *k, uint32_t version) MUST_CHECK;
+
 #define HANDLER(name) int name(struct call *c) MUST_CHECK
 HANDLER(api_keys_list);
 HANDLER(api_key_show);
@@ -48,6 +56,9 @@ HANDLER(api_key_ungrant);
 HANDLER(api_wrap);
 HANDLER(api_unwrap);
 HANDLER(api_rewrap);
+HANDLER(api_volumes_list);
+HANDLER(api_volume_accept);
+HANDLER(api_lease);
 HANDLER(api_self);
 HANDLER(api_self_renew);
 HANDLER(api_register);

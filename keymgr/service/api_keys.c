@@ -12,15 +12,13 @@ static const char *const no_members[] = {NULL};
 
 /* --- which key, and whether it may be used */
 
-static int granted(struct call *c, const char *name, bool *out)
+int call_granted(struct call *c, const char *name, bool *out)
 {
 	*out = c->client.role != ROLE_CLIENT;
 	return *out ? 0 : grant_get(c->api->ledger, name, c->client.fingerprint, out);
 }
 
-/* The key that the path names.  False: the call was refused, or *ret says why not.  A client hears the same of a key that does not
- * exist as of one that is not granted to it. */
-static bool take_key(struct call *c, struct kek *k, int *ret)
+bool call_key(struct call *c, struct kek *k, int *ret)
 {
 	const char *name = c->segment[1];
 	bool may = false;
@@ -33,7 +31,7 @@ static bool take_key(struct call *c, struct kek *k, int *ret)
 			"a key's name is 1 to 63 letters, digits and ._-, and begins with a letter or digit");
 		return false;
 	}
-	*ret = granted(c, name, &may);
+	*ret = call_granted(c, name, &may);
 	if (*ret == 0 && !may) {
 		*ret = call_refuse(c, 403, "not_granted", "this key is not granted to this client");
 		return false;
@@ -55,7 +53,7 @@ static int answer_key(struct call *c, int status, const struct kek *k)
 	return ret == 0 ? answer_json(c->answer, status, o) : ret;
 }
 
-static int note_key(struct call *c, const char *event, const struct kek *k, uint32_t version)
+int call_note_key(struct call *c, const char *event, const struct kek *k, uint32_t version)
 {
 	json_object *more = call_detail("key", k->name);
 	int ret = more ? put_number(more, "version", version) : -ENOMEM;
@@ -81,7 +79,7 @@ static int list_key(void *context, const char *row)
 	const char *name = strchr(row, '/') + 1;
 	json_object *o;
 	bool may;
-	int ret = granted(list->c, name, &may);
+	int ret = call_granted(list->c, name, &may);
 
 	if (ret < 0 || !may)
 		return ret;
@@ -113,7 +111,7 @@ int api_key_show(struct call *c)
 	_cleanup_(kek_free) struct kek k = {0};
 	int ret;
 
-	return take_key(c, &k, &ret) ? answer_key(c, 200, &k) : ret;
+	return call_key(c, &k, &ret) ? answer_key(c, 200, &k) : ret;
 }
 
 /* --- changing */
@@ -131,7 +129,7 @@ int api_key_create(struct call *c)
 			"a key's name is 1 to 63 letters, digits and ._-, and begins with a letter or digit");
 	ret = kek_create(c->api->ledger, c->api->keys, c->segment[1], &k);
 	if (ret == 0)
-		ret = note_key(c, "key.create", &k, 1);
+		ret = call_note_key(c, "key.create", &k, 1);
 	return ret == 0 ? answer_key(c, 201, &k) : call_refuse_errno(c, ret);
 }
 
@@ -140,11 +138,11 @@ int api_key_rotate(struct call *c)
 	_cleanup_(kek_free) struct kek k = {0};
 	int ret;
 
-	if (!call_members(c, no_members, &ret) || !take_key(c, &k, &ret))
+	if (!call_members(c, no_members, &ret) || !call_key(c, &k, &ret))
 		return ret;
 	ret = kek_rotate(c->api->ledger, c->api->keys, &k);
 	if (ret == 0)
-		ret = note_key(c, "key.rotate", &k, k.latest);
+		ret = call_note_key(c, "key.rotate", &k, k.latest);
 	return ret == 0 ? answer_key(c, 200, &k) : ret;
 }
 
@@ -153,11 +151,11 @@ static int enable(struct call *c, bool enabled)
 	_cleanup_(kek_free) struct kek k = {0};
 	int ret;
 
-	if (!call_members(c, no_members, &ret) || !take_key(c, &k, &ret))
+	if (!call_members(c, no_members, &ret) || !call_key(c, &k, &ret))
 		return ret;
 	ret = kek_enable(c->api->ledger, &k, enabled);
 	if (ret == 0)
-		ret = note_key(c, enabled ? "key.enable" : "key.disable", &k, k.latest);
+		ret = call_note_key(c, enabled ? "key.enable" : "key.disable", &k, k.latest);
 	return ret == 0 ? answer_key(c, 200, &k) : ret;
 }
 
@@ -179,13 +177,13 @@ int api_key_config(struct call *c)
 	uint64_t lowest;
 	int ret;
 
-	if (!call_members(c, members, &ret) || !take_key(c, &k, &ret))
+	if (!call_members(c, members, &ret) || !call_key(c, &k, &ret))
 		return ret;
 	if (!c->body || member_number(c->body, "min_decryption_version", 1, UINT32_MAX, &lowest, &p) < 0)
 		return call_refuse(c, 400, "bad_value", "\"min_decryption_version\" wants a number");
 	ret = kek_set_lowest(c->api->ledger, &k, lowest);
 	if (ret == 0)
-		ret = note_key(c, "key.config", &k, (uint32_t)lowest);
+		ret = call_note_key(c, "key.config", &k, (uint32_t)lowest);
 	return ret == 0 ? answer_key(c, 200, &k) : call_refuse_errno(c, ret);
 }
 
@@ -199,7 +197,7 @@ static int grant(struct call *c, bool give)
 	json_object *more;
 	int ret;
 
-	if (!call_members(c, members, &ret) || !take_key(c, &k, &ret))
+	if (!call_members(c, members, &ret) || !call_key(c, &k, &ret))
 		return ret;
 	if (!c->body || member_string(c->body, "client", &fingerprint, &p) < 0 || !fingerprint_valid(fingerprint))
 		return call_refuse(c, 400, "bad_fingerprint",
@@ -229,175 +227,4 @@ int api_key_grant(struct call *c)
 int api_key_ungrant(struct call *c)
 {
 	return grant(c, false);
-}
-
-/* --- using */
-
-/* A member in base64url; one that is not there is empty. */
-static bool take_bytes(struct call *c, const char *name, uint8_t *out, size_t min, size_t max, size_t *n, int *ret)
-{
-	struct problem p = {0};
-
-	*n = 0;
-	*ret = 0;
-	if (min == 0 && !(c->body && json_object_object_get_ex(c->body, name, NULL)))
-		return true;
-	if (c->body && member_bytes_between(c->body, name, out, min, max, n, &p) == 0)
-		return true;
-	*ret = call_refuse(c, 400, "bad_value", "\"%s\" wants %zu to %zu bytes in base64url without padding", name, min,
-			   max);
-	return false;
-}
-
-static bool take_algorithm(struct call *c, int *ret)
-{
-	struct problem p = {0};
-	const char *alg;
-
-	*ret = 0;
-	if (c->body && member_string(c->body, "alg", &alg, &p) == 0 && strcmp(alg, KEK_ALGORITHM) == 0)
-		return true;
-	*ret = call_refuse(c, 400, "bad_algorithm", "\"alg\" is " KEK_ALGORITHM);
-	return false;
-}
-
-static bool take_wrapped(struct call *c, struct kek_wrapped *w, int *ret)
-{
-	size_t n;
-
-	return take_bytes(c, "value", w->value, 1, sizeof(w->value), &w->size, ret) &&
-	       take_bytes(c, "aad", w->aad, 0, sizeof(w->aad), &w->aad_size, ret) &&
-	       take_bytes(c, "iv", w->iv, sizeof(w->iv), sizeof(w->iv), &n, ret) &&
-	       take_bytes(c, "tag", w->tag, sizeof(w->tag), sizeof(w->tag), &n, ret);
-}
-
-static int refuse_use(struct call *c, int error)
-{
-	switch (error) {
-	case -EKEYREVOKED:
-		return call_refuse(c, 403, "key_disabled", "this key is disabled");
-	case -EKEYEXPIRED:
-		return call_refuse(c, 403, "version_retired", "this version of the key unwraps no more");
-	case -ENOENT:
-		return call_refuse(c, 404, "no_version", "this key has no such version");
-	case -EBADMSG:
-		return call_refuse(c, 400, "unwrap_failed",
-				   "this was not wrapped by this version of the key with this aad");
-	default:
-		return error;
-	}
-}
-
-static void kid(const struct kek *k, uint32_t version, char *out, size_t n)
-{
-	snprintf(out, n, "/v1/keys/%s/%" PRIu32, k->name, version);
-}
-
-static int answer_wrapped(struct call *c, const struct kek *k, const struct kek_wrapped *w)
-{
-	_cleanup_json_ json_object *o = json_object_new_object();
-	char id[KEK_NAME_MAX + 32];
-	int ret;
-
-	kid(k, w->version, id, sizeof(id));
-	ret = o ? put_string(o, "kid", id) : -ENOMEM;
-	if (ret == 0)
-		ret = put_number(o, "version", w->version);
-	if (ret == 0)
-		ret = put_string(o, "alg", KEK_ALGORITHM);
-	if (ret == 0)
-		ret = put_blob(o, "value", w->value, w->size);
-	if (ret == 0)
-		ret = put_bytes(o, "iv", w->iv, sizeof(w->iv));
-	if (ret == 0)
-		ret = put_bytes(o, "tag", w->tag, sizeof(w->tag));
-	return ret == 0 ? answer_json(c->answer, 200, o) : ret;
-}
-
-/* The plaintext goes from its buffer into the answer, and nowhere else. */
-static int answer_plain(struct call *c, const struct kek *k, uint32_t version, const uint8_t *plain, size_t n)
-{
-	char id[KEK_NAME_MAX + 32];
-	size_t used;
-	int ret;
-
-	kid(k, version, id, sizeof(id));
-	ret = answer_room(c->answer, 200, 128 + sizeof(id) + base64url_size(n));
-	if (ret < 0)
-		return ret;
-	used = (size_t)snprintf(c->answer->text, c->answer->size,
-				"{\"kid\":\"%s\",\"version\":%" PRIu32 ",\"value\":\"", id, version);
-	used += base64url_encode(plain, n, c->answer->text + used);
-	memcpy(c->answer->text + used, "\"}\n", 4);
-	c->answer->size = used + 3;
-	return 0;
-}
-
-int api_wrap(struct call *c)
-{
-	static const char *const members[] = {"alg", "value", "aad", NULL};
-	_cleanup_(kek_free) struct kek k = {0};
-	struct kek_wrapped w = {0};
-	uint8_t plain[KEK_VALUE_MAX];
-	size_t n;
-	int ret;
-
-	if (!take_key(c, &k, &ret) || !call_members(c, members, &ret) || !take_algorithm(c, &ret) ||
-	    !take_bytes(c, "aad", w.aad, 0, sizeof(w.aad), &w.aad_size, &ret) ||
-	    !take_bytes(c, "value", plain, 1, sizeof(plain), &n, &ret))
-		return ret;
-	ret = kek_wrap(c->api->ledger, c->api->keys, &k, plain, n, &w);
-	wipe(plain, sizeof(plain));
-	if (ret == 0)
-		ret = note_key(c, "wrap", &k, w.version);
-	return ret == 0 ? answer_wrapped(c, &k, &w) : refuse_use(c, ret);
-}
-
-int api_unwrap(struct call *c)
-{
-	static const char *const members[] = {"alg", "value", "aad", "iv", "tag", NULL};
-	_cleanup_(kek_free) struct kek k = {0};
-	struct kek_wrapped w = {0};
-	uint8_t plain[KEK_VALUE_MAX];
-	uint64_t version;
-	int ret;
-
-	if (!take_key(c, &k, &ret) || !call_members(c, members, &ret) || !take_algorithm(c, &ret) ||
-	    !take_wrapped(c, &w, &ret))
-		return ret;
-	if (number_parse(c->segment[2], UINT32_MAX, &version) < 0)
-		return call_refuse(c, 404, "no_version", "this key has no such version");
-	w.version = (uint32_t)version;
-	ret = kek_unwrap(c->api->ledger, c->api->keys, &k, &w, plain);
-	if (ret == 0)
-		ret = note_key(c, "unwrap", &k, w.version);
-	if (ret == 0)
-		ret = answer_plain(c, &k, w.version, plain, w.size);
-	wipe(plain, sizeof(plain));
-	return ret == 0 ? 0 : refuse_use(c, ret);
-}
-
-/* From an older version to the newest, without the plaintext leaving. */
-int api_rewrap(struct call *c)
-{
-	static const char *const members[] = {"alg", "version", "value", "aad", "iv", "tag", NULL};
-	_cleanup_(kek_free) struct kek k = {0};
-	struct kek_wrapped w = {0};
-	uint8_t plain[KEK_VALUE_MAX];
-	struct problem p = {0};
-	int ret;
-
-	if (!take_key(c, &k, &ret) || !call_members(c, members, &ret) || !take_algorithm(c, &ret) ||
-	    !take_wrapped(c, &w, &ret))
-		return ret;
-	if (member_u32(c->body, "version", 1, &w.version, &p) < 0)
-		return call_refuse(c, 400, "bad_value",
-				   "\"version\" wants the number of the version that it is wrapped by");
-	ret = kek_unwrap(c->api->ledger, c->api->keys, &k, &w, plain);
-	if (ret == 0)
-		ret = kek_wrap(c->api->ledger, c->api->keys, &k, plain, w.size, &w);
-	wipe(plain, sizeof(plain));
-	if (ret == 0)
-		ret = note_key(c, "rewrap", &k, w.version);
-	return ret == 0 ? answer_wrapped(c, &k, &w) : refuse_use(c, ret);
 }

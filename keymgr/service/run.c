@@ -198,6 +198,7 @@ int run_service(const char *dir, const struct run_options *o, struct fault *why)
 	}
 	if (r.server)
 		server_free(&r.server);
+	api_end(&r.api);
 	SSL_CTX_free(r.tls);
 	for (int i = 0; i < IDENTITIES; i++)
 		tls_identity_free(&r.identities[i]);

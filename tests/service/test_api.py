@@ -1,5 +1,6 @@
 """The API of the key service: who may what, keys and their use, what is recorded of it (docs/service-api.md)."""
 
+import hmac
 import json
 import os
 import re
@@ -140,7 +141,8 @@ class Roles(Api):
             for method, path, roles in self.calls():
                 with self.subTest(role=role, call=f"{method} {path}"):
                     name = "new" if (method, path) == ("POST", "keys/NAME") else "k"
-                    at = path.replace("FINGERPRINT", "0" * 64).replace("NAME", name).replace("VERSION", "1").replace("audit/N", "audit/1")
+                    at = path.replace("FINGERPRINT", "0" * 64).replace("NAME", name).replace("VERSION", "1")
+                    at = at.replace("VOLUME", "0" * 32).replace("audit/N", "audit/1")
                     status, answer = everybody[role].raw(method, "/v1/" + at, "{}" if method == "POST" else None)
                     code = answer.get("error", {}).get("code")
                     self.assertNotIn(code, ("no_route", "bad_method"))
@@ -268,6 +270,127 @@ class Keys(Api):
         self.good(self.a.post("keys/k/wrapkey", **good))
         self.a.connection.request("POST", "/v1/keys/k/wrapkey", json.dumps(good), {"Content-Type": "text/plain"})
         self.assertEqual(self.a.connection.getresponse().status, 415)
+
+
+def fingerprint(root, volume):
+    """docs/format-volume.md section 2, docs/format-keyring.md section 6: HKDF-SHA-256."""
+    parts = (b"coffer root fingerprint", volume, b"")
+    info = b"".join(len(p).to_bytes(2, "little") + p for p in parts)
+    prk = hmac.digest(b"", root, "sha256")
+    return hmac.digest(prk, info + b"\1", "sha256")[:16].hex()
+
+
+class Volumes(Api):
+    ID = bytes(range(16))
+
+    def setUp(self):
+        super().setUp()
+        self.host, self.thief = self.accepted(self.s, "host"), self.accepted(self.s, "thief")
+        self.key("k", self.host, self.thief)
+        self.roots = [os.urandom(32) for _ in range(3)]
+        self.prints = [fingerprint(r, self.ID) for r in self.roots]
+
+    def wrap(self, client, root):
+        return client.post("keys/k/wrapkey", alg="A256GCM", value=b64(root), volume=self.ID.hex())
+
+    def unwrap(self, client, w, **more):
+        return client.post(f"keys/k/{w['version']}/unwrapkey", **({m: w[m] for m in ("alg", "value", "iv", "tag")} | more))
+
+    def accept(self, root, volume=None):
+        return self.a.post(f"keys/k/volumes/{volume or self.ID.hex()}/accept", root=root)
+
+    def volumes(self):
+        return self.good(self.a.get("keys/k/volumes"))["volumes"]
+
+    def test_the_pin(self):
+        mine, volume = self.good(self.wrap(self.host, self.roots[0])), self.ID.hex()
+        self.assertEqual(mine["root"], self.prints[0])
+        # The same as with the id as associated data.
+        self.assertEqual(unb64(self.good(self.unwrap(self.host, mine, aad=b64(self.ID)))["value"]), self.roots[0])
+        answer = self.good(self.unwrap(self.host, mine, volume=volume))
+        self.assertEqual((unb64(answer["value"]), answer["root"]), (self.roots[0], self.prints[0]))
+        # Somebody else's root: not wrapped, and not unwrapped where it was wrapped as something else.
+        self.refused(self.wrap(self.thief, self.roots[1]), 409, "other_root")
+        planted = self.good(self.thief.post("keys/k/wrapkey", alg="A256GCM", value=b64(self.roots[1]), aad=b64(self.ID)))
+        self.refused(self.unwrap(self.host, planted, volume=volume), 409, "other_root")
+        self.good(self.a.post("keys/k/rotate"))
+        use = {m: planted[m] for m in ("alg", "value", "iv", "tag", "version")}
+        self.refused(self.host.post("keys/k/rewrap", volume=volume, **use), 409, "other_root")
+        self.good(self.host.post("keys/k/rewrap", volume=volume, **{m: mine[m] for m in use}))
+        self.good(self.wrap(self.host, self.roots[0]))
+        # A volume that nothing was wrapped for.
+        other = "f" * 32
+        lost = self.good(self.thief.post("keys/k/wrapkey", alg="A256GCM", value=b64(self.roots[1]), aad=b64(b"\xff" * 16)))
+        self.refused(self.unwrap(self.host, lost, volume=other), 409, "other_root")
+        self.good(self.accept(fingerprint(self.roots[1], b"\xff" * 16), other))
+        self.good(self.unwrap(self.host, lost, volume=other))
+        self.assertEqual({v["volume"]: v["root"] for v in self.volumes()},
+                         {volume: self.prints[0], other: fingerprint(self.roots[1], b"\xff" * 16)})
+
+    def test_another_root_is_accepted(self):
+        volume = self.ID.hex()
+        old = self.good(self.wrap(self.host, self.roots[0]))
+        answer = self.good(self.accept(self.prints[1]))
+        self.assertEqual((answer["root"], answer["next"]), (self.prints[0], self.prints[1]))
+        new = self.good(self.wrap(self.host, self.roots[1]))
+        self.good(self.unwrap(self.host, old, volume=volume))  # until the new one was unwrapped
+        self.refused(self.wrap(self.host, self.roots[2]), 409, "other_root")
+        self.good(self.unwrap(self.host, new, volume=volume))
+        self.refused(self.unwrap(self.host, old, volume=volume), 409, "other_root")
+        self.refused(self.wrap(self.thief, self.roots[0]), 409, "other_root")
+        self.assertEqual(self.volumes()[0]["root"], self.prints[1])
+        self.assertNotIn("next", self.volumes()[0])
+        # Thought better of.
+        self.good(self.accept(self.prints[2]))
+        self.good(self.accept(self.prints[1]))
+        self.refused(self.wrap(self.host, self.roots[2]), 409, "other_root")
+        # And after a restart.
+        self.s.stop()
+        self.s.start()
+        self.a.close()
+        self.host.close()
+        self.refused(self.wrap(self.host, self.roots[0]), 409, "other_root")
+        self.good(self.unwrap(self.host, new, volume=volume))
+
+    def test_what_is_no_volume(self):
+        for volume in ("", "0" * 31, "0" * 33, "A" * 32, "g" * 32, 7):
+            for more in ({}, {"aad": "AAAA"}):
+                self.refused(self.host.post("keys/k/wrapkey", alg="A256GCM", value=b64(b"x" * 32), volume=volume, **more), 400, "bad_value")
+            self.refused(self.host.post("keys/k/lease", volume=volume), 400, "bad_value")
+        for size in (1, 31, 33):
+            self.refused(self.wrap(self.host, b"x" * size), 400, "bad_value")
+        for root in ("", "0" * 31, 1):
+            self.refused(self.accept(root), 400, "bad_value")
+        self.refused(self.accept("0" * 32, "xyz"), 400, "bad_value")
+        self.assertEqual(self.volumes(), [])
+
+    def test_lease(self):
+        volume = self.ID.hex()
+        self.refused(self.host.post("keys/k/lease", volume=volume), 404, "not_found")
+        self.good(self.wrap(self.host, self.roots[0]))
+        self.assertNotIn("seen", self.volumes()[0])
+        lines = len(self.lines())
+        for _ in range(30):
+            self.assertEqual(self.good(self.host.post("keys/k/lease", volume=volume, version=1)),
+                             {"state": "enabled", "latest": 1, "min_decryption_version": 1, "renew_after": 20})
+        self.assertEqual(len(self.lines()), lines)  # counted, not recorded
+        seen = self.volumes()[0]
+        self.assertEqual((seen["client"], seen["renewals"], seen["version"]), (self.host.fingerprint(), 30, 1))
+        self.good(self.a.post("keys/k/rotate"))
+        self.assertEqual(self.good(self.host.post("keys/k/lease", volume=volume, version=1))["latest"], 2)
+        # What locks a mount, and what lets it go on.
+        self.good(self.a.post("keys/k/disable"))
+        for _ in range(100):
+            self.refused(self.host.post("keys/k/lease", volume=volume), 403, "key_disabled")
+        self.assertLess(sum(line["event"] == "refused" for line in self.lines()), 40)
+        self.good(self.a.post("keys/k/enable"))
+        self.good(self.host.post("keys/k/lease", volume=volume))
+        self.good(self.a.post("keys/k/ungrant", client=self.host.fingerprint()))
+        self.refused(self.host.post("keys/k/lease", volume=volume), 403, "not_granted")
+        self.good(self.a.post("keys/k/grant", client=self.host.fingerprint()))
+        self.good(self.host.post("keys/k/lease", volume=volume))
+        self.good(self.a.post(f"clients/{self.host.fingerprint()}/revoke"))
+        self.refused(self.host.post("keys/k/lease", volume=volume), 403, "client_revoked")
 
 
 class Example(Api):

@@ -1,0 +1,140 @@
+/* The API's calls about volumes: which root is theirs, and the lease by which their mounts go on. */
+#include <errno.h>
+#include <string.h>
+
+#include "keymgr/service/api_internal.h"
+#include "util/base/encode.h"
+
+/* --- looking */
+
+struct listing {
+	struct call *c;
+	const char *key;
+	json_object *array;
+};
+
+static int put_lease(json_object *o, const struct lease *lease)
+{
+	int ret = put_string(o, "client", lease->client);
+
+	if (ret == 0)
+		ret = put_string(o, "seen", lease->seen);
+	if (ret == 0)
+		ret = put_number(o, "renewals", lease->renewals);
+	return ret == 0 && lease->version ? put_number(o, "version", lease->version) : ret;
+}
+
+static int list_volume(void *context, const char *row)
+{
+	struct listing *list = context;
+	_cleanup_(volume_pin_free) struct volume_pin v = {0};
+	const struct lease *lease;
+	json_object *o;
+	int ret = volume_get(list->c->api->ledger, list->key, strrchr(row, '/') + 1, &v);
+
+	if (ret < 0)
+		return ret;
+	o = json_object_new_object();
+	ret = o ? volume_describe(&v, o) : -ENOMEM;
+	lease = lease_find(&list->c->api->leases, v.key, v.id);
+	if (ret == 0 && lease)
+		ret = put_lease(o, lease);
+	if (ret < 0) {
+		json_object_put(o);
+		return ret;
+	}
+	return put_element(list->array, o);
+}
+
+int api_volumes_list(struct call *c)
+{
+	_cleanup_json_ json_object *o = json_object_new_object();
+	_cleanup_(kek_free) struct kek k = {0};
+	struct listing list = {c, k.name, json_object_new_array()};
+	char prefix[ROW_NAME_MAX + 1];
+	int ret = o ? put_value(o, "volumes", list.array) : -ENOMEM;
+
+	if (ret < 0 || !call_key(c, &k, &ret))
+		return ret;
+	snprintf(prefix, sizeof(prefix), "volume/%s/", k.name);
+	ret = ledger_each(c->api->ledger, prefix, list_volume, &list);
+	return ret == 0 ? answer_json(c->answer, 200, o) : ret;
+}
+
+/* --- changing */
+
+int api_volume_accept(struct call *c)
+{
+	static const char *const members[] = {"root", NULL};
+	_cleanup_(volume_pin_free) struct volume_pin v = {0};
+	_cleanup_json_ json_object *o = json_object_new_object();
+	_cleanup_(kek_free) struct kek k = {0};
+	uint8_t id[VOLUME_ID_SIZE], root[FINGERPRINT_SIZE];
+	char text[2 * FINGERPRINT_SIZE + 1];
+	struct problem p = {0};
+	json_object *more;
+	int ret;
+
+	if (!call_members(c, members, &ret) || !call_key(c, &k, &ret))
+		return ret;
+	if (!volume_id_parse(c->segment[3], id))
+		return call_refuse(c, 400, "bad_value", "a volume's id is 32 lower-case hexadecimal digits");
+	if (!c->body || member_hex(c->body, "root", root, sizeof(root), &p) < 0)
+		return call_refuse(c, 400, "bad_value",
+				   "\"root\" wants a fingerprint of 32 lower-case hexadecimal digits");
+	ret = volume_accept(c->api->ledger, k.name, c->segment[3], root, &v);
+	if (ret < 0)
+		return ret;
+	hex_encode(root, sizeof(root), text);
+	more = call_detail("key", k.name);
+	ret = more ? put_string(more, "volume", v.id) : -ENOMEM;
+	if (ret == 0)
+		ret = put_string(more, "root", text);
+	if (ret < 0) {
+		json_object_put(more);
+		return ret;
+	}
+	ret = call_note(c, "volume.accept", more);
+	if (ret == 0)
+		ret = o ? volume_describe(&v, o) : -ENOMEM;
+	return ret == 0 ? answer_json(c->answer, 200, o) : ret;
+}
+
+/* --- the lease */
+
+/* Stages nothing: a renewal is counted, not recorded.  A key that is disabled, or no longer granted, is the answer that locks a mount. */
+int api_lease(struct call *c)
+{
+	static const char *const members[] = {"volume", "version", NULL};
+	_cleanup_(volume_pin_free) struct volume_pin v = {0};
+	_cleanup_json_ json_object *o = json_object_new_object();
+	_cleanup_(kek_free) struct kek k = {0};
+	uint8_t id[VOLUME_ID_SIZE];
+	struct problem p = {0};
+	const char *volume = "";
+	uint32_t version = 0;
+	int ret;
+
+	if (!call_key(c, &k, &ret) || !call_members(c, members, &ret))
+		return ret;
+	if (!c->body || member_string(c->body, "volume", &volume, &p) < 0 || !volume_id_parse(volume, id))
+		return call_refuse(c, 400, "bad_value", "\"volume\" wants 32 lower-case hexadecimal digits");
+	if (json_object_object_get_ex(c->body, "version", NULL) && member_u32(c->body, "version", 1, &version, &p) < 0)
+		return call_refuse(c, 400, "bad_value", "\"version\" wants the number of a version");
+	if (!k.enabled)
+		return call_refuse(c, 403, "key_disabled", "this key is disabled");
+	ret = volume_get(c->api->ledger, k.name, volume, &v);
+	if (ret == -ENOENT)
+		return call_refuse(c, 404, "not_found", "no root of that volume was ever wrapped by this key");
+	if (ret == 0)
+		ret = lease_renew(&c->api->leases, k.name, volume, c->client.fingerprint, version);
+	if (ret == 0)
+		ret = o ? put_string(o, "state", "enabled") : -ENOMEM;
+	if (ret == 0)
+		ret = put_number(o, "latest", k.latest);
+	if (ret == 0)
+		ret = put_number(o, "min_decryption_version", k.lowest);
+	if (ret == 0)
+		ret = put_number(o, "renew_after", LEASE_RENEW_S);
+	return ret == 0 ? answer_json(c->answer, 200, o) : ret;
+}
