@@ -1,6 +1,7 @@
 """What the tests of the key service share: a service of one's own, clients with certificates, never a hang."""
 
 import base64
+import functools
 import http.client
 import json
 import os
@@ -166,19 +167,25 @@ class Client:
         return openssl("dgst", "-sha256", "-r", input=der).split()[0].decode()
 
 
+@functools.cache
+def template():
+    """A directory with a service in `d` that was just made: once, since an RSA key takes its time; every test gets a copy."""
+    top = tempfile.mkdtemp(prefix="coffer-keyd.")
+    unittest.addModuleCleanup(shutil.rmtree, top, ignore_errors=True)
+    status, _, err = run("init", os.path.join(top, "d"), "--host", "localhost", "--host", "127.0.0.1")
+    if status != OK:
+        raise AssertionError(err)
+    return top
+
+
 class Case(unittest.TestCase):
     """A service that was just made; a directory of one's own."""
 
     maxDiff = 2000
-    options = ()
 
     @classmethod
     def setUpClass(cls):
-        cls.template = tempfile.mkdtemp(prefix="coffer-keyd.")
-        cls.addClassCleanup(shutil.rmtree, cls.template, ignore_errors=True)
-        status, _, err = run("init", os.path.join(cls.template, "d"), "--host", "localhost", "--host", "127.0.0.1")
-        if status != OK:
-            raise AssertionError(err)
+        cls.template = template()
 
     def setUp(self):
         self.top = tempfile.mkdtemp(prefix="coffer-keyd.")
