@@ -118,6 +118,15 @@ class Edit(Case):
         self.assertIn("editor failed", self.edit(path, b"exit 3", cli.FAILED).err)
         self.assertEqual(path.read_bytes(), before)
 
+    def test_the_editor_crashes(self):
+        path, seen = self.encrypted(), self.path("seen")
+        script = self.script(b'[ -e %s ] || { : > %s; sed -i s/hunter2/x/ "$1"; kill -9 $$; }' % (seen.encode(), seen.encode()))
+        t = cli.Terminal("field", "edit", path, *self.keyring, EDITOR=script, VISUAL="")
+        t.expect(r"the editor failed[^\0]*Edit again")
+        t.type("y")
+        self.assertEqual(t.end(), 0)
+        self.assertEqual(self.field("get", path, "db.password").out, "x\n")
+
     def test_broken_then_mended(self):
         path = self.encrypted()
         script = self.script(b'if grep -q "x: " "$1"; then sed -i "s/x: .*/x: [y]/" "$1"; else echo "x: [" >> "$1"; fi')
@@ -164,6 +173,18 @@ class Sealed(Case):
         path.write_bytes(YAML)
         self.good("field", "encrypt", path, "-i", "--pubkey", key)
         self.assertEqual(self.good("field", "decrypt", path, "--key-file", self.key).out.encode(), YAML)
+
+    def test_replaced_by_who_cannot_read(self):
+        key = self.file("pub", self.field("pubkey").out.encode())
+        path = Path(self.file("a.yaml", YAML))
+        self.good("field", "encrypt", path, "-i", "--pubkey", key, "--path", "db")
+        before = path.read_bytes()
+        for at, value in [("db.password", b"new"), ("db.password", b"new"), ("list[0]", b"three")]:
+            self.good("field", "set", path, at, "--pubkey", key, input=value)
+            self.assertNotEqual(path.read_bytes(), before)  # the same value too: it cannot tell
+            before = path.read_bytes()
+        self.assertEqual(before.count(b"coffer1s."), 3)
+        self.assertEqual(self.field("decrypt", path, "--mode", "sealed").out.encode(), YAML.replace(b"hunter2", b"new").replace(b"one", b"three"))
 
     def test_no_public_key(self):
         path = self.file("a.yaml", YAML)
@@ -212,6 +233,21 @@ class Rotation(Case):
         self.assertEqual(again.read_bytes().splitlines()[1], path.read_bytes().splitlines()[1])
         self.assertEqual(self.field("domain", "list").out, "d\t3\n")
         self.assertEqual(self.field("decrypt", path, "--bind", "none").out, "a\nx\nx\n")
+
+    def test_a_token_stays_of_its_domain(self):
+        self.field("domain", "create", "d")
+        path = self.encrypted("a.json", b'{"a": "x", "b": "y"}', "--domain", "d", "--bind", "none")
+        script = self.file("editor", b"#!/bin/sh\nsed -i 's/\"y\"/\"x\"/' \"$1\"\n")
+        os.chmod(script, 0o700)
+        tokens = path.read_bytes().split(b'"')
+        self.good("field", "edit", path, "--bind", "none", *self.keyring, env={**os.environ, "EDITOR": script, "VISUAL": ""})
+        self.assertEqual(path.read_bytes().split(b'"')[7], tokens[3])
+        self.field("set", path, "b", "--bind", "none", input=b"z")
+        self.assertIn(b"coffer1d.", path.read_bytes().split(b'"')[7])
+        self.field("set", path, "b", "--bind", "none", input=b"x")
+        self.assertEqual(path.read_bytes().split(b'"')[7], tokens[3])
+        self.field("set", path, "b", "--bind", "none", "--mode", "random", input=b"q")
+        self.assertIn(b"coffer1r.", path.read_bytes())
 
     def test_domain_of_a_database(self):
         self.field("domain", "create", "d")

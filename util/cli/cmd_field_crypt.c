@@ -1,36 +1,11 @@
 /* encrypt, decrypt: the verbs that rewrite files by a choice of values. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "util/base/log.h"
 #include "util/cli/field.h"
-
-enum { PUBLIC_KEY_ROOM = 256 };
-
-/* --pubkey: a box that seals only. */
-static int open_public_key(struct field_keys *k, const char *file, struct fault *why)
-{
-	char text[PUBLIC_KEY_ROOM], shown[PUBLIC_KEY_ROOM];
-	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
-	int ret;
-
-	log_escape(file, shown, sizeof(shown));
-	if (n < 0)
-		return fault_errno(why, EXIT_FAILED, -errno, "cannot read %s", shown);
-	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
-		n--;
-	ret = secrets_start(why);
-	if (ret == 0)
-		ret = token_box_sealing(text, (size_t)n, &k->box);
-	if (ret == -EINVAL)
-		return fault_set(why, EXIT_FAILED, EINVAL, "%s is no public key of coffer field pubkey, or was changed",
-				 shown);
-	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot use %s", shown) : 0;
-}
 
 /* One file. */
 static int rewrite(struct field_keys *k, const struct field_options *o, enum operation_kind kind, const char *name,
@@ -42,7 +17,7 @@ static int rewrite(struct field_keys *k, const struct field_options *o, enum ope
 
 	op.accept_sealed = o->mode && strcmp(o->mode, "sealed") == 0;
 	if (ret == 0 && !k->box && o->public_key)
-		ret = open_public_key(k, o->public_key, why);
+		ret = field_keys_public(k, o->public_key, why);
 	if (ret == 0 && !k->box)
 		ret = field_keys_for(k, o, f.rules.keyring, why);
 	op.box = k->box;
@@ -93,10 +68,8 @@ int cmd_field_encrypt(const struct verb *v, int argc, char **argv, struct fault 
 	struct words words;
 	int ret = options_parse(v, argc, argv, specs, 1, 1 << 20, &words, why);
 
-	if (ret == 0 && o.public_key && o.mode && strcmp(o.mode, "sealed") != 0)
-		ret = fault_set(why, EXIT_USAGE, EINVAL, "with --pubkey the mode is sealed");
-	if (ret == 0 && o.public_key)
-		o.mode = "sealed";
+	if (ret == 0)
+		ret = field_seals_only(&o, why);
 	if (ret == 0)
 		ret = rewrite_all(&o, OPERATION_ENCRYPT, &words, why);
 	free(o.paths);

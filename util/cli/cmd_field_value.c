@@ -112,6 +112,7 @@ int cmd_field_set(const struct verb *v, int argc, char **argv, struct fault *why
 		{OPTION_TEXT, 0, 0, "mode", &o.mode},
 		{OPTION_TEXT, 0, 0, "domain", &o.domain},
 		{OPTION_NUMBER, 0, 0, "pad", &o.pad},
+		{OPTION_TEXT, 0, 0, "pubkey", &o.public_key},
 		{OPTION_TEXT, 0, 0, "type", &type},
 		{OPTION_FLAG, 0, 0, "raw", &raw},
 		{0},
@@ -126,14 +127,19 @@ int cmd_field_set(const struct verb *v, int argc, char **argv, struct fault *why
 		return fault_set(why, EXIT_USAGE, EINVAL, "set: standard input is the value; name the file");
 	ret = value_type(type, &op.value_type, why);
 	if (ret == 0)
+		ret = field_seals_only(&o, why);
+	if (ret == 0)
 		ret = field_file_choose(&f, &o, words.at[0], words.at[1], why);
 	if (ret == 0)
-		ret = field_keys_for(&k, &o, f.rules.keyring, why);
+		ret = o.public_key ? field_keys_public(&k, o.public_key, why)
+				   : field_keys_for(&k, &o, f.rules.keyring, why);
 	if (ret == 0)
 		ret = read_value(raw, &value, why);
 	if (ret < 0)
 		return ret;
 	op.box = k.box;
+	op.blind = o.public_key != NULL;
+	op.manner_given = o.mode || o.domain;
 	op.accept_sealed = o.mode && strcmp(o.mode, "sealed") == 0;
 	op.value = value.bytes ? value.bytes : "";
 	op.value_size = value.size;

@@ -8,7 +8,7 @@
 #include "util/base/log.h"
 #include "util/field/agent.h"
 
-enum { NAME_ROOM = 200 };
+enum { NAME_ROOM = 200, PUBLIC_KEY_ROOM = 256 };
 
 /* ------------------------------------------------------------------ keys */
 
@@ -94,6 +94,37 @@ int field_keys_for(struct field_keys *k, const struct field_options *o, const ch
 int field_keys_unlock(struct field_keys *k, const struct field_options *o, const char *from_rules, struct fault *why)
 {
 	return open_keys(k, o, from_rules, false, why);
+}
+
+int field_keys_public(struct field_keys *k, const char *file, struct fault *why)
+{
+	char text[PUBLIC_KEY_ROOM], shown[PUBLIC_KEY_ROOM];
+	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	int ret;
+
+	log_escape(file, shown, sizeof(shown));
+	if (n < 0)
+		return fault_errno(why, EXIT_FAILED, -errno, "cannot read %s", shown);
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	ret = secrets_start(why);
+	if (ret == 0)
+		ret = token_box_sealing(text, (size_t)n, &k->box);
+	if (ret == -EINVAL)
+		return fault_set(why, EXIT_FAILED, EINVAL, "%s is no public key of coffer field pubkey, or was changed",
+				 shown);
+	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot use %s", shown) : 0;
+}
+
+int field_seals_only(struct field_options *o, struct fault *why)
+{
+	if (!o->public_key)
+		return 0;
+	if (o->mode && strcmp(o->mode, "sealed") != 0)
+		return fault_set(why, EXIT_USAGE, EINVAL, "with --pubkey the mode is sealed");
+	o->mode = "sealed";
+	return 0;
 }
 
 /* ------------------------------------------------------------------ files */

@@ -67,6 +67,10 @@ int field_keys_for(struct field_keys *k, const struct field_options *o, const ch
 int field_keys_unlock(struct field_keys *k, const struct field_options *o, const char *from_rules,
 		      struct fault *why) MUST_CHECK;
 
+/* --pubkey: sets the mode; and a box that seals only. */
+int field_seals_only(struct field_options *o, struct fault *why) MUST_CHECK;
+int field_keys_public(struct field_keys *k, const char *file, struct fault *why) MUST_CHECK;
+
 /* One file of a verb: how it is read, and which values are meant. */
 struct field_file {
 	const char *name; /* as given; "-" is standard input */

@@ -65,8 +65,9 @@
 	"value\nkeeps it.  A value in clear stays in clear unless the rules want it encrypted.\n\n"                    \
 	"  --raw                   a newline at the end of the input belongs to the value\n"                           \
 	"  --type T                else as it was\n"                                                                   \
-	"  --mode M, --domain D, --pad N   as of field encrypt\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT                 \
-		HELP_FIELD_KEYRING "\nexample:\n"                                                                      \
+	"  --mode M, --domain D, --pad N   as of field encrypt; a token stays of its mode and domain\n"                \
+	"  --pubkey F              seals to the public key in F, without looking at the old "                          \
+	"value\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT HELP_FIELD_KEYRING "\nexample:\n"                               \
 	"  pwgen 20 1 | coffer field set config.yaml db.password --keyring ~/vault\n"
 
 #define ARGUMENTS_FIELD_LIST "FILE [--format F]"

@@ -46,7 +46,7 @@ _coffer_field()
 	encrypt) options="$keyring $format $binding -i --in-place -o --output --path --key-regex --mode --domain --pubkey --pad" ;;
 	decrypt) options="$keyring $format $binding -i --in-place -o --output --path --key-regex --mode --keep-going" ;;
 	get) options="$keyring $format $binding --raw --mode" ;;
-	set) options="$keyring $format $binding --raw --type --mode --domain --pad" ;;
+	set) options="$keyring $format $binding --raw --type --mode --domain --pad --pubkey" ;;
 	edit | textconv | merge | clean) options="$keyring $format $binding" ;;
 	list) options="$format --rules" ;;
 	check) options="$format --rules --path --key-regex" ;;

@@ -7,6 +7,7 @@
 struct kept {
 	uint32_t hash;
 	bool token;
+	struct token_info info; /* of the token */
 	size_t path, path_size;
 	size_t source, source_size; /* in clear */
 	size_t raw, raw_size;       /* as it stood in the file */
@@ -72,7 +73,7 @@ static int index_all(struct memory *m)
 	return 0;
 }
 
-static int keep(struct memory *m, const struct found *f, bool token, const char *source, size_t n)
+static int keep(struct memory *m, const struct found *f, const struct token_info *token, const char *source, size_t n)
 {
 	struct kept *k;
 	int ret;
@@ -87,7 +88,9 @@ static int keep(struct memory *m, const struct found *f, bool token, const char 
 		m->room = room;
 	}
 	k = &m->kept[m->count];
-	*k = (struct kept){.hash = hash_of(f->path, f->path_size), .token = token};
+	*k = (struct kept){.hash = hash_of(f->path, f->path_size), .token = token != NULL};
+	if (token)
+		k->info = *token;
 	k->path = m->bytes.size;
 	k->path_size = f->path_size;
 	ret = buffer_add(&m->bytes, f->path, f->path_size);
@@ -110,10 +113,10 @@ static int collect(void *context, const char *bytes, size_t n, struct fault *why
 	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "field") : 0;
 }
 
-static enum token_shape shape_of(const struct found *f, struct buffer *value, int *error)
+static enum token_shape shape_of(const struct found *f, struct buffer *value, struct token_info *info, int *error)
 {
 	*error = found_value(f, value);
-	return *error < 0 ? TOKEN_NOT : token_shape(value->bytes ? value->bytes : "", value->size, NULL);
+	return *error < 0 ? TOKEN_NOT : token_shape(value->bytes ? value->bytes : "", value->size, info);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -129,7 +132,8 @@ static int read_leaf(void *context, const struct found *f, struct buffer *with, 
 	struct reading *r = context;
 	const struct rule *rule;
 	int ret, error;
-	enum token_shape shape = shape_of(f, &value, &error);
+	struct token_info info = {0};
+	enum token_shape shape = shape_of(f, &value, &info, &error);
 
 	ret = error < 0 ? error : plan_find(r->o->plan, f, &rule, why);
 	if (ret < 0)
@@ -141,9 +145,9 @@ static int read_leaf(void *context, const struct found *f, struct buffer *with, 
 		*replace = ret == 0;
 	}
 	if (*replace)
-		ret = keep(r->m, f, true, with->bytes ? with->bytes : "", with->size);
+		ret = keep(r->m, f, &info, with->bytes ? with->bytes : "", with->size);
 	else
-		ret = keep(r->m, f, false, f->source, f->source_size);
+		ret = keep(r->m, f, NULL, f->source, f->source_size);
 	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "field") : 0;
 }
 
@@ -180,17 +184,18 @@ struct writing {
 	size_t count;
 };
 
-/* A token for the same source at the same path.  *was: some memory has a token there. */
-static const char *old_token(const struct writing *w, const struct found *f, size_t *n, bool *was)
+/* A token for the same source at the same path.  *was: what some memory has there as a token; NULL: none. */
+static const char *old_token(const struct writing *w, const struct found *f, size_t *n, const struct token_info **was)
 {
-	*was = false;
+	*was = NULL;
 	for (size_t i = 0; i < w->count; i++) {
 		const struct memory *m = w->memories[i];
 		const struct kept *k = find(m, f->path, f->path_size);
 
 		if (!k || !k->token)
 			continue;
-		*was = true;
+		if (!*was)
+			*was = &k->info;
 		if (k->source_size == f->source_size &&
 		    (f->source_size == 0 || memcmp(m->bytes.bytes + k->source, f->source, f->source_size) == 0)) {
 			*n = k->raw_size;
@@ -205,12 +210,13 @@ static int write_leaf(void *context, const struct found *f, struct buffer *with,
 	_cleanup_buffer_ struct buffer value = {0};
 	struct writing *w = context;
 	const struct rule *rule;
+	struct rule manner;
 	const char *token;
 	size_t n;
-	bool was;
+	const struct token_info *was;
 	int ret, error;
 
-	if (shape_of(f, &value, &error) != TOKEN_NOT)
+	if (shape_of(f, &value, NULL, &error) != TOKEN_NOT)
 		return 0;
 	ret = error < 0 ? error : plan_find(w->o->plan, f, &rule, why);
 	if (ret < 0)
@@ -224,8 +230,10 @@ static int write_leaf(void *context, const struct found *f, struct buffer *with,
 		return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "field") : 0;
 	}
 	w->o->changed++;
-	return operation_seal(w->o, w->o->box, rule ? rule : &w->o->plan->fallback, f, f->source, f->source_size, with,
-			      why);
+	manner = rule ? *rule : w->o->plan->fallback;
+	if (was && !manner.demanded)
+		manner = operation_manner_of(w->o, &manner, was);
+	return operation_seal(w->o, w->o->box, &manner, f, f->source, f->source_size, with, why);
 }
 
 int memory_encrypt(struct operation *o, const struct engine *base, struct memory *const *memories, size_t count,

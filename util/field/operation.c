@@ -63,16 +63,14 @@ static int reseal(struct operation *o, struct item *i, struct token_box *box, st
 		  struct fault *why)
 {
 	_cleanup_buffer_ struct buffer source = {0};
-	struct rule r = *i->reader;
+	struct rule r;
 	int ret = operation_open(o, i->reader, i->f, &i->value, &source, why);
 
 	if (ret == -ENODATA)
 		return 0;
 	if (ret < 0)
 		return ret;
-	r.mode = i->info.mode;
-	if (r.mode == TOKEN_DETERMINISTIC)
-		r.domain = (char *)token_domain(o->box, &i->info);
+	r = operation_manner_of(o, i->reader, &i->info);
 	*replace = true;
 	return operation_seal(o, box, &r, i->f, source.bytes ? source.bytes : "", source.size, with, why);
 }
@@ -182,25 +180,36 @@ static int new_source(struct operation *o, struct item *i, enum leaf_type old, s
 	return ret < 0 ? operation_no_memory(why, ret) : 0;
 }
 
+static enum leaf_type old_type(const struct operation *o, const struct item *i, const struct buffer *old)
+{
+	if (o->blind && i->shape != TOKEN_NOT)
+		return LEAF_STRING;
+	return i->f->scan->format->type(i->f->leaf, old->bytes ? old->bytes : "", old->size);
+}
+
 static int set(struct operation *o, struct item *i, struct buffer *with, bool *replace, struct fault *why)
 {
 	_cleanup_buffer_ struct buffer source = {0}, old = {0};
-	int ret;
+	struct rule r;
+	int ret = 0;
 
 	if (!i->selected)
 		return 0;
 	if (++o->selected > 1)
 		return operation_complain(i->f, why, EINVAL, "the path means more than one value; give one of them");
-	ret = clear_source(o, i, &old, why);
+	if (!o->blind || i->shape == TOKEN_NOT)
+		ret = clear_source(o, i, &old, why);
 	if (ret == 0)
-		ret = new_source(o, i, i->f->scan->format->type(i->f->leaf, old.bytes ? old.bytes : "", old.size),
-				 &source, why);
-	if (ret < 0 || buffer_is(&source, old.bytes, old.size))
+		ret = new_source(o, i, old_type(o, i, &old), &source, why);
+	if (ret < 0 || (!o->blind && buffer_is(&source, old.bytes, old.size)))
 		return ret; /* an unchanged value keeps its token */
 	*replace = true;
-	if (i->shape == TOKEN_NOT && !i->selected->demanded)
+	if (i->shape == TOKEN_NOT && !i->selected->demanded && !o->blind)
 		return buffer_add(with, source.bytes, source.size);
-	return operation_seal(o, o->box, i->selected, i->f, source.bytes, source.size, with, why);
+	r = *i->selected;
+	if (i->shape == TOKEN_WHOLE && !r.demanded && !o->manner_given)
+		r = operation_manner_of(o, i->selected, &i->info);
+	return operation_seal(o, o->box, &r, i->f, source.bytes, source.size, with, why);
 }
 
 static int visit(struct operation *o, struct item *i, struct fault *why)

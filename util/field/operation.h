@@ -31,6 +31,8 @@ struct operation {
 	const char *value;
 	size_t value_size;
 	int value_type;
+	bool manner_given; /* the mode was asked for; else a token stays of its mode and domain, where no rule says otherwise */
+	bool blind; /* the box cannot open: the old value is not looked at, and the new one always sealed */
 
 	/* list and check: one line for each value; also what a token that does not open is told to */
 	void (*report)(void *context, const struct found *f, const char *text);
@@ -57,6 +59,8 @@ int operation_edit(void *context, const struct found *f, struct buffer *with, bo
 /* The source text of a value: opened if it is a token.  -ENODATA with keep_going: does not open, and was reported. */
 int operation_open(struct operation *o, const struct rule *r, const struct found *f, const struct buffer *token,
 		   struct buffer *source, struct fault *why) MUST_CHECK;
+/* The rule, with mode and domain as the token has them. */
+struct rule operation_manner_of(const struct operation *o, const struct rule *r, const struct token_info *info);
 /* The token for a source text, quoted for the place. */
 int operation_seal(struct operation *o, struct token_box *box, const struct rule *r, const struct found *f,
 		   const char *source, size_t n, struct buffer *with, struct fault *why) MUST_CHECK;

@@ -74,6 +74,16 @@ static int binding(const struct rule *r, const struct found *f, struct buffer *p
 
 /* ------------------------------------------------------------------ sealing and opening */
 
+struct rule operation_manner_of(const struct operation *o, const struct rule *r, const struct token_info *info)
+{
+	struct rule kept = *r;
+
+	kept.mode = info->mode;
+	if (kept.mode == TOKEN_DETERMINISTIC)
+		kept.domain = (char *)token_domain(o->box, info);
+	return kept;
+}
+
 int operation_seal(struct operation *o, struct token_box *box, const struct rule *r, const struct found *f,
 		   const char *source, size_t n, struct buffer *with, struct fault *why)
 {
