@@ -12,6 +12,7 @@
  *   -EXDEV    a token of another keyring (another environment): coffer field migrate moves tokens
  *   -ENOKEY   its generation is suspended
  *   -ESTALE   its generation is unknown, destroyed or refused
+ *   -ECONNRESET  the agent ended; open again
  *   -ENOENT   no such domain; -EINVAL the value is not of its type; -E2BIG too long; -ENOMEM */
 #ifndef COFFER_FIELD_H
 #define COFFER_FIELD_H
