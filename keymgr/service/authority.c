@@ -1,6 +1,8 @@
 /* The certificates that the service itself has (authority.h). */
 #include "keymgr/service/authority.h"
 
+#include <errno.h>
+#include <openssl/pem.h>
 #include <string.h>
 
 #include "util/base/encode.h"
@@ -78,4 +80,61 @@ int identity_get(struct ledger *l, const struct service_keys *keys, const char *
 	if (ret < 0)
 		tls_identity_free(out);
 	return ret;
+}
+
+/* --- certificates of others */
+
+static int no_passphrase(char *out, int room, int writing, void *context)
+{
+	(void)out;
+	(void)room;
+	(void)writing;
+	(void)context;
+	return -1;
+}
+
+static int read_chain(const char *file, struct tls_identity *out)
+{
+	BIO *b = BIO_new_file(file, "r");
+	X509 *next;
+	int ret = b ? 0 : -ENOENT;
+
+	if (ret == 0) {
+		out->cert = PEM_read_bio_X509(b, NULL, NULL, NULL);
+		out->chain = sk_X509_new_null();
+		ret = !out->chain ? -ENOMEM : out->cert ? 0 : -EINVAL;
+	}
+	while (ret == 0 && (next = PEM_read_bio_X509(b, NULL, NULL, NULL)))
+		if (!sk_X509_push(out->chain, next)) {
+			X509_free(next);
+			ret = -ENOMEM;
+		}
+	BIO_free(b);
+	return ret;
+}
+
+int identity_read(const char *cert_file, const char *key_file, struct tls_identity *out, struct fault *why)
+{
+	BIO *b;
+	int ret;
+
+	*out = (struct tls_identity){0};
+	ret = read_chain(cert_file, out);
+	if (ret < 0) {
+		tls_identity_free(out);
+		return fault_set(why, EXIT_NO_SECRET, EINVAL, "cannot read a certificate in PEM from %s (%s)",
+				 cert_file, openssl_reason());
+	}
+	b = BIO_new_file(key_file, "r");
+	out->key = b ? PEM_read_bio_PrivateKey(b, NULL, no_passphrase, NULL) : NULL;
+	BIO_free(b);
+	if (!out->key || !x509_key_acceptable(out->key) || X509_check_private_key(out->cert, out->key) != 1) {
+		tls_identity_free(out);
+		return fault_set(why, EXIT_NO_SECRET, EINVAL,
+				 "%s has no key of %s in PEM without a passphrase, P-256, P-384 or RSA of 2048 to 4096 "
+				 "bits (%s)",
+				 key_file, cert_file, openssl_reason());
+	}
+	(void)openssl_reason(); /* the end of the chain is an error to OpenSSL */
+	return 0;
 }

@@ -13,6 +13,7 @@ static inline void tls_identity_free(struct tls_identity *i)
 {
 	EVP_PKEY_free(i->key);
 	X509_free(i->cert);
+	sk_X509_pop_free(i->chain, X509_free);
 	*i = (struct tls_identity){0};
 }
 
@@ -21,6 +22,9 @@ int identity_put(struct ledger *l, const struct service_keys *keys, const char *
 		 const struct tls_identity *i) MUST_CHECK;
 int identity_get(struct ledger *l, const struct service_keys *keys, const char *row,
 		 struct tls_identity *out) MUST_CHECK;
+
+/* From files in PEM: the certificate, its chain behind it; its key, which no passphrase protects. */
+int identity_read(const char *cert_file, const char *key_file, struct tls_identity *out, struct fault *why) MUST_CHECK;
 
 /* Certificates in rows: DER in base64url. */
 enum { CERTIFICATE_MAX = 4096 };

@@ -1,7 +1,7 @@
 /* One connection of the key service.
  *
  * 1. Nothing is read from a peer before the handshake is done and its certificate known.
- * 2. A deadline runs in every state but WAITING, and only a finished handshake or a whole exchange sets a new one: dripping bytes do not.
+ * 2. A deadline always runs, and only a finished handshake, the first byte of a request or the last of its answer sets a new one: dripping bytes do not.
  * 3. Bytes that may hold secrets are wiped as soon as they are used.
  *
  *     HANDSHAKING -> READING -> WAITING -> WRITING -> READING | LINGERING
@@ -252,7 +252,6 @@ static bool read_some(struct connection *c)
 		return true;
 	}
 	wait_for(c, 0);
-	event_del(&c->deadline);
 	c->state = WAITING;
 	server_wait_for_commit(c->server, c);
 	return false;
@@ -290,7 +289,6 @@ void connection_answer(struct connection *c, bool failed)
 		connection_free(c);
 		return;
 	}
-	set_deadline(c, c->server->limits.request_s);
 	advance(c);
 }
 
@@ -325,11 +323,9 @@ static bool throw_away(struct connection *c)
 	char bytes[4096];
 	ssize_t n = read(c->fd, bytes, sizeof(bytes));
 
-	if (n > 0 || (n < 0 && errno == EINTR))
-		return true;
-	if (n == 0 || errno != EAGAIN)
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 		connection_free(c);
-	return false;
+	return false; /* once a turn: whoever sends without end must not keep the others waiting */
 }
 
 static void advance(struct connection *c)

@@ -24,6 +24,8 @@ static const char usage[] =
 	"without one init makes DIR/keyring.key, and whoever has that and the database has the keys.\n"
 	"\n"
 	"  --anchor FILE          where the end of the log is kept outside the database (DIR/anchor.json)\n"
+	"  --tls-cert F --tls-key F   certificate (with its chain) and key in PEM, instead of the\n"
+	"                         service's own; again for one of the other kind (EC, RSA)\n"
 	"  --require-etm          refuse CBC without encrypt-then-MAC, and clients without extended\n"
 	"                         master secret\n"
 	"  --max-connections N    in all (1024)\n"
@@ -50,6 +52,8 @@ enum {
 	KEY_FILE,
 	CREDENTIAL,
 	ANCHOR,
+	TLS_CERT,
+	TLS_KEY,
 	ETM,
 	MAX_ALL,
 	MAX_ADDRESS,
@@ -69,6 +73,8 @@ static const struct option options[] = {
 	{"key-file", required_argument, NULL, KEY_FILE},
 	{"credential", required_argument, NULL, CREDENTIAL},
 	{"anchor", required_argument, NULL, ANCHOR},
+	{"tls-cert", required_argument, NULL, TLS_CERT},
+	{"tls-key", required_argument, NULL, TLS_KEY},
 	{"require-etm", no_argument, NULL, ETM},
 	{"max-connections", required_argument, NULL, MAX_ALL},
 	{"max-per-address", required_argument, NULL, MAX_ADDRESS},
@@ -115,6 +121,18 @@ static int take(struct arguments *a, int option, const char *value, struct fault
 	case ANCHOR:
 		a->run.anchor = value;
 		return 0;
+	case TLS_CERT:
+		if (a->run.own_count == 2 || (a->run.own_count && !a->run.own[a->run.own_count - 1].key))
+			return fault_set(why, EXIT_USAGE, EINVAL,
+					 "--tls-cert is given at most twice, each followed by --tls-key");
+		a->run.own[a->run.own_count++].cert = value;
+		return 0;
+	case TLS_KEY:
+		if (!a->run.own_count || a->run.own[a->run.own_count - 1].key)
+			return fault_set(why, EXIT_USAGE, EINVAL,
+					 "--tls-key follows the --tls-cert that it belongs to");
+		a->run.own[a->run.own_count - 1].key = value;
+		return 0;
 	case ETM:
 		a->run.require_etm = true;
 		return 0;
@@ -149,6 +167,8 @@ static int run(const char *dir, const struct arguments *a, struct fault *why)
 {
 	if (!a->run.listen)
 		return fault_set(why, EXIT_USAGE, EINVAL, "run wants --listen ADDR:PORT");
+	if (a->run.own_count && !a->run.own[a->run.own_count - 1].key)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--tls-cert wants a --tls-key behind it");
 	return run_service(dir, &a->run, why);
 }
 

@@ -22,6 +22,8 @@ struct running {
 	SSL_CTX *tls;
 	struct api api;
 	struct server *server;
+	size_t identity_count;
+	bool foreign; /* the certificates are of somebody else, who renews them */
 	unsigned seconds;
 };
 
@@ -65,7 +67,7 @@ static int renew(struct running *r, int i)
 /* In time, with the same key; what cannot be renewed serves on until it ends. */
 static void look_at_certificates(struct running *r)
 {
-	for (int i = 0; i < IDENTITIES; i++)
+	for (int i = 0; !r->foreign && i < IDENTITIES; i++)
 		if (x509_ends_within(r->identities[i].cert, RENEW_DAYS)) {
 			int ret = renew(r, i);
 
@@ -108,10 +110,27 @@ static void on_tick(void *context)
 
 /* --- start and end */
 
-static int load(struct running *r, struct fault *why)
+static int load_foreign(struct running *r, const struct run_options *o, struct fault *why)
+{
+	int ret = 0;
+
+	r->foreign = true;
+	r->identity_count = o->own_count;
+	for (size_t i = 0; ret == 0 && i < o->own_count; i++)
+		ret = identity_read(o->own[i].cert, o->own[i].key, &r->identities[i], why);
+	if (ret == 0 && o->own_count == 2 &&
+	    EVP_PKEY_get_base_id(r->identities[0].key) == EVP_PKEY_get_base_id(r->identities[1].key))
+		return fault_set(why, EXIT_USAGE, EINVAL, "of two certificates one has an EC key and one an RSA key");
+	return ret;
+}
+
+static int load(struct running *r, const struct run_options *o, struct fault *why)
 {
 	int ret = identity_get(r->place.ledger, &r->place.keys, ROW_CA, &r->ca);
 
+	if (ret == 0 && o->own_count)
+		return load_foreign(r, o, why);
+	r->identity_count = IDENTITIES;
 	for (int i = 0; ret == 0 && i < IDENTITIES; i++)
 		ret = identity_get(r->place.ledger, &r->place.keys, identity_rows[i], &r->identities[i]);
 	return ret < 0 ? fault_errno(why, EXIT_DAMAGED, ret, "cannot read the certificates of the service") : 0;
@@ -155,7 +174,7 @@ static void tell_manager(const char *state)
 static int serve(struct running *r, const struct run_options *o, struct fault *why)
 {
 	const struct server_handler handler = {r, on_request, on_commit, on_tick};
-	const struct tls_setup setup = {r->identities, IDENTITIES, r->ca.cert, o->require_etm};
+	const struct tls_setup setup = {r->identities, r->identity_count, r->ca.cert, o->require_etm};
 	char shown[ADDRESS_TEXT];
 	int ret = tls_server(&setup, &r->tls, why);
 
@@ -191,7 +210,7 @@ int run_service(const char *dir, const struct run_options *o, struct fault *why)
 	if (ret < 0)
 		return ret;
 	raise_limit(&o->limits);
-	ret = load(&r, why);
+	ret = load(&r, o, why);
 	if (ret == 0) {
 		look_at_certificates(&r);
 		ret = serve(&r, o, why);

@@ -8,6 +8,10 @@
 struct run_options {
 	const char *listen; /* ADDR:PORT */
 	const char *anchor; /* the file; NULL: in the directory */
+	struct {
+		const char *cert, *key; /* files; instead of what the service has itself */
+	} own[2];
+	size_t own_count;
 	bool require_etm;
 	struct server_limits limits;
 	const struct unlock_source *source;

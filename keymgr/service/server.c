@@ -2,7 +2,8 @@
  *
  * 1. Requests that came in one turn of the loop share one commit.  The commit has a lower priority than everything that brings requests, and
  *    is due at the latest when BATCH_MAX of them wait.
- * 2. Whoever is not known yet cannot fill the log: a second has room for so many lines about refused peers, the rest are counted. */
+ * 2. Where there are too many connections, those without a handshake go first.
+ * 3. Whoever is not known yet cannot fill the log: a second has room for so many lines about refused peers, the rest are counted. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -111,11 +112,28 @@ static int connections_from(const struct server *s, const char *address)
 	return n;
 }
 
+/* Of those that nobody knows yet, the one that has taken longest.  Silent connections must not keep out who has something to say. */
+static struct connection *oldest_stranger(const struct server *s)
+{
+	struct connection *c;
+
+	TAILQ_FOREACH(c, &s->all, all)
+	if (c->state == HANDSHAKING || c->state == LINGERING)
+		return c;
+	return NULL;
+}
+
 static void welcome(struct server *s, int fd, const union address *from)
 {
+	struct connection *stranger = s->count >= s->limits.connections ? oldest_stranger(s) : NULL;
 	char address[ADDRESS_TEXT];
 
 	address_text(from, address);
+	if (stranger) {
+		server_log_refused(s, stranger->address,
+				   "there are too many connections; it was the oldest without a handshake");
+		connection_free(stranger);
+	}
 	if (s->count >= s->limits.connections) {
 		server_log_refused(s, address, "there are too many connections");
 		close(fd);
@@ -293,6 +311,7 @@ int server_new(const char *listen_on, SSL_CTX *tls, const struct server_limits *
 int server_run(struct server *s)
 {
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* the write then fails, which is known how to deal with */
 	if (event_base_dispatch(s->base) < 0)
 		return -EIO;
 	if (s->waiting_count && s->result == 0)

@@ -11,7 +11,12 @@
 #include <openssl/x509_vfy.h>
 #include <string.h>
 
-enum { EXTENSION_ENCRYPT_THEN_MAC = 22, EXTENSION_EXTENDED_MASTER_SECRET = 23, SECURITY_LEVEL = 2 };
+enum {
+	EXTENSION_ENCRYPT_THEN_MAC = 22,
+	EXTENSION_EXTENDED_MASTER_SECRET = 23,
+	SECURITY_LEVEL = 2,
+	CERTIFICATES_MAX = 32 << 10
+};
 
 /* What is kept with each connection; the strings are constants. */
 static int refusal_index = -1, self_signed_index = -1;
@@ -146,6 +151,7 @@ static int set_clients(SSL_CTX *c, const struct tls_setup *setup)
 	SSL_CTX_set_cert_store(c, trusted);
 	SSL_CTX_set_client_CA_list(c, names); /* both now belong to the context */
 	SSL_CTX_set_verify_depth(c, 1);
+	SSL_CTX_set_max_cert_list(c, CERTIFICATES_MAX);
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify);
 	return SSL_CTX_set_session_id_context(c, (const unsigned char *)"coffer-keyd", 11) ? 0 : -EIO;
 }
@@ -153,7 +159,8 @@ static int set_clients(SSL_CTX *c, const struct tls_setup *setup)
 static int set_identities(SSL_CTX *c, const struct tls_setup *setup)
 {
 	for (size_t i = 0; i < setup->count; i++)
-		if (!SSL_CTX_use_cert_and_key(c, setup->identities[i].cert, setup->identities[i].key, NULL, 1))
+		if (!SSL_CTX_use_cert_and_key(c, setup->identities[i].cert, setup->identities[i].key,
+					      setup->identities[i].chain, 1))
 			return -EIO;
 	return 0;
 }

@@ -24,6 +24,7 @@
 struct tls_identity {
 	EVP_PKEY *key;
 	X509 *cert;
+	STACK_OF(X509) * chain; /* of a certificate that another authority issued: what is sent along; NULL: nothing */
 };
 
 struct tls_setup {

@@ -68,9 +68,10 @@ class Service:
 
     def __init__(self, directory, *options):
         self.dir, self.options, self.process = directory, options, None
+        self.log_file = directory + ".log"
 
     def start(self):
-        self.log = open(self.dir + ".log", "ab")
+        self.log = open(self.log_file, "ab")
         self.process = subprocess.Popen([KEYD, "run", self.dir, "--listen", "127.0.0.1:0", *self.options],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
                                         start_new_session=True)
@@ -86,7 +87,7 @@ class Service:
         return self
 
     def logged(self):
-        with open(self.dir + ".log", errors="replace") as f:
+        with open(self.log_file, errors="replace") as f:
             return f.read()
 
     def wait_logged(self, pattern):

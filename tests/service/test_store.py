@@ -4,15 +4,17 @@
 import json
 import os
 import random
+import resource
 import shutil
 import sqlite3
 import stat
+import subprocess
 import threading
 import time
 import unittest
 
 import keyd
-from keyd import DAMAGED, FAILED, IN_USE, LONG, NO_SECRET, NOT_EMPTY, NOT_VOLUME, OK, SCALE, USAGE, WRONG_SECRET, Case, Client, b64
+from keyd import DAMAGED, FAILED, IN_USE, LONG, NO_SECRET, NOT_EMPTY, NOT_VOLUME, OK, SCALE, STORE, USAGE, WRONG_SECRET, Case, Client, b64
 
 
 class Init(Case):
@@ -41,7 +43,7 @@ class Init(Case):
         for arguments, status in (
                 (("init", other), USAGE), (("init", other, "--host", "a b"), USAGE), (("init", other, "--host", "*.example"), USAGE),
                 (("init", other, "--host", "-x"), USAGE), (("init", self.dir, "--host", "localhost"), NOT_EMPTY),
-                (("init", self.path("a", "b"), "--host", "localhost"), keyd.STORE),
+                (("init", self.path("a", "b"), "--host", "localhost"), STORE),
                 (("init", other, "--host", "h", "--passphrase-file", self.path("none")), NO_SECRET),
                 (("run", other, "--listen", "127.0.0.1:0"), NOT_VOLUME), (("run", self.dir), USAGE),
                 (("run", self.dir, "--listen", "nothing"), USAGE), (("run", self.dir, "--listen", "localhost:1"), USAGE),
@@ -214,6 +216,65 @@ class Tampering(Case):
         s.kill()
         status, _, err = keyd.run("check", self.dir)
         self.assertEqual(status, DAMAGED, err)
+
+
+class Full(Case):
+    """The disk takes nothing more, or fails."""
+
+    def test_a_failed_write(self):
+        """Whether it reached the disk nobody knows: the service ends, and begins again from what is there."""
+        s = self.service()
+        a = self.admin(s)
+        created = []
+        self.assertEqual(a.post("keys/first")[0], 201)
+        limit = max(os.stat(os.path.join(self.dir, n)).st_size for n in os.listdir(self.dir) if n.startswith("service.db")) + 65536
+        resource.prlimit(s.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        with self.assertRaises((OSError, AssertionError, keyd.http.client.HTTPException)):
+            for i in range(1000):
+                status, answer = a.post(f"keys/k{i}")
+                if status != 201:
+                    self.assertEqual((status, answer["error"]["code"]), (503, "unavailable"))
+                    raise AssertionError
+                created.append(f"k{i}")
+        self.assertGreater(len(created), 3)
+        self.assertEqual(s.end(), STORE)
+        s = self.service()
+        names = {k["name"] for k in self.admin(s).get("keys")[1]["keys"]}
+        self.assertLessEqual({"first", *created}, names)
+        self.assertLessEqual(len(names), len(created) + 2)
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounts a small file system")
+    def test_no_space(self):
+        small = self.path("small")
+        os.mkdir(small)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "small", small], capture_output=True).returncode != 0:
+            self.skipTest("cannot mount")
+        self.addCleanup(subprocess.run, ["umount", "-l", small])
+        shutil.copytree(self.dir, small + "/d")
+        self.dir = small + "/d"
+        s = keyd.Service(self.dir)
+        s.log_file = self.path("log")
+        self.addCleanup(s.kill)
+        s.start()
+        a = self.admin(s)
+        self.assertEqual(a.post("keys/first")[0], 201)
+        filler = os.open(small + "/filler", os.O_WRONLY | os.O_CREAT)
+        try:
+            while True:
+                os.write(filler, b"x" * 4096)
+        except OSError:
+            os.close(filler)
+        created, status = 0, 201
+        while status == 201 and created < 1000:
+            status, answer = a.post(f"keys/k{created}")
+            created += status == 201
+        self.assertEqual((status, answer["error"]["code"]), (503, "unavailable"))
+        self.assertEqual(len(a.get("keys")[1]["keys"]), created + 1)
+        os.unlink(small + "/filler")
+        self.assertEqual(a.post("keys/later")[0], 201)
+        a.close()
+        s.stop()
+        self.assertEqual(keyd.run("check", self.dir)[0], OK)
 
 
 class Kills(Case):

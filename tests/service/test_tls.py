@@ -10,7 +10,7 @@ import unittest
 
 import hello
 from hello import ask
-from keyd import LONG, SUITES, TIMEOUT, Case, Client, context, openssl
+from keyd import LONG, NO_SECRET, SUITES, TIMEOUT, USAGE, Case, Client, context, openssl, run
 
 EIGHT = sorted(SUITES.values())
 TLS13 = [0x1301, 0x1302, 0x1303]
@@ -149,13 +149,15 @@ class Negotiation(Case):
 
 
 class Certificates(Case):
+    ca = None  # of the server's certificate, if it is not the service's own
+
     def setUp(self):
         super().setUp()
         self.s = self.service()
 
     def attempt(self, cert=None, key=None):
         """The status of a request, or the reason of the alert."""
-        c = context(os.path.join(self.dir, "ca.pem"), cert, key)
+        c = context(self.ca or os.path.join(self.dir, "ca.pem"), cert, key)
         try:
             with socket.create_connection(("127.0.0.1", self.s.port), timeout=TIMEOUT) as plain:
                 with c.wrap_socket(plain, server_hostname="localhost") as tls:
@@ -182,7 +184,7 @@ class Certificates(Case):
         self.refused(self.attempt(*self.self_signed("server", "extendedKeyUsage=serverAuth")), "purpose")
 
     def test_weak_key(self):
-        c = context(os.path.join(self.dir, "ca.pem"))
+        c = context(self.ca or os.path.join(self.dir, "ca.pem"))
         c.set_ciphers("DEFAULT@SECLEVEL=0")
         c.load_cert_chain(*self.self_signed("weak", algorithm=("rsa:1024",)))
         with self.assertRaises((ssl.SSLError, ConnectionError)):
@@ -234,6 +236,46 @@ class Certificates(Case):
         _, key = self.self_signed("thief")
         with self.assertRaises(ssl.SSLError):
             self.attempt(os.path.join(self.dir, "admin.pem"), key)
+
+
+class Foreign(Certificates):
+    """Certificates of the server that another authority issued.  (What its clients may does not change: the inherited tests.)"""
+
+    def setUp(self):
+        Case.setUp(self)
+        a = self.authority("corporate")
+        self.files = []
+        with open(self.path("extensions"), "w") as f:
+            f.write("subjectAltName = DNS:localhost,IP:127.0.0.1\nextendedKeyUsage = serverAuth\nbasicConstraints = CA:FALSE\n")
+        for name, algorithm in (("ec", ("ec", "-pkeyopt", "ec_paramgen_curve:P-384")), ("rsa", ("rsa:2048",))):
+            key, request, cert = self.path(name + ".key"), self.path(name + ".csr"), self.path(name + ".pem")
+            openssl("req", "-new", "-newkey", *algorithm, "-nodes", "-keyout", key, "-out", request, "-subj", "/CN=localhost")
+            openssl("ca", "-batch", "-notext", "-config", a[0] + "/cnf", "-cert", a[1], "-keyfile", a[2], "-in", request, "-out", cert,
+                    "-days", "30", "-extfile", self.path("extensions"))
+            self.files.append((cert, key))
+        self.ca = a[1]
+        self.s = self.service(*(o for cert, key in self.files for o in ("--tls-cert", cert, "--tls-key", key)))
+
+    def test_each_suite(self):
+        for suite in SUITES:
+            c = context(self.ca, self.dir + "/admin.pem", self.dir + "/admin.key", suite)
+            with socket.create_connection(("127.0.0.1", self.s.port), timeout=TIMEOUT) as plain:
+                with c.wrap_socket(plain, server_hostname="localhost") as tls:
+                    self.assertEqual(tls.cipher()[0], suite)
+        for suite in EIGHT:
+            self.assertEqual(ask(self.s.port, [suite]).suite, suite)
+        self.assertIsNone(ask(self.s.port, [n for n in range(0xC000, 0xC0B0) if n not in EIGHT]).suite)
+
+    def test_what_is_refused(self):
+        (ec, ec_key), (rsa, rsa_key) = self.files
+        self.s.stop()
+        for options, status in ((("--tls-cert", ec), USAGE), (("--tls-key", ec_key), USAGE), (("--tls-cert", ec, "--tls-cert", rsa), USAGE),
+                                (("--tls-cert", ec, "--tls-key", rsa_key), NO_SECRET), (("--tls-cert", ec, "--tls-key", ec), NO_SECRET),
+                                (("--tls-cert", ec_key, "--tls-key", ec_key), NO_SECRET),
+                                (("--tls-cert", self.path("none"), "--tls-key", ec_key), NO_SECRET),
+                                (("--tls-cert", ec, "--tls-key", ec_key) * 2, USAGE), (("--tls-cert", ec, "--tls-key", ec_key) * 3, USAGE)):
+            status_now, _, err = run("run", self.dir, "--listen", "127.0.0.1:0", *options)
+            self.assertEqual(status_now, status, (options, err))
 
 
 class Patience(Case):
@@ -323,15 +365,45 @@ class Patience(Case):
         clients[0].close()
         self.assertEqual(self.let_in(self.admin(s)), 200)
 
-        s.stop()
-        s = self.service("--max-connections", "3")
-        held = [socket.create_connection(("127.0.0.1", s.port)) for _ in range(3)]
-        try:
-            with socket.create_connection(("127.0.0.1", s.port), timeout=TIMEOUT) as plain:
-                self.assertEqual(plain.recv(1), b"")
-        finally:
-            for h in held:
-                h.close()
+
+    def test_a_flood_of_silent_peers(self):
+        """They push each other out, and keep nobody out who has something to say; clients that are in stay in."""
+        s = self.service("--max-connections", "4")
+        inside = self.admin(s)
+        self.assertEqual(inside.get("keys")[0], 200)
+        held = []
+        for _ in range(10):
+            held.append(socket.create_connection(("127.0.0.1", s.port)))
+            self.addCleanup(held[-1].close)
+        held[0].settimeout(TIMEOUT)
+        self.assertEqual(held[0].recv(1), b"")
+        self.assertEqual(self.admin(s).get("keys")[0], 200)
+        self.assertEqual(inside.get("keys")[0], 200)
+        s.wait_logged("the oldest without a handshake")
+        # Where all have their handshake, the next one is too many.
+        others = [self.admin(s) for _ in range(2)]
+        self.assertEqual([c.get("keys")[0] for c in others], [200, 200])
+        with self.assertRaises(OSError):
+            self.admin(s).get("keys")
+        self.assertEqual(inside.get("keys")[0], 200)
+
+    def test_a_peer_that_does_not_read(self):
+        """The time of a request ends with the last byte of its answer."""
+        s = self.service("--request-timeout", "1")
+        c = context(*(os.path.join(self.dir, f) for f in ("ca.pem", "admin.pem", "admin.key")))
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.settimeout(TIMEOUT)
+        plain.connect(("127.0.0.1", s.port))
+        with c.wrap_socket(plain, server_hostname="localhost") as tls:
+            started = time.monotonic()
+            try:
+                while True:
+                    tls.sendall(b"GET /v1/self HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+            except OSError:
+                pass
+        self.assertLess(time.monotonic() - started, 5)
+        s.wait_logged("the request took too long")
 
     def test_dropped_peers(self):
         """Peers that vanish at every moment harm nobody."""
