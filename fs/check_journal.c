@@ -283,6 +283,22 @@ static int say_forbidden(struct check *c)
 				strerror(-c->journal.error));
 }
 
+/* What is under generations of which this keyring knows nothing is no damage, and what is mended would be under numbers that are given
+ * already (recover.c (3)). */
+static int check_keyring_age(struct check *c)
+{
+	uint32_t newest = c->journal.facts.state.newest, known = keys_newest(worker_keys(c->e));
+
+	if (is_past_use(&c->journal) || newest <= known)
+		return 0;
+	c->repair = false;
+	return check_say_volume(c, ".coffer/keyring.json", (struct check_kind){CHECK_ERROR, "keyring", false},
+				"this keyring is older than the data: generation %" PRIu32
+				" was in use, and it knows none above %" PRIu32
+				"; put the newer one back, or restore a newer key backup; nothing is mended until then",
+				newest, known);
+}
+
 int check_journal(struct check *c)
 {
 	const char *then, *what;
@@ -292,6 +308,9 @@ int check_journal(struct check *c)
 		return r;
 	if (c->journal.error == -EACCES || c->journal.error == -EPERM)
 		return say_forbidden(c);
+	r = check_keyring_age(c);
+	if (r < 0)
+		return r;
 	what = what_is_wrong(&c->journal, &then);
 	c->journal.useless = is_past_use(&c->journal);
 	if (what) {

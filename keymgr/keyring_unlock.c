@@ -115,7 +115,7 @@ static int try_kind(struct keyring *k, const struct unlock_secret *with, struct 
 		if (ret < 0)
 			return fault_errno(why, EXIT_FAILED, ret, "cannot try the %s", p->type);
 		k->opened_by = p->id;
-		k->by_public_key = p->handler->made_of != p->handler->kind;
+		k->by_public_key = p->handler->anyone_makes;
 		return 0;
 	}
 	return -EKEYREJECTED;

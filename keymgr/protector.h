@@ -12,6 +12,7 @@ struct protector_type {
 	const char *name;
 	enum secret_kind kind;    /* of the secret that opens it */
 	enum secret_kind made_of; /* the same, but where only the public half of it is needed */
+	bool anyone_makes;        /* without knowing a secret: what it opens has to be vouched for (pin.h) */
 	/* Checks the members of this type; called when a keyring is read, before anything is computed from them. */
 	int (*validate)(json_object *o, struct problem *p);
 	/* Draws the parameters of a new protector, puts them into o, and gives HKDF-Extract of X.  s holds what the type is made of

@@ -123,6 +123,7 @@ const struct protector_type protector_certificate = {
 	.name = "certificate",
 	.kind = SECRET_IDENTITY,
 	.made_of = SECRET_CERTIFICATE,
+	.anyone_makes = true,
 	.validate = validate,
 	.make = make,
 	.open = open_by_key,

@@ -239,6 +239,10 @@ class Drill(cli.Case):
         with self.assertRaises(OSError):
             os.mknod(os.path.join(point, "another"))
         self.good("umount", point)
+        before = cli.snapshot(os.path.join(self.vault, "data"))
+        self.assertIn("older than the data", cli.run("check", self.vault, "--repair", "--key-file", self.key).out
+                      + cli.run("check", self.vault, "--json", "--key-file", self.key).out)
+        self.assertEqual(cli.snapshot(os.path.join(self.vault, "data")), before)
         self.restore()  # a newer backup turns up
         self.assertEqual(self.good(*mount).err, "")
         with open(os.path.join(point, "new")) as f:

@@ -23,6 +23,7 @@ static const struct option long_options[] = {
 	{"identity", required_argument, NULL, 8},
 	{"identity-passphrase-file", required_argument, NULL, 9},
 	{"expect-root", required_argument, NULL, 10},
+	{"accept-older-keyring", no_argument, NULL, 11},
 	{0},
 };
 
@@ -88,6 +89,9 @@ static int parse(int argc, char **argv, struct check_options *o, const char **di
 			r = set_unlock(&o->unlock, c, optarg, why);
 			if (r < 0)
 				return r;
+			break;
+		case 11:
+			o->unlock.accept_older = true;
 			break;
 		case 6:
 			o->deep = true;
