@@ -1,6 +1,7 @@
 """The agent that holds the keys of a keyring for its user."""
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -71,6 +72,7 @@ class Agent(cli.Case):
         self.bad(cli.NO_SECRET, "field", "get", path, "db.password", *self.keyring)
         self.start()
         self.assertEqual(self.good("field", "get", path, "db.password", *self.keyring).out, "hunter2\n")
+        self.assertEqual(self.good("field", "textconv", path, *self.keyring).out.encode(), YAML)
         self.good("field", "set", path, "db.password", *self.keyring, input=b"other")
         self.good("field", "rotate", path, *self.keyring)
         self.assertEqual(self.good("field", "decrypt", path, *self.keyring).out.encode(), YAML.replace(b"hunter2", b"other"))
@@ -109,6 +111,14 @@ class Agent(cli.Case):
         super().good("key", "rotate", self.vault, "--scope", "fields", "--key-file", self.key)
         self.bad(cli.NO_SECRET, "field", "get", path, "db.password", *self.keyring)
         self.wait_for_end()
+
+    def test_a_copy_of_the_keyring_is_another_one(self):
+        path, copy = self.sealed(), self.path("copy")
+        shutil.copytree(self.vault, copy, symlinks=True)
+        self.start()
+        self.bad(cli.NO_SECRET, "field", "get", path, "db.password", "--keyring", copy)
+        os.symlink(self.vault, self.path("link"))
+        self.good("field", "get", path, "db.password", "--keyring", self.path("link"))
 
     def test_times(self):
         if SCALE > 1:
@@ -175,7 +185,9 @@ class Agent(cli.Case):
         (name,) = os.listdir(self.path("run/coffer"))
         return self.path("run/coffer", name)
 
-    HELLO = struct.pack("<IIII", 12, 1, 4, 1)
+    def hello(self):
+        st = os.stat(os.path.join(self.vault, ".coffer/keyring.json"))
+        return struct.pack("<IIIIIQQ", 32, 1, 4, 1, 16, st.st_dev, st.st_ino)
 
     def talk(self, data):
         with socket.socket(socket.AF_UNIX) as s:
@@ -192,13 +204,13 @@ class Agent(cli.Case):
         if os.geteuid():
             self.skipTest("needs root")
         self.start()
-        self.assertIn(b"mail", self.talk(self.HELLO))
+        self.assertIn(b"mail", self.talk(self.hello()))
         address = self.address()
         for path in (self.top, self.path("run"), self.path("run/coffer"), address):
             os.chmod(path, 0o777)  # as nobody would
         program = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(bytes.fromhex(sys.argv[2])); " \
                   "sys.exit(len(s.recv(100)))"
-        result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", "/usr/bin/python3", "-c", program, address, self.HELLO.hex()],
+        result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", "/usr/bin/python3", "-c", program, address, self.hello().hex()],
                                 capture_output=True, timeout=60)
         self.assertTrue(result.returncode == 0 or b"ConnectionReset" in result.stderr or b"BrokenPipe" in result.stderr, result.stderr)
         # And a directory that others may write is not used.

@@ -99,6 +99,7 @@ static int live(struct watched *w, const struct agent_options *o, int report, st
 	memcpy(id, keyring_id(&w->volume), sizeof(id));
 	if (ret == 0)
 		ret = unlock(w, o, &a.box, why);
+	a.stamp = w->stamp;
 	if (ret == 0)
 		ret = agent_listen(id, &s, why);
 	if (ret == 0 && report >= 0)

@@ -67,6 +67,14 @@ int field_keyring_name(const struct field_options *o, const char *from_rules, ch
 	return ret;
 }
 
+static bool ask_agent(struct field_keys *k)
+{
+	struct keyring_stamp file;
+
+	return keyring_stamp(k->volume.store, k->volume.dot, &file) == 0 &&
+	       agent_box(keyring_settings(k->volume.keyring)->volume_id, &file, &k->box) == 0;
+}
+
 static int open_keys(struct field_keys *k, const struct field_options *o, const char *from_rules, bool by_agent,
 		     struct fault *why)
 {
@@ -78,8 +86,7 @@ static int open_keys(struct field_keys *k, const struct field_options *o, const 
 	if (ret == 0)
 		ret = cli_volume_open(&k->volume, name, why);
 	/* Who names a secret means that one. */
-	if (ret == 0 && by_agent && !unlock_source_given(&o->unlock) &&
-	    agent_box(keyring_settings(k->volume.keyring)->volume_id, &k->box) == 0)
+	if (ret == 0 && by_agent && !unlock_source_given(&o->unlock) && ask_agent(k))
 		return 0;
 	if (ret == 0)
 		ret = cli_volume_unlock(&k->volume, &o->unlock, NULL, why);

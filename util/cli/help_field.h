@@ -97,7 +97,7 @@
 #define ARGUMENTS_FIELD_MIGRATE "FILE... --to-keyring DIR [--keep-going]"
 #define HELP_FIELD_MIGRATE                                                                                             \
 	"Moves every token from one keyring to another, in place.\n\n"                                                 \
-	"  --to-keyring DIR        the new keyring, and its secret (else asked for):\n"                                \
+	"  --to-keyring DIR|FILE   the new keyring, and its secret (else asked for):\n"                                \
 	"  --to-passphrase-file F\n"                                                                                   \
 	"  --to-key-file F | --to-identity KEY.pem\n"                                                                  \
 	"  --keep-going            leaves what does not open; exit status 1\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT    \

@@ -12,13 +12,16 @@
 
 #include <sys/un.h>
 
+#include "keymgr/keyring.h"
 #include "util/field/token.h"
 
 /* --- the client */
 
-/* A box whose tokens are sealed and opened by the user's agent for that keyring.  -ENOENT: there is none.  Where the agent ends later, calls on the box
+/* A box whose tokens are sealed and opened by the user's agent for that keyring, if it is the one of this file: copies of a keyring have one id, but may
+ * have other generations.  -ENOENT: there is none.  Where the agent ends later, calls on the box
  * return -ECONNRESET. */
-int agent_box(const uint8_t keyring_id[VOLUME_ID_SIZE], struct token_box **out) MUST_CHECK;
+int agent_box(const uint8_t keyring_id[VOLUME_ID_SIZE], const struct keyring_stamp *file,
+	      struct token_box **out) MUST_CHECK;
 
 struct agent_state {
 	uint32_t pid;
@@ -33,7 +36,8 @@ int agent_stop(const uint8_t keyring_id[VOLUME_ID_SIZE]) MUST_CHECK;
 struct agent {
 	struct token_box *box;
 	uint32_t seconds, idle_seconds;      /* how long it lives, and how long without a request */
-	bool (*keyring_same)(void *context); /* the keyring is still the one that the box was made of */
+	struct keyring_stamp stamp;          /* of the keyring that the box was made of */
+	bool (*keyring_same)(void *context); /* it is still that one */
 	void *context;
 };
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "util/base/bytes.h"
 #include "util/field/agent_wire.h"
 #include "util/field/token_internal.h"
 
@@ -76,8 +77,9 @@ static int take_domains(struct frame *f, struct token_box *b)
 	return 0;
 }
 
-static int hello(int fd, struct token_box *b)
+static int hello(int fd, const struct keyring_stamp *file, struct token_box *b)
 {
+	uint8_t which[16];
 	_cleanup_buffer_ struct buffer request = {0}, in = {0};
 	struct frame answer;
 	const char *id;
@@ -86,6 +88,10 @@ static int hello(int fd, struct token_box *b)
 
 	if (ret == 0)
 		ret = frame_add_number(&request, AGENT_VERSION);
+	put_le64(which, file->dev);
+	put_le64(which + 8, file->ino);
+	if (ret == 0)
+		ret = frame_add(&request, which, sizeof(which));
 	if (ret == 0)
 		ret = call(fd, &request, &in, &answer);
 	if (ret < 0)
@@ -97,7 +103,7 @@ static int hello(int fd, struct token_box *b)
 	return take_domains(&answer, b);
 }
 
-int agent_box(const uint8_t keyring_id[VOLUME_ID_SIZE], struct token_box **out)
+int agent_box(const uint8_t keyring_id[VOLUME_ID_SIZE], const struct keyring_stamp *file, struct token_box **out)
 {
 	_cleanup_(token_box_free) struct token_box *b = calloc(1, sizeof(*b));
 	int ret;
@@ -109,8 +115,8 @@ int agent_box(const uint8_t keyring_id[VOLUME_ID_SIZE], struct token_box **out)
 	if (ret < 0)
 		return ret;
 	b->remote = ret + 1;
-	ret = hello(b->remote - 1, b);
-	/* One that ends just now, or speaks otherwise, is none. */
+	ret = hello(b->remote - 1, file, b);
+	/* One that ends just now, speaks otherwise, or holds another copy, is none. */
 	if (ret == 0 && memcmp(b->keyring_id, keyring_id, VOLUME_ID_SIZE) != 0)
 		ret = -ECONNRESET;
 	if (ret < 0)

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "util/base/bytes.h"
 #include "util/field/agent_wire.h"
 #include "util/field/token_internal.h"
 
@@ -148,11 +149,16 @@ static int take_binding(struct frame *f, struct bound *out)
 static int say_hello(struct server *s, struct frame *f)
 {
 	const struct token_box *b = s->agent->box;
+	const struct keyring_stamp *mine = &s->agent->stamp;
+	const char *which;
 	uint32_t version;
+	size_t n;
 	int ret = frame_take_number(f, &version);
 
-	if (ret < 0 || version != AGENT_VERSION)
+	if (ret < 0 || version != AGENT_VERSION || frame_take(f, &which, &n) < 0 || n != 16)
 		return -EPROTO;
+	if (get_le64((const uint8_t *)which) != mine->dev || get_le64((const uint8_t *)which + 8) != mine->ino)
+		return -ESTALE;
 	ret = frame_add(&s->out, b->keyring_id, sizeof(b->keyring_id));
 	if (ret == 0)
 		ret = frame_add_number(&s->out, b->keys->active[SCOPE_FIELDS]);

@@ -14,8 +14,8 @@ enum {
 };
 
 enum agent_verb {
-	AGENT_HELLO =
-		1,  /* version 4 -> keyring id, active generation 4, then for each domain its name and generation 4 */
+	/* version 4, then device 8 | inode 8 of the keyring's file -> keyring id, active generation 4, then for each domain its name and generation 4 */
+	AGENT_HELLO = 1,
 	AGENT_SEAL, /* mode 1, pad 4, domain, bind 1, context, place, source, value -> token */
 	AGENT_OPEN, /* bind 1, context, place, token -> source */
 	AGENT_PUBLIC_KEY,

@@ -101,7 +101,11 @@ static int open_with_secret(struct opening *o, const struct unlock_source *from,
 
 static int open_by_agent(const struct opening *o, const char *volume, struct coffer_field_keyring *k, struct fault *why)
 {
-	int ret = agent_box(keyring_settings(o->keyring)->volume_id, &k->box);
+	struct keyring_stamp file;
+	int ret = keyring_stamp(o->store, o->dot, &file);
+
+	if (ret == 0)
+		ret = agent_box(keyring_settings(o->keyring)->volume_id, &file, &k->box);
 
 	return ret == -ENOENT
 		       ? fault_set(why, EXIT_NO_SECRET, ENOENT,
