@@ -1,6 +1,7 @@
 """Working with encrypted files: edit, exec, git, sealed values."""
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -353,7 +354,9 @@ class Git(Case):
         """The recipe of docs/fields.md: clear in the working tree, encrypted in the repository."""
         options = f"--key-file {self.key} --rules .coffer-fields.yaml"
         self.git("config", "filter.coffer.clean", f"{cli.COFFER} field clean {options} %f")
-        self.git("config", "filter.coffer.smudge", f"{cli.COFFER} field textconv {options} --format yaml -")
+        self.git("config", "filter.coffer.smudge", f"{cli.COFFER} field textconv {options} --name %f -")
+        rules = Path(self.repo, ".coffer-fields.yaml")
+        rules.write_text(rules.read_text() + "  - {files: 'b.*', encrypt: 'list', bind: path}\n")
         with open(os.path.join(self.repo, ".gitattributes"), "a") as f:
             f.write("b.yaml filter=coffer diff=coffer\n")
         b = Path(self.repo, "b.yaml")
@@ -371,6 +374,29 @@ class Git(Case):
         b.write_bytes(YAML.replace(b"hunter2", b"other"))
         self.git("commit", "-qam", "c")
         self.assertNotEqual(self.git("show", "HEAD:b.yaml"), stored)
+
+    def test_pre_commit_hook(self):
+        """The recipe of docs/fields.md: what is staged counts."""
+        text = (Path(__file__).resolve().parents[2] / "docs/fields.md").read_text()
+        recipe = text[text.index("    #!/bin/bash"):text.index("A step of CI")]
+        hook = Path(self.repo, ".git/hooks/pre-commit")
+        hook.write_text(re.sub("(?m)^    ", "", recipe).replace("coffer field", f"{cli.COFFER} field"))
+        os.chmod(hook, 0o700)
+        Path(self.repo, "README").write_text("password: no\n")
+        Path(self.repo, "broken.json").write_text("{")
+        os.mkdir(os.path.join(self.repo, "a b"))
+        b = Path(self.repo, "a b", "b.yaml")
+        b.write_text("x: 1\n")
+        self.git("add", ".")
+        self.git("commit", "-qm", "two")
+        b.write_text("x: 1\npassword: clear\n")
+        self.git("add", ".")
+        self.good("field", "encrypt", b, "-i", "--key-file", self.key)  # not staged
+        self.git("commit", "-qm", "three", status=1)
+        self.git("add", ".")
+        self.git("commit", "-qm", "three")
+        out = self.git("ls-files", "-z").split("\0")[:-1]
+        self.assertEqual(cli.run("field", "check", *out, cwd=self.repo).status, 0)
 
     def test_pre_commit_check(self):
         self.a.write_bytes(self.a.read_bytes() + b"x:\n  password: clear\n")

@@ -14,7 +14,7 @@ static int look(const struct field_options *o, enum operation_kind kind, const c
 			       .report = kind == OPERATION_CHECK ? field_report_error : field_report_line};
 	int ret = field_file_begin(&f, o, name, why);
 
-	if (ret < 0)
+	if (ret < 0 || f.passed_over)
 		return ret;
 	_cleanup_close_ int in = field_open_input(name, why);
 	ret = in < 0 ? in : field_run(&f, &op, in, NULL, NULL, why);

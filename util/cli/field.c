@@ -146,13 +146,13 @@ static int find_format(struct field_file *f, const char *given, struct fault *wh
 {
 	char shown[NAME_ROOM];
 
-	f->format = given ? format_by_name(given) : format_of_file(f->name);
+	f->format = given ? format_by_name(given) : format_of_file(f->called);
 	if (f->format)
 		return 0;
 	if (given)
 		return fault_set(why, EXIT_USAGE, EINVAL, "no format %s; there are %s", given, format_names());
 	return fault_set(why, EXIT_USAGE, EINVAL, "%s: the name does not tell the format; give --format %s",
-			 log_escape(f->name, shown, sizeof(shown)), format_names());
+			 log_escape(f->called, shown, sizeof(shown)), format_names());
 }
 
 static int set_separator(struct field_file *f, const char *text, struct fault *why)
@@ -169,7 +169,7 @@ static int set_dialect(struct field_file *f, const char *given, struct fault *wh
 {
 	static const char *const names[] = {"plain", "git", "systemd", "php", NULL};
 
-	f->scan.dialect = given ? given : ini_dialect_of_file(f->name);
+	f->scan.dialect = given ? given : ini_dialect_of_file(f->called);
 	for (size_t i = 0; given && strcmp(names[i], given) != 0; i++)
 		if (!names[i + 1])
 			return fault_set(why, EXIT_USAGE, EINVAL, "dialect %s: give plain, git, systemd or php", given);
@@ -178,14 +178,14 @@ static int set_dialect(struct field_file *f, const char *given, struct fault *wh
 
 static int set_scan_options(struct field_file *f, const struct field_options *o, struct fault *why)
 {
-	size_t n = strlen(f->name);
+	size_t n = strlen(f->called);
 	int ret;
 
 	f->scan = (struct scan_options){.lenient = o->lenient || f->rules.lenient,
 					.no_header = o->no_header || f->rules.no_header};
-	if (n > 4 && strcmp(f->name + n - 4, ".tsv") == 0)
+	if (n > 4 && strcmp(f->called + n - 4, ".tsv") == 0)
 		f->scan.separator = '\t';
-	if (n > 6 && strcmp(f->name + n - 6, ".jsonc") == 0)
+	if (n > 6 && strcmp(f->called + n - 6, ".jsonc") == 0)
 		f->scan.lenient = true;
 	ret = set_separator(f, o->separator ? o->separator : f->rules.separator, why);
 	return ret < 0 ? ret : set_dialect(f, o->dialect ? o->dialect : f->rules.dialect, why);
@@ -244,14 +244,14 @@ static void warn_of_context(const struct field_file *f)
 static int load_rules(struct field_file *f, const struct field_options *o, struct fault *why)
 {
 	_cleanup_free_ char *found = NULL;
-	int ret = o->rules ? 0 : rules_find(f->name, &found, why);
+	int ret = o->rules ? 0 : rules_find(f->called, &found, why);
 	if (ret == 0 && !o->rules && !found && o->rules_here)
 		ret = rules_find("-", &found, why);
 	const char *path = o->rules ? o->rules : found;
 
 	if (ret < 0 || !path)
 		return ret;
-	return rules_load(path, f->name, o->format ? format_by_name(o->format) : format_of_file(f->name), &f->rules,
+	return rules_load(path, f->called, o->format ? format_by_name(o->format) : format_of_file(f->called), &f->rules,
 			  &f->plan, why);
 }
 
@@ -264,11 +264,9 @@ static int choose(struct field_file *f, const struct field_options *o, struct fa
 
 	if (!o->paths && !o->key_regex && f->rules.about)
 		return 0;
-	if (!o->paths && !o->key_regex && f->rules.path && o->unruled == UNRULED_NOTHING)
-		return 0;
 	if (!o->paths && !o->key_regex && f->rules.path && o->unruled == UNRULED_REFUSED)
 		return fault_set(why, EXIT_USAGE, EINVAL, "%s has no rule about %s; choose with --path", f->rules.path,
-				 log_escape(f->name, shown, sizeof(shown)));
+				 log_escape(f->called, shown, sizeof(shown)));
 	ret = plan_choose(&f->plan, &r);
 	if (ret < 0)
 		return fault_errno(why, EXIT_FAILED, ret, "options");
@@ -300,10 +298,13 @@ static int begin(struct field_file *f, const struct field_options *o, const char
 {
 	int ret;
 
-	*f = (struct field_file){.name = name};
+	*f = (struct field_file){.name = name, .called = field_is_stream(name) && o->name ? o->name : name};
 	ret = load_rules(f, o, why);
-	if (ret == 0)
-		ret = find_format(f, o->format ? o->format : f->rules.format, why);
+	f->passed_over =
+		o->unruled == UNRULED_NOTHING && f->rules.path && !f->rules.about && !o->paths && !o->key_regex;
+	if (ret < 0 || f->passed_over)
+		return ret;
+	ret = find_format(f, o->format ? o->format : f->rules.format, why);
 	return ret < 0 ? ret : set_scan_options(f, o, why);
 }
 
@@ -311,8 +312,9 @@ int field_file_begin(struct field_file *f, const struct field_options *o, const 
 {
 	int ret = begin(f, o, name, why);
 
-	if (ret == 0)
-		ret = choose(f, o, why);
+	if (ret < 0 || f->passed_over)
+		return ret;
+	ret = choose(f, o, why);
 	return ret < 0 ? ret : finish_plan(f, o, why);
 }
 

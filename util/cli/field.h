@@ -11,7 +11,7 @@
 struct field_options {
 	struct unlock_source unlock;
 	const char *keyring, *rules, *key_regex, *mode, *domain, *bind, *context, *format, *public_key, *output,
-		*dialect, *separator;
+		*dialect, *separator, *name;
 	char *paths;
 	enum { UNRULED_REFUSED, UNRULED_ALL, UNRULED_NOTHING } unruled; /* a file that the rules say nothing about */
 	bool rules_here; /* where no rules stand beside the file: those of the working directory */
@@ -28,8 +28,9 @@ struct field_options {
 	}
 /* How files are read. */
 #define OPTIONS_FIELD_FORMAT(o)                                                                                        \
-	{OPTION_TEXT, 0, 0, "format", &(o)->format}, {OPTION_FLAG, 0, 0, "lenient", &(o)->lenient},                    \
-		{OPTION_FLAG, 0, 0, "no-header", &(o)->no_header}, {OPTION_TEXT, 0, 0, "separator", &(o)->separator},  \
+	{OPTION_TEXT, 0, 0, "format", &(o)->format}, {OPTION_TEXT, 0, 0, "name", &(o)->name},                          \
+		{OPTION_FLAG, 0, 0, "lenient", &(o)->lenient}, {OPTION_FLAG, 0, 0, "no-header", &(o)->no_header},      \
+		{OPTION_TEXT, 0, 0, "separator", &(o)->separator},                                                     \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "dialect", &(o)->dialect                                                            \
 	}
@@ -73,7 +74,9 @@ int field_keys_public(struct field_keys *k, const char *file, struct fault *why)
 
 /* One file of a verb: how it is read, and which values are meant. */
 struct field_file {
-	const char *name; /* as given; "-" is standard input */
+	const char *name;   /* as given; "-" is standard input */
+	const char *called; /* what rules and format go by */
+	bool passed_over;   /* UNRULED_NOTHING, and no rule is about it: nothing more is known of it */
 	const struct format *format;
 	struct scan_options scan;
 	struct plan plan;

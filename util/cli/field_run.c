@@ -31,7 +31,7 @@ int field_unknown_path(const struct field_file *f, const char *path, struct faul
 	_cleanup_buffer_ struct buffer near = {0};
 	char file[NAME_ROOM], shown[NAME_ROOM];
 
-	log_escape(f->name, file, sizeof(file));
+	log_escape(f->called, file, sizeof(file));
 	log_escape(path, shown, sizeof(shown));
 	if (near_paths(f->format, &f->scan, f->name, path, &near) == 0 && near.size)
 		return fault_set(why, EXIT_FAILED, ENOENT, "%s: there is no value %s; near it: %.*s", file, shown,
@@ -42,7 +42,7 @@ int field_unknown_path(const struct field_file *f, const char *path, struct faul
 
 static const char *shown_name(const struct field_file *f)
 {
-	return field_is_stream(f->name) ? "standard input" : f->name;
+	return field_is_stream(f->called) ? "standard input" : f->called;
 }
 
 int field_run(const struct field_file *f, struct operation *op, int in, engine_write write, void *write_context,

@@ -9,6 +9,7 @@
 	"it\n" HELP_UNLOCK
 #define HELP_FIELD_FORMAT                                                                                              \
 	"  --format F              else told by the name: json jsonl yaml xml csv ini toml env properties\n"           \
+	"  --name FILE             what standard input is called, for rules and format\n"                              \
 	"  --lenient               JSON with comments and trailing commas\n"                                           \
 	"  --no-header             CSV whose first row is data; columns are 1, 2, ...\n"                               \
 	"  --separator C           CSV: one character, or \\t\n"                                                       \

@@ -14,7 +14,7 @@ _coffer_field()
 {
 	local cur=$2 options=""
 	local keyring="--keyring --passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --credential --accept-older-keyring --expect-root"
-	local format="--format --lenient --no-header --separator --dialect"
+	local format="--format --name --lenient --no-header --separator --dialect"
 	local binding="--rules --bind --context"
 
 	case $3 in
