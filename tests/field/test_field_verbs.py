@@ -321,6 +321,13 @@ rules:
             self.assertIn("1 value should be encrypted", result.err)
         self.good("field", "check", self.file("a.yaml", b"a: 1\n"))
 
+    def test_a_name_for_standard_input(self):
+        for name, text, status in [("a.yaml", b"password: p", cli.FAILED), ("a.yaml", b"x: p", 0), ("README", bytes(1000000), 0)]:
+            command = ["bash", "-c", 'set -o pipefail; cat "$1" | "$2" field check - --name "$3"', "-", self.file("text", text), cli.COFFER, name]
+            result = cli.run_program(command, cwd=self.top)
+            self.assertEqual(result.status, status, result.err)
+        self.assertIn("a.yaml:1: password: ", cli.run("field", "check", "-", "--name", "a.yaml", cwd=self.top, input=b"password: p").err)
+
     def test_the_rules_are_not_about_themselves(self):
         self.file(".coffer-fields.yaml", b"version: 1\nkeyring: vault\ncontext: c\nrules:\n  - keys: .\n")
         self.good("field", "check", self.path(".coffer-fields.yaml"))
