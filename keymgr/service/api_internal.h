@@ -41,6 +41,8 @@ bool call_members(struct call *c, const char *const *names, int *ret) MUST_CHECK
  * exist as of one that is not granted to it. */
 bool call_key(struct call *c, struct kek *k, int *ret) MUST_CHECK;
 int call_granted(struct call *c, const char *name, bool *out) MUST_CHECK;
+/* What a negative errno of kek_wrap, kek_unwrap and kek_usable means. */
+int call_refuse_use(struct call *c, int error) MUST_CHECK;
 int call_note_key(struct call *c, const char *event, const struct kek *k, uint32_t version) MUST_CHECK;
 
 #define HANDLER(name) int name(struct call *c) MUST_CHECK
@@ -51,6 +53,9 @@ HANDLER(api_key_rotate);
 HANDLER(api_key_enable);
 HANDLER(api_key_disable);
 HANDLER(api_key_config);
+HANDLER(api_key_delete);
+HANDLER(api_key_recover);
+HANDLER(api_key_purge);
 HANDLER(api_key_grant);
 HANDLER(api_key_ungrant);
 HANDLER(api_wrap);

@@ -143,7 +143,7 @@ int api_key_rotate(struct call *c)
 	ret = kek_rotate(c->api->ledger, c->api->keys, &k);
 	if (ret == 0)
 		ret = call_note_key(c, "key.rotate", &k, k.latest);
-	return ret == 0 ? answer_key(c, 200, &k) : ret;
+	return ret == 0 ? answer_key(c, 200, &k) : call_refuse_errno(c, ret);
 }
 
 static int enable(struct call *c, bool enabled)
@@ -156,7 +156,7 @@ static int enable(struct call *c, bool enabled)
 	ret = kek_enable(c->api->ledger, &k, enabled);
 	if (ret == 0)
 		ret = call_note_key(c, enabled ? "key.enable" : "key.disable", &k, k.latest);
-	return ret == 0 ? answer_key(c, 200, &k) : ret;
+	return ret == 0 ? answer_key(c, 200, &k) : call_refuse_errno(c, ret);
 }
 
 int api_key_enable(struct call *c)
@@ -169,22 +169,102 @@ int api_key_disable(struct call *c)
 	return enable(c, false);
 }
 
+static int note_config(struct call *c, const struct kek *k)
+{
+	json_object *more = call_detail("key", k->name);
+	int ret = more ? put_number(more, "min_decryption_version", k->lowest) : -ENOMEM;
+
+	if (ret == 0 && k->keep_until)
+		ret = put_value(more, "purge_protection", json_object_new_boolean(true));
+	if (ret < 0) {
+		json_object_put(more);
+		return ret;
+	}
+	return call_note(c, "key.config", more);
+}
+
 int api_key_config(struct call *c)
 {
-	static const char *const members[] = {"min_decryption_version", NULL};
+	static const char *const members[] = {"min_decryption_version", "purge_protection", NULL};
 	_cleanup_(kek_free) struct kek k = {0};
 	struct problem p = {0};
-	uint64_t lowest;
+	uint64_t lowest = 0;
+	bool protect = false;
 	int ret;
 
 	if (!call_members(c, members, &ret) || !call_key(c, &k, &ret))
 		return ret;
-	if (!c->body || member_number(c->body, "min_decryption_version", 1, UINT32_MAX, &lowest, &p) < 0)
+	if (c->body && json_object_object_get_ex(c->body, "min_decryption_version", NULL) &&
+	    member_number(c->body, "min_decryption_version", 1, UINT32_MAX, &lowest, &p) < 0)
 		return call_refuse(c, 400, "bad_value", "\"min_decryption_version\" wants a number");
-	ret = kek_set_lowest(c->api->ledger, &k, lowest);
+	if (c->body && json_object_object_get_ex(c->body, "purge_protection", NULL) &&
+	    member_bool(c->body, "purge_protection", &protect, &p) < 0)
+		return call_refuse(c, 400, "bad_value", "\"purge_protection\" wants true");
+	if (c->body && json_object_object_get_ex(c->body, "purge_protection", NULL) && !protect)
+		return call_refuse(c, 409, "purge_protected", "purge protection cannot be switched off");
+	if (!lowest && !protect)
+		return call_refuse(c, 400, "bad_value", "nothing is to be configured");
+	ret = lowest ? kek_set_lowest(c->api->ledger, &k, lowest) : 0;
+	if (ret == 0 && protect)
+		ret = kek_protect(c->api->ledger, &k);
 	if (ret == 0)
-		ret = call_note_key(c, "key.config", &k, (uint32_t)lowest);
+		ret = note_config(c, &k);
 	return ret == 0 ? answer_key(c, 200, &k) : call_refuse_errno(c, ret);
+}
+
+int api_key_delete(struct call *c)
+{
+	static const char *const members[] = {"days", NULL};
+	_cleanup_(kek_free) struct kek k = {0};
+	uint64_t days = KEK_DELETED_DAYS_MAX;
+	struct problem p = {0};
+	int ret;
+
+	if (!call_members(c, members, &ret) || !call_key(c, &k, &ret))
+		return ret;
+	if (c->body && json_object_object_get_ex(c->body, "days", NULL) &&
+	    member_number(c->body, "days", KEK_DELETED_DAYS_MIN, KEK_DELETED_DAYS_MAX, &days, &p) < 0)
+		return call_refuse(c, 400, "bad_value", "\"days\" wants a number from %d to %d", KEK_DELETED_DAYS_MIN,
+				   KEK_DELETED_DAYS_MAX);
+	ret = kek_delete(c->api->ledger, &k, days);
+	if (ret == 0)
+		ret = call_note_key(c, "key.delete", &k, k.latest);
+	return ret == 0 ? answer_key(c, 200, &k) : call_refuse_errno(c, ret);
+}
+
+static int refuse_not_deleted(struct call *c, int error)
+{
+	if (error == -EINVAL)
+		return call_refuse(c, 409, "not_deleted", "the key is not among the deleted ones");
+	if (error == -EPERM)
+		return call_refuse(c, 409, "purge_protected", "the key is protected until its time has come");
+	return error;
+}
+
+int api_key_recover(struct call *c)
+{
+	_cleanup_(kek_free) struct kek k = {0};
+	int ret;
+
+	if (!call_members(c, no_members, &ret) || !call_key(c, &k, &ret))
+		return ret;
+	ret = kek_recover(c->api->ledger, &k);
+	if (ret == 0)
+		ret = call_note_key(c, "key.recover", &k, k.latest);
+	return ret == 0 ? answer_key(c, 200, &k) : refuse_not_deleted(c, ret);
+}
+
+int api_key_purge(struct call *c)
+{
+	_cleanup_(kek_free) struct kek k = {0};
+	int ret;
+
+	if (!call_members(c, no_members, &ret) || !call_key(c, &k, &ret))
+		return ret;
+	ret = kek_purge(c->api->ledger, &k);
+	if (ret == 0)
+		ret = call_note_key(c, "key.purge", &k, k.latest);
+	return ret == 0 ? answer_key(c, 200, &k) : refuse_not_deleted(c, ret);
 }
 
 static int grant(struct call *c, bool give)

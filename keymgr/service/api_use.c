@@ -47,11 +47,13 @@ static bool take_wrapped(struct call *c, struct kek_wrapped *w, int *ret)
 	       take_bytes(c, "tag", w->tag, sizeof(w->tag), sizeof(w->tag), &n, ret);
 }
 
-static int refuse_use(struct call *c, int error)
+int call_refuse_use(struct call *c, int error)
 {
 	switch (error) {
 	case -EKEYREVOKED:
 		return call_refuse(c, 403, "key_disabled", "this key is disabled");
+	case -EIDRM:
+		return call_refuse(c, 403, "key_deleted", "this key was deleted");
 	case -EKEYEXPIRED:
 		return call_refuse(c, 403, "version_retired", "this version of the key unwraps no more");
 	case -ENOENT:
@@ -217,7 +219,7 @@ int api_wrap(struct call *c)
 	ret = kek_wrap(c->api->ledger, c->api->keys, &k, plain, n, &w);
 	if (ret < 0 || !check_root(c, &k, &root, plain, n, true, &ret)) {
 		wipe(plain, sizeof(plain));
-		return ret < 0 ? refuse_use(c, ret) : 0;
+		return ret < 0 ? call_refuse_use(c, ret) : 0;
 	}
 	wipe(plain, sizeof(plain));
 	ret = note_use(c, "wrap", &k, w.version, &root);
@@ -242,7 +244,7 @@ int api_unwrap(struct call *c)
 	w.version = (uint32_t)version;
 	ret = kek_unwrap(c->api->ledger, c->api->keys, &k, &w, plain);
 	if (ret < 0)
-		return refuse_use(c, ret);
+		return call_refuse_use(c, ret);
 	if (check_root(c, &k, &root, plain, w.size, false, &ret))
 		ret = note_use(c, "unwrap", &k, w.version, &root);
 	if (ret == 0 && !c->code)
@@ -270,7 +272,7 @@ int api_rewrap(struct call *c)
 				   "\"version\" wants the number of the version that it is wrapped by");
 	ret = kek_unwrap(c->api->ledger, c->api->keys, &k, &w, plain);
 	if (ret < 0)
-		return refuse_use(c, ret);
+		return call_refuse_use(c, ret);
 	if (check_root(c, &k, &root, plain, w.size, false, &ret)) {
 		ret = kek_wrap(c->api->ledger, c->api->keys, &k, plain, w.size, &w);
 		if (ret == 0)

@@ -121,8 +121,9 @@ int api_lease(struct call *c)
 		return call_refuse(c, 400, "bad_value", "\"volume\" wants 32 lower-case hexadecimal digits");
 	if (json_object_object_get_ex(c->body, "version", NULL) && member_u32(c->body, "version", 1, &version, &p) < 0)
 		return call_refuse(c, 400, "bad_value", "\"version\" wants the number of a version");
-	if (!k.enabled)
-		return call_refuse(c, 403, "key_disabled", "this key is disabled");
+	ret = kek_usable(&k);
+	if (ret < 0)
+		return call_refuse_use(c, ret);
 	ret = volume_get(c->api->ledger, k.name, volume, &v);
 	if (ret == -ENOENT)
 		return call_refuse(c, 404, "not_found", "no root of that volume was ever wrapped by this key");

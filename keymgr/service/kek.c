@@ -2,7 +2,8 @@
  *
  * 1. The wrapping key of a version is bound to the key's name and the version's number (its row), so nothing wrapped under one opens as
  *    another, wherever its row is put.
- * 2. Nonces are random: 2^32 wraps of one version are the limit of NIST SP 800-38D, section 8.3. */
+ * 2. A version is wrapped under the secret in the key's own row: when a purge takes that away, no version opens.
+ * 3. Nonces are random: 2^32 wraps of one version are the limit of NIST SP 800-38D, section 8.3. */
 #include "keymgr/service/kek.h"
 
 #include <errno.h>
@@ -12,6 +13,15 @@
 
 #define PREFIX_KEY     "key/"
 #define PREFIX_VERSION "version/"
+
+enum { DAY = 24 * 60 * 60 };
+
+static const char *const states[] = {
+	[KEK_ENABLED] = "enabled",
+	[KEK_DISABLED] = "disabled",
+	[KEK_DELETED] = "deleted",
+	[KEK_PURGED] = "purged",
+};
 
 bool kek_name_valid(const char *name)
 {
@@ -33,17 +43,36 @@ static const char *version_row(const char *name, uint32_t version, char out[ROW_
 	return out;
 }
 
+static int load_state(struct kek *k, const char *member, enum kek_state *out, struct problem *p)
+{
+	const char *state;
+	int ret = member_string(k->row, member, &state, p);
+
+	for (enum kek_state s = KEK_ENABLED; ret == 0 && s <= KEK_PURGED; s++)
+		if (strcmp(state, states[s]) == 0) {
+			*out = s;
+			return 0;
+		}
+	return ret < 0 ? ret : problem_set(p, "\"%s\" is no state", member);
+}
+
 static int load(struct kek *k)
 {
 	struct problem p = {0};
-	const char *state;
-	int ret = member_string(k->row, "state", &state, &p);
+	char at[TIME_TEXT + 1];
+	int ret = load_state(k, "state", &k->state, &p);
 
 	if (ret == 0)
 		ret = member_u32(k->row, "latest", 1, &k->latest, &p);
 	if (ret == 0)
 		ret = member_u32(k->row, "min_decryption_version", 1, &k->lowest, &p);
-	k->enabled = ret == 0 && strcmp(state, "enabled") == 0;
+	k->keep_until = json_object_object_get_ex(k->row, "purge_protection", NULL);
+	k->purge_at = 0;
+	if (ret == 0 && k->state == KEK_DELETED) {
+		ret = member_time(k->row, "purge_at", at, &p);
+		if (ret == 0)
+			ret = time_parse(at, &k->purge_at);
+	}
 	return ret;
 }
 
@@ -70,13 +99,32 @@ static int save(struct ledger *l, struct kek *k)
 	return ret == 0 ? load(k) : ret;
 }
 
+/* The secret in the key's own row, under which its versions are wrapped. */
+struct key_secret {
+	char row[ROW_NAME_MAX + 1];
+	uint8_t wrapped[WRAPPED_SIZE];
+};
+
+static int load_secret(const struct kek *k, struct key_secret *out, struct service_secret *view)
+{
+	struct problem p = {0};
+
+	view->row = row_of(k->name, out->row);
+	view->wrapped = out->wrapped;
+	return member_bytes(k->row, "wrapped", out->wrapped, WRAPPED_SIZE, &p);
+}
+
 static int add_version(struct ledger *l, const struct service_keys *keys, struct kek *k, uint32_t version)
 {
 	_cleanup_json_ json_object *o = json_object_new_object();
+	struct key_secret secret;
+	struct service_secret of;
 	char row[ROW_NAME_MAX + 1];
 	uint8_t wrapped[WRAPPED_SIZE];
-	int ret = o ? service_version_make(keys, version_row(k->name, version, row), wrapped) : -ENOMEM;
+	int ret = o ? load_secret(k, &secret, &of) : -ENOMEM;
 
+	if (ret == 0)
+		ret = service_version_make(keys, &of, version_row(k->name, version, row), wrapped);
 	if (ret == 0)
 		ret = put_now(o, "created");
 	if (ret == 0)
@@ -91,6 +139,7 @@ static int add_version(struct ledger *l, const struct service_keys *keys, struct
 int kek_create(struct ledger *l, const struct service_keys *keys, const char *name, struct kek *out)
 {
 	char row[ROW_NAME_MAX + 1];
+	uint8_t wrapped[WRAPPED_SIZE];
 	int ret;
 
 	*out = (struct kek){0};
@@ -104,32 +153,115 @@ int kek_create(struct ledger *l, const struct service_keys *keys, const char *na
 	if (ret == 0)
 		ret = put_now(out->row, "created");
 	if (ret == 0)
+		ret = service_secret_make(keys, row, wrapped);
+	if (ret == 0)
+		ret = put_bytes(out->row, "wrapped", wrapped, sizeof(wrapped));
+	if (ret == 0)
 		ret = add_version(l, keys, out, 1);
 	return ret == 0 ? save(l, out) : ret;
 }
 
+/* Whether it can be changed. */
+static int check_there(const struct kek *k)
+{
+	return k->state == KEK_DELETED || k->state == KEK_PURGED ? -EIDRM : 0;
+}
+
 int kek_rotate(struct ledger *l, const struct service_keys *keys, struct kek *k)
 {
-	int ret = k->latest < KEK_VERSIONS_MAX ? add_version(l, keys, k, k->latest + 1) : -ENOSPC;
+	int ret = check_there(k);
 
+	if (ret == 0)
+		ret = k->latest < KEK_VERSIONS_MAX ? add_version(l, keys, k, k->latest + 1) : -ENOSPC;
 	return ret == 0 ? save(l, k) : ret;
 }
 
 int kek_enable(struct ledger *l, struct kek *k, bool enabled)
 {
-	int ret = put_string(k->row, "state", enabled ? "enabled" : "disabled");
+	int ret = check_there(k);
 
+	if (ret == 0)
+		ret = put_string(k->row, "state", states[enabled ? KEK_ENABLED : KEK_DISABLED]);
 	return ret == 0 ? save(l, k) : ret;
 }
 
 int kek_set_lowest(struct ledger *l, struct kek *k, uint64_t lowest)
 {
-	int ret = lowest < 1 || lowest > k->latest ? -ERANGE : put_number(k->row, "min_decryption_version", lowest);
+	int ret = check_there(k);
 
+	if (ret == 0)
+		ret = lowest < 1 || lowest > k->latest ? -ERANGE : put_number(k->row, "min_decryption_version", lowest);
 	return ret == 0 ? save(l, k) : ret;
 }
 
+int kek_protect(struct ledger *l, struct kek *k)
+{
+	int ret = check_there(k);
+
+	if (ret == 0)
+		ret = put_value(k->row, "purge_protection", json_object_new_boolean(true));
+	return ret == 0 ? save(l, k) : ret;
+}
+
+int kek_delete(struct ledger *l, struct kek *k, uint64_t days)
+{
+	char at[TIME_TEXT + 1];
+	int ret = check_there(k);
+
+	if (ret == 0 && (days < KEK_DELETED_DAYS_MIN || days > KEK_DELETED_DAYS_MAX))
+		ret = -ERANGE;
+	if (ret < 0)
+		return ret;
+	time_text_of(document_now() + (time_t)days * DAY, at);
+	ret = put_string(k->row, "before", states[k->state]);
+	if (ret == 0)
+		ret = put_string(k->row, "state", states[KEK_DELETED]);
+	if (ret == 0)
+		ret = put_string(k->row, "purge_at", at);
+	return ret == 0 ? save(l, k) : ret;
+}
+
+int kek_recover(struct ledger *l, struct kek *k)
+{
+	struct problem p = {0};
+	enum kek_state before;
+	int ret = k->state == KEK_DELETED ? load_state(k, "before", &before, &p) : -EINVAL;
+
+	if (ret == 0)
+		ret = put_string(k->row, "state", states[before]);
+	if (ret < 0)
+		return ret;
+	json_object_object_del(k->row, "before");
+	json_object_object_del(k->row, "purge_at");
+	return save(l, k);
+}
+
+int kek_purge(struct ledger *l, struct kek *k)
+{
+	int ret = k->state == KEK_DELETED ? 0 : -EINVAL;
+
+	if (ret == 0 && k->keep_until && document_now() < k->purge_at)
+		ret = -EPERM;
+	if (ret == 0)
+		ret = put_string(k->row, "state", states[KEK_PURGED]);
+	if (ret == 0)
+		ret = put_now(k->row, "purged");
+	if (ret < 0)
+		return ret;
+	json_object_object_del(k->row, "wrapped");
+	json_object_object_del(k->row, "before");
+	json_object_object_del(k->row, "purge_at");
+	return save(l, k);
+}
+
 /* --- use */
+
+int kek_usable(const struct kek *k)
+{
+	int ret = check_there(k);
+
+	return ret == 0 && k->state != KEK_ENABLED ? -EKEYREVOKED : ret;
+}
 
 static int open_version(struct ledger *l, const struct service_keys *keys, const struct kek *k, uint32_t version,
 			struct stack_key *out)
@@ -137,13 +269,17 @@ static int open_version(struct ledger *l, const struct service_keys *keys, const
 	_cleanup_json_ json_object *o = NULL;
 	char row[ROW_NAME_MAX + 1];
 	uint8_t wrapped[WRAPPED_SIZE];
+	struct key_secret secret;
+	struct service_secret of;
 	struct problem p = {0};
-	int ret = k->enabled ? ledger_get(l, version_row(k->name, version, row), &o) : -EKEYREVOKED;
+	int ret = ledger_get(l, version_row(k->name, version, row), &o);
 
 	if (ret == 0)
 		ret = member_bytes(o, "wrapped", wrapped, sizeof(wrapped), &p);
 	if (ret == 0)
-		ret = service_version_open(keys, row, wrapped, out->b);
+		ret = load_secret(k, &secret, &of);
+	if (ret == 0)
+		ret = service_version_open(keys, &of, row, wrapped, out->b);
 	return ret == -EBADMSG ? -EIO : ret; /* damage here is not the client's fault */
 }
 
@@ -151,8 +287,10 @@ int kek_wrap(struct ledger *l, const struct service_keys *keys, const struct kek
 	     struct kek_wrapped *w)
 {
 	_cleanup_stack_key_ struct stack_key key;
-	int ret = n > 0 && n <= KEK_VALUE_MAX ? open_version(l, keys, k, k->latest, &key) : -EINVAL;
+	int ret = kek_usable(k);
 
+	if (ret == 0)
+		ret = n > 0 && n <= KEK_VALUE_MAX ? open_version(l, keys, k, k->latest, &key) : -EINVAL;
 	if (ret == 0)
 		ret = crypto_random(w->iv, sizeof(w->iv));
 	if (ret == 0)
@@ -166,10 +304,10 @@ int kek_unwrap(struct ledger *l, const struct service_keys *keys, const struct k
 	       uint8_t *out)
 {
 	_cleanup_stack_key_ struct stack_key key;
-	int ret;
+	int ret = kek_usable(k);
 
-	if (!k->enabled)
-		return -EKEYREVOKED;
+	if (ret < 0)
+		return ret;
 	if (w->version < 1 || w->version > k->latest)
 		return -ENOENT;
 	if (w->version < k->lowest)
@@ -199,5 +337,11 @@ int kek_describe(const struct kek *k, json_object *out)
 		ret = put_number(out, "min_decryption_version", k->lowest);
 	if (ret == 0)
 		ret = copy(k, "created", out);
-	return ret == 0 ? copy(k, "rotated", out) : ret;
+	if (ret == 0)
+		ret = copy(k, "rotated", out);
+	if (ret == 0 && k->keep_until)
+		ret = put_value(out, "purge_protection", json_object_new_boolean(true));
+	if (ret == 0 && k->state == KEK_DELETED)
+		ret = copy(k, "purge_at", out);
+	return ret == 0 && k->state == KEK_PURGED ? copy(k, "purged", out) : ret;
 }

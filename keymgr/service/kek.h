@@ -11,12 +11,26 @@ enum {
 	KEK_VALUE_MAX = 4096,
 	KEK_AAD_MAX = 1024,
 	KEK_VERSIONS_MAX = 1 << 20,
+	KEK_DELETED_DAYS_MIN = 7, /* how long a deleted key can be recovered */
+	KEK_DELETED_DAYS_MAX = 90,
 };
 #define KEK_ALGORITHM "A256GCM"
 
+/*     enabled <-> disabled        kek_enable
+ *     both    <-> deleted         kek_delete, kek_recover: it comes back as what it was
+ *     deleted  -> purged          kek_purge: its secret is gone; the name stays taken, since grants and pins hang on it */
+enum kek_state {
+	KEK_ENABLED,
+	KEK_DISABLED,
+	KEK_DELETED,
+	KEK_PURGED,
+};
+
 struct kek {
 	char name[KEK_NAME_MAX + 1];
-	bool enabled;
+	enum kek_state state;
+	bool keep_until;         /* once on it stays on: nobody purges the key before its time */
+	time_t purge_at;         /* of a deleted one: when it is purged */
 	uint32_t latest, lowest; /* versions; below `lowest` nothing is unwrapped */
 	json_object *row;
 };
@@ -36,6 +50,13 @@ int kek_rotate(struct ledger *l, const struct service_keys *keys, struct kek *k)
 int kek_enable(struct ledger *l, struct kek *k, bool enabled) MUST_CHECK;
 /* -ERANGE outside 1 to latest. */
 int kek_set_lowest(struct ledger *l, struct kek *k, uint64_t lowest) MUST_CHECK;
+int kek_protect(struct ledger *l, struct kek *k) MUST_CHECK;
+/* -ERANGE: not a number of days that is allowed. */
+int kek_delete(struct ledger *l, struct kek *k, uint64_t days) MUST_CHECK;
+int kek_recover(struct ledger *l, struct kek *k) MUST_CHECK;
+/* -EINVAL: it is not deleted.  -EPERM: it is protected, and its time has not come. */
+int kek_purge(struct ledger *l, struct kek *k) MUST_CHECK;
+/* All of the above but recover and purge: -EIDRM of one that is deleted or purged. */
 
 /* What was wrapped, and what it needs to be opened. */
 struct kek_wrapped {
@@ -46,10 +67,12 @@ struct kek_wrapped {
 	uint8_t aad[KEK_AAD_MAX];
 	size_t aad_size;
 };
-/* Under the newest version.  aad in *w is given; the rest is filled.  -EKEYREVOKED: the key is disabled. */
+/* 0, or -EKEYREVOKED, -EIDRM. */
+int kek_usable(const struct kek *k) MUST_CHECK;
+/* Under the newest version.  aad in *w is given; the rest is filled.  -EKEYREVOKED: the key is disabled; -EIDRM: deleted or purged. */
 int kek_wrap(struct ledger *l, const struct service_keys *keys, const struct kek *k, const uint8_t *value, size_t n,
 	     struct kek_wrapped *w) MUST_CHECK;
-/* w->size bytes.  -EKEYREVOKED: disabled; -EKEYEXPIRED: of a version below `lowest`; -ENOENT: no such version; -EBADMSG: not wrapped so. */
+/* w->size bytes.  -EKEYREVOKED: disabled; -EIDRM: deleted; -EKEYEXPIRED: of a version below `lowest`; -ENOENT: no such version; -EBADMSG: not wrapped so. */
 int kek_unwrap(struct ledger *l, const struct service_keys *keys, const struct kek *k, const struct kek_wrapped *w,
 	       uint8_t *out) MUST_CHECK;
 

@@ -87,23 +87,50 @@ int service_keys_open(const char *file, const struct unlock_secret *secret, stru
 	return ret;
 }
 
-/* --- key versions */
+/* --- keys and their versions */
 
-int service_version_make(const struct service_keys *k, const char *row, uint8_t wrapped[WRAPPED_SIZE])
+int service_secret_make(const struct service_keys *k, const char *row, uint8_t wrapped[WRAPPED_SIZE])
+{
+	_cleanup_stack_key_ struct stack_key kek, secret;
+	int ret = derive(k, LABEL_SERVICE_KEY, row, kek.b, sizeof(kek.b));
+
+	if (ret == 0)
+		ret = crypto_random(secret.b, sizeof(secret.b));
+	return ret == 0 ? key_wrap(kek.b, secret.b, sizeof(secret.b), wrapped) : ret;
+}
+
+/* What wraps a version. */
+static int version_kek(const struct service_keys *k, const struct service_secret *of, const char *row,
+		       struct stack_key *out)
+{
+	_cleanup_stack_key_ struct stack_key kek, secret, prk;
+	int ret = derive(k, LABEL_SERVICE_KEY, of->row, kek.b, sizeof(kek.b));
+
+	if (ret == 0)
+		ret = key_unwrap(kek.b, of->wrapped, WRAPPED_SIZE, secret.b);
+	if (ret == 0)
+		ret = kdf_extract(secret.b, sizeof(secret.b), prk.b);
+	return ret == 0 ? kdf_expand(prk.b, LABEL_SERVICE_VERSION, k->keys->volume_id, "", row, strlen(row), out->b,
+				     sizeof(out->b))
+			: ret;
+}
+
+int service_version_make(const struct service_keys *k, const struct service_secret *of, const char *row,
+			 uint8_t wrapped[WRAPPED_SIZE])
 {
 	_cleanup_stack_key_ struct stack_key kek, key;
-	int ret = derive(k, LABEL_SERVICE_VERSION, row, kek.b, sizeof(kek.b));
+	int ret = version_kek(k, of, row, &kek);
 
 	if (ret == 0)
 		ret = crypto_random(key.b, sizeof(key.b));
 	return ret == 0 ? key_wrap(kek.b, key.b, sizeof(key.b), wrapped) : ret;
 }
 
-int service_version_open(const struct service_keys *k, const char *row, const uint8_t wrapped[WRAPPED_SIZE],
-			 uint8_t out[AEAD_KEY])
+int service_version_open(const struct service_keys *k, const struct service_secret *of, const char *row,
+			 const uint8_t wrapped[WRAPPED_SIZE], uint8_t out[AEAD_KEY])
 {
 	_cleanup_stack_key_ struct stack_key kek, key, prk;
-	int ret = derive(k, LABEL_SERVICE_VERSION, row, kek.b, sizeof(kek.b));
+	int ret = version_kek(k, of, row, &kek);
 
 	if (ret == 0)
 		ret = key_unwrap(kek.b, wrapped, WRAPPED_SIZE, key.b);

@@ -21,11 +21,18 @@ int service_keys_make(const char *file, const struct unlock_secret *secret, stru
 int service_keys_open(const char *file, const struct unlock_secret *secret, struct service_keys *out,
 		      struct fault *why) MUST_CHECK;
 
-/* A new random key, wrapped for the row of this name. */
-int service_version_make(const struct service_keys *k, const char *row, uint8_t wrapped[WRAPPED_SIZE]) MUST_CHECK;
+/* Where the secret of a key lies: the row's name and what is wrapped in it.  Without it none of the key's versions opens. */
+struct service_secret {
+	const char *row;
+	const uint8_t *wrapped; /* WRAPPED_SIZE */
+};
+int service_secret_make(const struct service_keys *k, const char *row, uint8_t wrapped[WRAPPED_SIZE]) MUST_CHECK;
+/* A new random version of that key, wrapped for the row of this name. */
+int service_version_make(const struct service_keys *k, const struct service_secret *of, const char *row,
+			 uint8_t wrapped[WRAPPED_SIZE]) MUST_CHECK;
 /* The AEAD key of what clients have wrapped under that version. */
-int service_version_open(const struct service_keys *k, const char *row, const uint8_t wrapped[WRAPPED_SIZE],
-			 uint8_t out[AEAD_KEY]) MUST_CHECK;
+int service_version_open(const struct service_keys *k, const struct service_secret *of, const char *row,
+			 const uint8_t wrapped[WRAPPED_SIZE], uint8_t out[AEAD_KEY]) MUST_CHECK;
 
 /* A private key for the row of this name: nonce, tag, ciphertext; out has SERVICE_SEALED_MORE + n bytes.  AES-256-GCM. */
 enum { SERVICE_SEALED_MORE = AEAD_NONCE + AEAD_TAG };

@@ -11,7 +11,7 @@
 #include "keymgr/service/api.h"
 #include "util/base/log.h"
 
-enum { RENEW_DAYS = 30, LOOK_AT_CERTIFICATES_S = 3600 };
+enum { RENEW_DAYS = 30, HOUR = 3600 };
 
 enum { IDENTITY_EC, IDENTITY_RSA, IDENTITIES };
 static const char *const identity_rows[IDENTITIES] = {ROW_EC, ROW_RSA};
@@ -103,9 +103,13 @@ static void on_tick(void *context)
 	if (ret < 0)
 		log_error("cannot write the anchor of the log: %s", strerror(-ret));
 	api_tick(&r->api);
-	/* Nothing is staged between two commits only by chance: renewal commits what is. */
-	if (++r->seconds % LOOK_AT_CERTIFICATES_S == 0 && !ledger_staged(r->place.ledger))
+	/* Both commit; what requests have staged is theirs to commit.  If it is so just now, a second later will do. */
+	r->seconds++;
+	if (r->seconds >= HOUR && !ledger_staged(r->place.ledger)) {
+		r->seconds = 0;
 		look_at_certificates(r);
+		api_hourly(&r->api);
+	}
 }
 
 /* --- start and end */
@@ -186,6 +190,8 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 	};
 	if (ret == 0)
 		ret = server_new(o->listen, r->tls, &o->limits, &handler, &r->server, shown, why);
+	if (ret == 0)
+		api_hourly(&r->api);
 	if (ret == 0)
 		ret = note(r, "start");
 	if (ret == 0)

@@ -1,10 +1,12 @@
 """The API of the key service: who may what, keys and their use, what is recorded of it (docs/service-api.md)."""
 
+import datetime
 import hmac
 import json
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import unittest
@@ -225,7 +227,7 @@ class Keys(Api):
         self.assertEqual(new["version"], 2)
         self.assertEqual(unb64(self.good(self.unwrap("k", new, b"v"))["value"]), b"root" * 8)
         self.refused(self.a.post("keys/k/rewrap", aad=b64(b"w"), **body), 400, "unwrap_failed")
-        for wrong in (0, 3, -1):
+        for wrong in (0, 3, -1, "1", True):
             self.assertEqual(self.a.post("keys/k/config", min_decryption_version=wrong)[0], 400)
         self.good(self.a.post("keys/k/config", min_decryption_version=2))
         self.refused(self.unwrap("k", old, b"v"), 403, "version_retired")
@@ -246,6 +248,56 @@ class Keys(Api):
         self.assertEqual(self.good(client.get("keys/k"))["state"], "disabled")
         self.good(self.a.post("keys/k/enable"))
         self.good(client.post("keys/k/1/unwrapkey", **use))
+
+    def test_delete_recover_purge(self):
+        client = self.accepted(self.s, "host")
+        self.key("k", client)
+        w = self.wrap("k", b"x" * 32)
+        use = {m: w[m] for m in ("alg", "value", "iv", "tag")}
+        for days in (6, 91, 0, -1, "x"):
+            self.refused(self.a.post("keys/k/delete", days=days), 400, "bad_value")
+        for call in ("recover", "purge"):
+            self.refused(self.a.post("keys/k/" + call), 409, "not_deleted")
+        self.good(self.a.post("keys/k/disable"))
+        deleted = self.good(self.a.post("keys/k/delete", days=7))
+        self.assertEqual(deleted["state"], "deleted")
+        away = datetime.datetime.fromisoformat(deleted["purge_at"]) - datetime.datetime.now(datetime.timezone.utc)
+        self.assertTrue(datetime.timedelta(days=6, hours=23) < away <= datetime.timedelta(days=7), away)
+        for c in (client, self.a):
+            self.refused(c.post("keys/k/1/unwrapkey", **use), 403, "key_deleted")
+            self.refused(c.post("keys/k/wrapkey", alg="A256GCM", value="AAAA"), 403, "key_deleted")
+            self.refused(c.post("keys/k/lease", volume="0" * 32), 403, "key_deleted")
+        for call, body in (("enable", {}), ("rotate", {}), ("config", {"purge_protection": True}), ("delete", {})):
+            self.refused(self.a.post("keys/k/" + call, **body), 409, "key_deleted")
+        self.refused(self.a.post("keys/k"), 409, "exists")
+        self.assertEqual(self.good(self.a.post("keys/k/recover"))["state"], "disabled")
+        self.good(self.a.post("keys/k/enable"))
+        self.good(client.post("keys/k/1/unwrapkey", **use))
+
+        self.refused(self.a.post("keys/k/config", purge_protection=False), 409, "purge_protected")
+        self.assertTrue(self.good(self.a.post("keys/k/config", purge_protection=True))["purge_protection"])
+        self.refused(self.a.post("keys/k/config", purge_protection=False), 409, "purge_protected")
+        self.good(self.a.post("keys/k/delete"))
+        self.refused(self.a.post("keys/k/purge"), 409, "purge_protected")
+        self.assertEqual(self.good(self.a.post("keys/k/recover"))["state"], "enabled")
+
+        self.key("other")
+        w = self.wrap("other", b"y" * 32)
+        use = {m: w[m] for m in ("alg", "value", "iv", "tag")}
+        self.good(self.a.post("keys/other/delete"))
+        self.assertEqual(self.good(self.a.post("keys/other/purge"))["state"], "purged")
+        self.refused(self.a.post("keys/other/1/unwrapkey", **use), 403, "key_deleted")
+        for call in ("recover", "purge"):
+            self.refused(self.a.post("keys/other/" + call), 409, "not_deleted")
+        self.refused(self.a.post("keys/other"), 409, "exists")
+        self.s.stop()
+        with sqlite3.connect(self.dir + "/service.db") as db:
+            body, = db.execute("SELECT body FROM row WHERE name = 'key/other'").fetchone()
+        db.close()
+        self.assertNotIn("wrapped", json.loads(body))
+        self.s.start()
+        self.a.close()
+        self.assertEqual({k["name"]: k["state"] for k in self.good(self.a.get("keys"))["keys"]}, {"k": "enabled", "other": "purged"})
 
     def test_names_and_bodies(self):
         self.key("k")

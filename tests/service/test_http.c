@@ -1,9 +1,9 @@
 /* The service's HTTP parser: what is taken, and every ambiguity refused (http.c (1) to (5)). */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fixture.h"
 #include "keymgr/service/http.h"
 
 #define CRLF "\r\n"
@@ -238,10 +238,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("service http");
 	TCase *c = tcase_create("http");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(c, refuses, 0, sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(c, refuses_zero_bytes);
@@ -250,10 +247,5 @@ int main(void)
 	tcase_add_test(c, closes_when_told);
 	tcase_add_test(c, bounds_of_the_head);
 	tcase_add_test(c, bounds_of_the_body);
-	suite_add_tcase(s, c);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return fixture_run("service http", c);
 }

@@ -1,12 +1,10 @@
 /* The ledger over a store that fails: ledger.c (1), (2), (5), and what staging means. */
-#include <check.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "keymgr/service/ledger.h"
+#include "fixture.h"
 
 /* A store before another: counts commits, fails the next one, returns another body. */
 struct shaky {
@@ -16,8 +14,6 @@ struct shaky {
 	const char *lie; /* what row "a" is said to hold */
 };
 
-static char top[PATH_MAX];
-static struct service_keys keys;
 static struct shaky *shaky;
 
 static int shaky_rows(struct backend *b, int (*each)(void *context, const struct row *r), void *context)
@@ -69,56 +65,18 @@ static void shaky_close(struct backend *b)
 
 static const struct backend_ops shaky_ops = {shaky_rows, shaky_lines, shaky_get, shaky_commit, shaky_close};
 
-static char *in_top(const char *name, char out[PATH_MAX + 32])
-{
-	snprintf(out, PATH_MAX + 32, "%s/%s", top, name);
-	return out;
-}
-
 static struct ledger *open_ledger(bool make)
 {
 	struct fault why = {0};
 	struct ledger *l;
-	char path[PATH_MAX + 32];
 
 	shaky = calloc(1, sizeof(*shaky));
 	ck_assert_ptr_nonnull(shaky);
 	shaky->backend.ops = &shaky_ops;
-	ck_assert_int_eq(backend_sqlite_open(in_top("db", path), make, &shaky->real, &why), 0);
-	if (ledger_open(&shaky->backend, &keys, in_top("anchor", path), make, &l, &why) < 0)
+	ck_assert_int_eq(backend_sqlite_open(fixture_path("db"), make, &shaky->real, &why), 0);
+	if (ledger_open(&shaky->backend, &fixture_keys, fixture_path("anchor"), make, &l, &why) < 0)
 		ck_abort_msg("%s", why.text);
 	return l;
-}
-
-static void set_up(void)
-{
-	struct unlock_secret secret = {.kind = SECRET_KEY_FILE};
-	struct fault why = {0};
-	char path[PATH_MAX + 32], *resolved;
-
-	setenv("COFFER_STATE_DIR", "", 1);
-	snprintf(top, sizeof(top), "%s/coffer-ledger.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(top));
-	resolved = realpath(top, NULL);
-	ck_assert_ptr_nonnull(resolved);
-	strcpy(top, resolved);
-	free(resolved);
-	ck_assert_int_eq(crypto_start(), 0);
-	ck_assert_int_eq(secret_start(64 << 10), 0);
-	secret.bytes = secret_new(32);
-	ck_assert_ptr_nonnull(secret.bytes);
-	memset(secret.bytes->bytes, 7, 32);
-	ck_assert_int_eq(service_keys_make(in_top("keyring.json", path), &secret, &keys, &why), 0);
-	unlock_secret_wipe(&secret);
-}
-
-static void tear_down(void)
-{
-	char command[PATH_MAX + 32];
-
-	service_keys_free(&keys);
-	snprintf(command, sizeof(command), "rm -rf '%s'", top);
-	ck_assert_int_eq(system(command), 0);
 }
 
 static int put(struct ledger *l, const char *name, const char *text)
@@ -327,22 +285,14 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("service ledger");
 	TCase *c = tcase_create("ledger");
-	SRunner *runner;
-	int failed;
 
-	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_checked_fixture(c, fixture_set_up, fixture_tear_down);
 	tcase_add_test(c, staged_is_seen_and_kept);
 	tcase_add_test(c, failed_commit);
 	tcase_add_test(c, taken_back);
 	tcase_add_test(c, changed_behind_our_back);
 	tcase_add_test(c, bounds);
 	tcase_add_test(c, somebody_else_writes);
-	suite_add_tcase(s, c);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return fixture_run("service ledger", c);
 }

@@ -42,11 +42,14 @@
 	"coffer root successor" /* HMAC, 32: of the fingerprint of the root that replaces this one */
 
 /* from a generation of the key service's keyring */
-#define LABEL_SERVICE_ROW     "coffer service row"         /* HMAC, 32: of the rows of its store */
-#define LABEL_SERVICE_AUDIT   "coffer service audit"       /* HMAC, 32: of the lines of its log */
-#define LABEL_SERVICE_ANCHOR  "coffer service anchor"      /* HMAC, 32: of the anchor of its log */
-#define LABEL_SERVICE_VERSION "coffer service key version" /* AES key wrap, 32: wraps a key version; extra = row */
+#define LABEL_SERVICE_ROW     "coffer service row"    /* HMAC, 32: of the rows of its store */
+#define LABEL_SERVICE_AUDIT   "coffer service audit"  /* HMAC, 32: of the lines of its log */
+#define LABEL_SERVICE_ANCHOR  "coffer service anchor" /* HMAC, 32: of the anchor of its log */
+#define LABEL_SERVICE_KEY     "coffer service key"    /* AES key wrap, 32: wraps the secret of a key; extra = row */
 #define LABEL_SERVICE_PRIVATE "coffer service private key" /* AEAD, 32: seals keys of certificates; extra = row */
+
+/* from the secret of a key of the key service */
+#define LABEL_SERVICE_VERSION "coffer service key version" /* AES key wrap, 32: wraps a version; extra = row */
 
 /* from a key version of the key service */
 #define LABEL_SERVICE_WRAP "coffer service wrap" /* AEAD, 32: what clients have wrapped; extra = row */
