@@ -297,6 +297,9 @@ rules:
         self.good("field", "decrypt", path, "-i", *self.key_only)
         self.bad(cli.FAILED, "field", "decrypt", path, *self.key_only, says="in clear where the rules want a token")
         self.assertEqual(cli.run("field", "check", path).status, cli.FAILED)
+        for verb, *words in [("get", "db.password"), ("exec", "--", "true")]:
+            self.bad(cli.FAILED, "field", verb, path, *self.key_only, *words, says="db.password: stands in clear where")
+        self.assertEqual(self.good("field", "get", path, "db.user", *self.key_only).out, "u\n")
 
     def test_set_encrypts_what_the_rules_want(self):
         path = Path(self.file("a.yaml", b"db: {user: u, password: p}\n"))

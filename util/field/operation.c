@@ -40,15 +40,20 @@ static int encrypt(struct operation *o, struct item *i, struct buffer *with, boo
 	return operation_seal(o, o->box, i->selected, i->f, i->f->source, i->f->source_size, with, why);
 }
 
+/* Somebody may have put it in the place of a token: who reads by rules must not take it. */
+static int refuse_clear(const struct operation *o, const struct item *i, struct fault *why)
+{
+	if (i->shape != TOKEN_NOT || !i->selected || !i->selected->demanded || o->keep_going)
+		return 0;
+	return operation_complain(i->f, why, EBADMSG, "stands in clear where the rules want a token");
+}
+
 static int decrypt(struct operation *o, struct item *i, struct buffer *with, bool *replace, struct fault *why)
 {
 	int ret;
 
-	if (i->shape == TOKEN_NOT) {
-		if (i->selected && i->selected->demanded && !o->keep_going)
-			return operation_complain(i->f, why, EBADMSG, "stands in clear where the rules want a token");
-		return 0;
-	}
+	if (i->shape == TOKEN_NOT)
+		return refuse_clear(o, i, why);
 	if (!i->selected)
 		return 0;
 	ret = operation_open(o, i->selected, i->f, &i->value, with, why);
@@ -156,7 +161,9 @@ static int get(struct operation *o, struct item *i, struct fault *why)
 		return 0;
 	if (++o->selected > 1)
 		return operation_complain(i->f, why, EINVAL, "the path means more than one value; give one of them");
-	ret = clear_source(o, i, &source, why);
+	ret = refuse_clear(o, i, why);
+	if (ret == 0)
+		ret = clear_source(o, i, &source, why);
 	if (ret < 0)
 		return ret;
 	ret = i->f->scan->format->value(i->f->leaf, source.bytes ? source.bytes : "", source.size, &o->got);
@@ -219,7 +226,9 @@ static int visit(struct operation *o, struct item *i, struct fault *why)
 
 	if (!i->selected)
 		return 0;
-	ret = clear_source(o, i, &source, why);
+	ret = refuse_clear(o, i, why);
+	if (ret == 0)
+		ret = clear_source(o, i, &source, why);
 	if (ret == -ENODATA)
 		return 0;
 	return ret < 0 ? ret : o->visit(o->context, i->f, source.bytes ? source.bytes : "", source.size, why);
