@@ -331,61 +331,6 @@ void api_tick(struct api *api)
 		api->refusals_left++;
 }
 
-/* --- what time brings */
-
-struct due {
-	struct api *api;
-	char name[KEK_NAME_MAX + 1]; /* of one that is due; empty: none */
-};
-
-static int find_due(void *context, const char *row)
-{
-	struct due *due = context;
-	_cleanup_(kek_free) struct kek k = {0};
-	int ret = kek_get(due->api->ledger, strchr(row, '/') + 1, &k);
-
-	if (ret < 0 || k.state != KEK_DELETED || k.purge_at > document_now())
-		return ret;
-	snprintf(due->name, sizeof(due->name), "%s", k.name);
-	return 0;
-}
-
-static int purge_due(struct due *due)
-{
-	_cleanup_(kek_free) struct kek k = {0};
-	json_object *details;
-	int ret = kek_get(due->api->ledger, due->name, &k);
-
-	if (ret == 0)
-		ret = kek_purge(due->api->ledger, &k);
-	if (ret < 0)
-		return ret;
-	details = call_detail("event", "key.purge");
-	ret = details ? put_string(details, "key", due->name) : -ENOMEM;
-	if (ret == 0)
-		ret = ledger_note(due->api->ledger, details);
-	json_object_put(details);
-	return ret == 0 ? ledger_commit(due->api->ledger) : ret;
-}
-
-void api_hourly(struct api *api)
-{
-	const struct ledger_mark mark = ledger_mark(api->ledger);
-	struct due due = {.api = api};
-	int ret;
-
-	do {
-		due.name[0] = '\0';
-		ret = ledger_each(api->ledger, "key/", find_due, &due);
-		if (ret == 0 && *due.name)
-			ret = purge_due(&due);
-	} while (ret == 0 && *due.name);
-	if (ret < 0) {
-		ledger_back(api->ledger, &mark);
-		log_error("cannot purge the keys whose time has come: %s", strerror(-ret));
-	}
-}
-
 void api_end(struct api *api)
 {
 	leases_free(&api->leases);

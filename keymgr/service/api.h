@@ -24,7 +24,5 @@ void api_handle(struct api *api, const struct tls_peer *peer, const char *addres
 void api_end(struct api *api);
 /* Once a second. */
 void api_tick(struct api *api);
-/* At the start and once an hour, while nothing is staged: purges the keys that were deleted long enough ago. */
-void api_hourly(struct api *api);
 
 #endif

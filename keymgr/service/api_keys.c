@@ -169,11 +169,47 @@ int api_key_disable(struct call *c)
 	return enable(c, false);
 }
 
+/* What a body of `config` says; each member may be left out. */
+struct config {
+	uint64_t lowest, days; /* lowest 0: not given */
+	bool rotation, protect;
+};
+
+static bool has(const struct call *c, const char *member)
+{
+	return c->body && json_object_object_get_ex(c->body, member, NULL);
+}
+
+/* False: refused, or *ret. */
+static bool take_config(struct call *c, struct config *out, int *ret)
+{
+	struct problem p = {0};
+
+	*out = (struct config){.rotation = has(c, "auto_rotate_days")};
+	*ret = 0;
+	if (has(c, "min_decryption_version") &&
+	    member_number(c->body, "min_decryption_version", 1, UINT32_MAX, &out->lowest, &p) < 0)
+		*ret = call_refuse(c, 400, "bad_value", "\"min_decryption_version\" wants a number");
+	else if (out->rotation &&
+		 member_number(c->body, "auto_rotate_days", 0, KEK_ROTATE_DAYS_MAX, &out->days, &p) < 0)
+		*ret = call_refuse(c, 400, "bad_value", "\"auto_rotate_days\" wants a number up to %d",
+				   KEK_ROTATE_DAYS_MAX);
+	else if (has(c, "purge_protection") && member_bool(c->body, "purge_protection", &out->protect, &p) < 0)
+		*ret = call_refuse(c, 400, "bad_value", "\"purge_protection\" wants true");
+	else if (has(c, "purge_protection") && !out->protect)
+		*ret = call_refuse(c, 409, "purge_protected", "purge protection cannot be switched off");
+	else if (!out->lowest && !out->rotation && !out->protect)
+		*ret = call_refuse(c, 400, "bad_value", "nothing is to be configured");
+	return !c->code && *ret == 0;
+}
+
 static int note_config(struct call *c, const struct kek *k)
 {
 	json_object *more = call_detail("key", k->name);
 	int ret = more ? put_number(more, "min_decryption_version", k->lowest) : -ENOMEM;
 
+	if (ret == 0)
+		ret = put_number(more, "auto_rotate_days", k->rotate_days);
 	if (ret == 0 && k->keep_until)
 		ret = put_value(more, "purge_protection", json_object_new_boolean(true));
 	if (ret < 0) {
@@ -185,27 +221,17 @@ static int note_config(struct call *c, const struct kek *k)
 
 int api_key_config(struct call *c)
 {
-	static const char *const members[] = {"min_decryption_version", "purge_protection", NULL};
+	static const char *const members[] = {"min_decryption_version", "auto_rotate_days", "purge_protection", NULL};
 	_cleanup_(kek_free) struct kek k = {0};
-	struct problem p = {0};
-	uint64_t lowest = 0;
-	bool protect = false;
+	struct config config;
 	int ret;
 
-	if (!call_members(c, members, &ret) || !call_key(c, &k, &ret))
+	if (!call_members(c, members, &ret) || !call_key(c, &k, &ret) || !take_config(c, &config, &ret))
 		return ret;
-	if (c->body && json_object_object_get_ex(c->body, "min_decryption_version", NULL) &&
-	    member_number(c->body, "min_decryption_version", 1, UINT32_MAX, &lowest, &p) < 0)
-		return call_refuse(c, 400, "bad_value", "\"min_decryption_version\" wants a number");
-	if (c->body && json_object_object_get_ex(c->body, "purge_protection", NULL) &&
-	    member_bool(c->body, "purge_protection", &protect, &p) < 0)
-		return call_refuse(c, 400, "bad_value", "\"purge_protection\" wants true");
-	if (c->body && json_object_object_get_ex(c->body, "purge_protection", NULL) && !protect)
-		return call_refuse(c, 409, "purge_protected", "purge protection cannot be switched off");
-	if (!lowest && !protect)
-		return call_refuse(c, 400, "bad_value", "nothing is to be configured");
-	ret = lowest ? kek_set_lowest(c->api->ledger, &k, lowest) : 0;
-	if (ret == 0 && protect)
+	ret = config.lowest ? kek_set_lowest(c->api->ledger, &k, config.lowest) : 0;
+	if (ret == 0 && config.rotation)
+		ret = kek_set_rotation(c->api->ledger, &k, config.days);
+	if (ret == 0 && config.protect)
 		ret = kek_protect(c->api->ledger, &k);
 	if (ret == 0)
 		ret = note_config(c, &k);

@@ -66,6 +66,13 @@ static int load(struct kek *k)
 		ret = member_u32(k->row, "latest", 1, &k->latest, &p);
 	if (ret == 0)
 		ret = member_u32(k->row, "min_decryption_version", 1, &k->lowest, &p);
+	k->rotate_days = 0;
+	if (ret == 0 && json_object_object_get_ex(k->row, "auto_rotate_days", NULL))
+		ret = member_u32(k->row, "auto_rotate_days", 1, &k->rotate_days, &p);
+	if (ret == 0)
+		ret = member_time(k->row, "rotated", at, &p);
+	if (ret == 0)
+		ret = time_parse(at, &k->rotated);
 	k->keep_until = json_object_object_get_ex(k->row, "purge_protection", NULL);
 	k->purge_at = 0;
 	if (ret == 0 && k->state == KEK_DELETED) {
@@ -192,6 +199,29 @@ int kek_set_lowest(struct ledger *l, struct kek *k, uint64_t lowest)
 	if (ret == 0)
 		ret = lowest < 1 || lowest > k->latest ? -ERANGE : put_number(k->row, "min_decryption_version", lowest);
 	return ret == 0 ? save(l, k) : ret;
+}
+
+int kek_set_rotation(struct ledger *l, struct kek *k, uint64_t days)
+{
+	int ret = check_there(k);
+
+	if (ret == 0 && days > KEK_ROTATE_DAYS_MAX)
+		ret = -ERANGE;
+	if (ret == 0 && days)
+		ret = put_number(k->row, "auto_rotate_days", days);
+	else if (ret == 0)
+		json_object_object_del(k->row, "auto_rotate_days");
+	return ret == 0 ? save(l, k) : ret;
+}
+
+/* A disabled key rotates too: it may be enabled again. */
+enum kek_due kek_due(const struct kek *k)
+{
+	if (k->state == KEK_DELETED)
+		return document_now() >= k->purge_at ? KEK_PURGE_DUE : KEK_NOTHING_DUE;
+	if (k->state == KEK_PURGED || !k->rotate_days)
+		return KEK_NOTHING_DUE;
+	return document_now() >= k->rotated + (time_t)k->rotate_days * DAY ? KEK_ROTATE_DUE : KEK_NOTHING_DUE;
 }
 
 int kek_protect(struct ledger *l, struct kek *k)
@@ -339,6 +369,8 @@ int kek_describe(const struct kek *k, json_object *out)
 		ret = copy(k, "created", out);
 	if (ret == 0)
 		ret = copy(k, "rotated", out);
+	if (ret == 0 && k->rotate_days)
+		ret = put_number(out, "auto_rotate_days", k->rotate_days);
 	if (ret == 0 && k->keep_until)
 		ret = put_value(out, "purge_protection", json_object_new_boolean(true));
 	if (ret == 0 && k->state == KEK_DELETED)

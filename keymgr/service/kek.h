@@ -13,6 +13,7 @@ enum {
 	KEK_VERSIONS_MAX = 1 << 20,
 	KEK_DELETED_DAYS_MIN = 7, /* how long a deleted key can be recovered */
 	KEK_DELETED_DAYS_MAX = 90,
+	KEK_ROTATE_DAYS_MAX = 3650,
 };
 #define KEK_ALGORITHM "A256GCM"
 
@@ -29,8 +30,10 @@ enum kek_state {
 struct kek {
 	char name[KEK_NAME_MAX + 1];
 	enum kek_state state;
-	bool keep_until;         /* once on it stays on: nobody purges the key before its time */
-	time_t purge_at;         /* of a deleted one: when it is purged */
+	bool keep_until;      /* once on it stays on: nobody purges the key before its time */
+	time_t purge_at;      /* of a deleted one: when it is purged */
+	uint32_t rotate_days; /* it gets a new version when the newest is so old; 0: by hand only */
+	time_t rotated;
 	uint32_t latest, lowest; /* versions; below `lowest` nothing is unwrapped */
 	json_object *row;
 };
@@ -50,12 +53,20 @@ int kek_rotate(struct ledger *l, const struct service_keys *keys, struct kek *k)
 int kek_enable(struct ledger *l, struct kek *k, bool enabled) MUST_CHECK;
 /* -ERANGE outside 1 to latest. */
 int kek_set_lowest(struct ledger *l, struct kek *k, uint64_t lowest) MUST_CHECK;
+/* 0 to KEK_ROTATE_DAYS_MAX; -ERANGE. */
+int kek_set_rotation(struct ledger *l, struct kek *k, uint64_t days) MUST_CHECK;
 int kek_protect(struct ledger *l, struct kek *k) MUST_CHECK;
 /* -ERANGE: not a number of days that is allowed. */
 int kek_delete(struct ledger *l, struct kek *k, uint64_t days) MUST_CHECK;
 int kek_recover(struct ledger *l, struct kek *k) MUST_CHECK;
 /* -EINVAL: it is not deleted.  -EPERM: it is protected, and its time has not come. */
 int kek_purge(struct ledger *l, struct kek *k) MUST_CHECK;
+enum kek_due {
+	KEK_NOTHING_DUE,
+	KEK_ROTATE_DUE,
+	KEK_PURGE_DUE,
+};
+enum kek_due kek_due(const struct kek *k);
 /* All of the above but recover and purge: -EIDRM of one that is deleted or purged. */
 
 /* What was wrapped, and what it needs to be opened. */

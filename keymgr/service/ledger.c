@@ -282,6 +282,10 @@ int ledger_commit(struct ledger *l)
 {
 	int ret;
 
+	if (l->unknown) {
+		forget(l);
+		return -EUCLEAN;
+	}
 	if (l->noted < l->row_count) { /* a change that no line names would be damage at the next start */
 		forget(l);
 		return -EINVAL;
@@ -296,6 +300,7 @@ int ledger_commit(struct ledger *l)
 		}
 	ret = l->backend->ops->commit(l->backend, l->rows, l->row_count, l->lines, l->line_count);
 	if (ret < 0) {
+		l->unknown = ret == -EUCLEAN;
 		log_error("the store took nothing: %s", strerror(-ret));
 		forget(l);
 		return ret;

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "keymgr/service/api.h"
+#include "keymgr/service/due.h"
 #include "util/base/log.h"
 
 enum { RENEW_DAYS = 30, HOUR = 3600 };
@@ -108,7 +109,7 @@ static void on_tick(void *context)
 	if (r->seconds >= HOUR && !ledger_staged(r->place.ledger)) {
 		r->seconds = 0;
 		look_at_certificates(r);
-		api_hourly(&r->api);
+		due_run(r->place.ledger, &r->place.keys);
 	}
 }
 
@@ -191,7 +192,7 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 	if (ret == 0)
 		ret = server_new(o->listen, r->tls, &o->limits, &handler, &r->server, shown, why);
 	if (ret == 0)
-		api_hourly(&r->api);
+		due_run(r->place.ledger, &r->place.keys);
 	if (ret == 0)
 		ret = note(r, "start");
 	if (ret == 0)

@@ -274,6 +274,11 @@ class Keys(Api):
         self.good(self.a.post("keys/k/enable"))
         self.good(client.post("keys/k/1/unwrapkey", **use))
 
+        self.refused(self.a.post("keys/k/config"), 400, "bad_value")
+        for days in (-1, 3651, "1"):
+            self.refused(self.a.post("keys/k/config", auto_rotate_days=days), 400, "bad_value")
+        self.assertEqual(self.good(self.a.post("keys/k/config", auto_rotate_days=30))["auto_rotate_days"], 30)
+        self.assertNotIn("auto_rotate_days", self.good(self.a.post("keys/k/config", auto_rotate_days=0)))
         self.refused(self.a.post("keys/k/config", purge_protection=False), 409, "purge_protected")
         self.assertTrue(self.good(self.a.post("keys/k/config", purge_protection=True))["purge_protection"])
         self.refused(self.a.post("keys/k/config", purge_protection=False), 409, "purge_protected")

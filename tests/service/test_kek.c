@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fixture.h"
-#include "keymgr/service/api.h"
+#include "keymgr/service/due.h"
 #include "keymgr/service/kek.h"
 #include "keymgr/testing.h"
 
@@ -175,7 +175,6 @@ END_TEST
 /* At their time, not before; a protected one too. */
 START_TEST(purged_in_time)
 {
-	struct api api = {.ledger = l, .keys = &fixture_keys};
 	_cleanup_(kek_free) struct kek k = {0};
 
 	make("short");
@@ -193,10 +192,10 @@ START_TEST(purged_in_time)
 	commit();
 
 	document_set_clock_for_tests(NOW + 7 * DAY - 1);
-	api_hourly(&api);
+	due_run(l, &fixture_keys);
 	ck_assert_int_eq(state("short"), KEK_DELETED);
 	document_set_clock_for_tests(NOW + 7 * DAY);
-	api_hourly(&api);
+	due_run(l, &fixture_keys);
 	ck_assert_int_eq(state("short"), KEK_PURGED);
 	ck_assert_int_eq(state("protected"), KEK_PURGED);
 	ck_assert_int_eq(state("long"), KEK_DELETED);
@@ -204,8 +203,73 @@ START_TEST(purged_in_time)
 	ck_assert(!ledger_staged(l));
 	ck_assert_int_eq(step("long", RECOVER), 0);
 	document_set_clock_for_tests(NOW + 1000 * DAY);
-	api_hourly(&api);
+	due_run(l, &fixture_keys);
 	ck_assert_int_eq(state("long"), KEK_ENABLED);
+}
+END_TEST
+
+static uint32_t latest(const char *name)
+{
+	_cleanup_(kek_free) struct kek k = {0};
+
+	ck_assert_int_eq(kek_get(l, name, &k), 0);
+	return k.latest;
+}
+
+static void rotate_every(const char *name, uint64_t days)
+{
+	_cleanup_(kek_free) struct kek k = {0};
+
+	ck_assert_int_eq(kek_get(l, name, &k), 0);
+	ck_assert_int_eq(kek_set_rotation(l, &k, days), 0);
+	commit();
+}
+
+/* Each in its time, more of them than share a commit; what was missed while nothing ran is done once. */
+START_TEST(rotated_in_time)
+{
+	_cleanup_(kek_free) struct kek k = {0};
+	char name[16];
+
+	make("by-hand");
+	make("weekly");
+	make("disabled");
+	make("deleted");
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "daily-%d", i);
+		make(name);
+		rotate_every(name, 1);
+	}
+	rotate_every("weekly", 7);
+	rotate_every("disabled", 1);
+	rotate_every("deleted", 1);
+	ck_assert_int_eq(step("disabled", DISABLE), 0);
+	ck_assert_int_eq(step("deleted", DELETE), 0);
+	ck_assert_int_eq(kek_get(l, "weekly", &k), 0);
+	ck_assert_int_eq(kek_set_rotation(l, &k, 3651), -ERANGE);
+
+	document_set_clock_for_tests(NOW + DAY - 1);
+	due_run(l, &fixture_keys);
+	ck_assert_uint_eq(latest("daily-0"), 1);
+	document_set_clock_for_tests(NOW + DAY);
+	due_run(l, &fixture_keys);
+	due_run(l, &fixture_keys);
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "daily-%d", i);
+		ck_assert_uint_eq(latest(name), 2);
+	}
+	ck_assert_uint_eq(latest("weekly"), 1);
+	ck_assert_uint_eq(latest("disabled"), 2);
+	ck_assert_uint_eq(latest("deleted"), 1);
+	rotate_every("daily-1", 0);
+	document_set_clock_for_tests(NOW + 30 * DAY);
+	due_run(l, &fixture_keys);
+	ck_assert_uint_eq(latest("daily-0"), 3);
+	ck_assert_uint_eq(latest("daily-1"), 2);
+	ck_assert_uint_eq(latest("weekly"), 2);
+	ck_assert_uint_eq(latest("by-hand"), 1);
+	ck_assert_int_eq(state("deleted"), KEK_PURGED);
+	ck_assert_int_eq(state("disabled"), KEK_DISABLED);
 }
 END_TEST
 
@@ -217,5 +281,6 @@ int main(void)
 	tcase_add_test(c, every_step);
 	tcase_add_test(c, use_over_a_life);
 	tcase_add_test(c, purged_in_time);
+	tcase_add_test(c, rotated_in_time);
 	return fixture_run("service kek", c);
 }

@@ -166,7 +166,7 @@ END_TEST
 /* A commit that failed leaves nothing, whatever the error; and the next one does not build on it. */
 START_TEST(failed_commit)
 {
-	static const int errors[] = {-ENOSPC, -EIO, -EUCLEAN, -ESTALE};
+	static const int errors[] = {-ENOSPC, -EIO, -ESTALE};
 	struct ledger *l = open_ledger(true);
 
 	set(l, "a", "before");
@@ -183,6 +183,14 @@ START_TEST(failed_commit)
 	}
 	set(l, "new", "after");
 	ck_assert_int_eq(ledger_commit(l), 0);
+
+	/* Nobody knows what is there now. */
+	set(l, "a", "perhaps");
+	shaky->fail_with = -EUCLEAN;
+	ck_assert_int_eq(ledger_commit(l), -EUCLEAN);
+	set(l, "a", "built on sand");
+	ck_assert_int_eq(ledger_commit(l), -EUCLEAN);
+	ck_assert_int_eq(ledger_commit(l), -EUCLEAN);
 	ledger_close(&l);
 	l = open_ledger(false);
 	expect(l, "a", "before");
