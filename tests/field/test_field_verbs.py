@@ -157,6 +157,10 @@ class Values(Case):
         self.field("set", path, "list[0]", input=b"7")  # in clear, and stays so
         self.assertIn(b"[7, null", path.read_bytes())
 
+    def test_too_long(self):
+        path = self.json()
+        self.refuse("set", path, "db.user", input=b"x" * ((16 << 20) + 1) + b"\n", says="longer than 16 MiB")
+
     def test_bytes_that_json_cannot_hold(self):
         path = self.json()
         self.refuse("set", path, "db.user", input=b"\xff", says="cannot be written")

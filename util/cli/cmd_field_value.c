@@ -77,6 +77,8 @@ static int read_value(bool raw, struct buffer *out, struct fault *why)
 		return fault_errno(why, EXIT_FAILED, ret, "cannot read the value");
 	if (!raw && out->size && out->bytes[out->size - 1] == '\n')
 		out->size--;
+	if (out->size > TOKEN_VALUE_MAX)
+		return fault_set(why, EXIT_FAILED, E2BIG, "the value is longer than %d MiB", TOKEN_VALUE_MAX >> 20);
 	return 0;
 }
 
