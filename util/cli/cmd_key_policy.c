@@ -18,7 +18,7 @@ static int age_parse(const char *text, uint64_t *seconds)
 	*seconds = 0;
 	if (strcmp(text, "off") == 0)
 		return 0;
-	if (duration_parse(text, UINT64_C(1000000) * 365 * DAY, seconds) < 0)
+	if (duration_parse(text, UINT64_C(1000000) * DAY, seconds) < 0)
 		return -EINVAL;
 	return *seconds && *seconds % HOUR == 0 ? 0 : -EINVAL;
 }
