@@ -311,6 +311,7 @@ void api_handle(struct api *api, const struct tls_peer *peer, const char *addres
 
 	if (ret < 0 || c.code)
 		ledger_back(api->ledger, &mark);
+	api->counts.refused += ret == 0 && c.code;
 	if (ret == 0 && c.code)
 		ret = note_refusal(&c, r);
 	if (ret < 0) {

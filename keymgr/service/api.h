@@ -12,6 +12,9 @@ struct api {
 	const struct service_keys *keys;
 	const struct tls_identity *ca; /* issues the clients' certificates */
 	struct leases leases;
+	struct {
+		uint64_t wraps, unwraps, rewraps, leases, refused;
+	} counts;
 	int refusals_left;         /* lines about refused strangers that have room; one more each second */
 	uint64_t refusals_dropped; /* those that had no room */
 };

@@ -223,6 +223,7 @@ int api_wrap(struct call *c)
 	}
 	wipe(plain, sizeof(plain));
 	ret = note_use(c, "wrap", &k, w.version, &root);
+	c->api->counts.wraps += ret == 0;
 	return ret == 0 ? answer_wrapped(c, &k, &w, &root) : ret;
 }
 
@@ -247,6 +248,7 @@ int api_unwrap(struct call *c)
 		return call_refuse_use(c, ret);
 	if (check_root(c, &k, &root, plain, w.size, false, &ret))
 		ret = note_use(c, "unwrap", &k, w.version, &root);
+	c->api->counts.unwraps += ret == 0 && !c->code;
 	if (ret == 0 && !c->code)
 		ret = answer_plain(c, &k, w.version, plain, w.size, &root);
 	wipe(plain, sizeof(plain));
@@ -277,6 +279,7 @@ int api_rewrap(struct call *c)
 		ret = kek_wrap(c->api->ledger, c->api->keys, &k, plain, w.size, &w);
 		if (ret == 0)
 			ret = note_use(c, "rewrap", &k, w.version, &root);
+		c->api->counts.rewraps += ret == 0;
 		if (ret == 0)
 			ret = answer_wrapped(c, &k, &w, &root);
 	}

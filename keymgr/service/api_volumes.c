@@ -129,6 +129,7 @@ int api_lease(struct call *c)
 		return call_refuse(c, 404, "not_found", "no root of that volume was ever wrapped by this key");
 	if (ret == 0)
 		ret = lease_renew(&c->api->leases, k.name, volume, c->client.fingerprint, version);
+	c->api->counts.leases += ret == 0;
 	if (ret == 0)
 		ret = o ? put_string(o, "state", "enabled") : -ENOMEM;
 	if (ret == 0)

@@ -284,6 +284,7 @@ void connection_answer(struct connection *c, bool failed)
 	int ret = failed ? answer_error(&c->answer, 503, "unavailable", "the store took nothing; try again") : 0;
 
 	c->state = WRITING;
+	c->server->counts.answers[c->answer.status / 100 % 6]++;
 	if (ret < 0 || !compose(c)) {
 		log_error("no memory for an answer");
 		connection_free(c);

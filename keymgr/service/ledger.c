@@ -301,6 +301,7 @@ int ledger_commit(struct ledger *l)
 	ret = l->backend->ops->commit(l->backend, l->rows, l->row_count, l->lines, l->line_count);
 	if (ret < 0) {
 		l->unknown = ret == -EUCLEAN;
+		l->last_error = ret;
 		log_error("the store took nothing: %s", strerror(-ret));
 		forget(l);
 		return ret;
@@ -312,6 +313,7 @@ int ledger_commit(struct ledger *l)
 		memcpy(e->mac, l->rows[i].mac, SHA256_SIZE);
 	}
 	l->committed = l->at;
+	l->last_error = 0;
 	forget(l);
 	return 0;
 }
@@ -368,6 +370,16 @@ void ledger_close(struct ledger **l)
 int ledger_lines(struct ledger *l, uint64_t from, int (*each)(void *context, const struct line *line), void *context)
 {
 	return l->backend->ops->each_line(l->backend, from, each, context);
+}
+
+int ledger_last_error(const struct ledger *l)
+{
+	return l->last_error;
+}
+
+uint64_t ledger_behind(const struct ledger *l)
+{
+	return l->committed.n - l->anchored.n;
 }
 
 uint64_t ledger_last(const struct ledger *l)

@@ -48,6 +48,8 @@ int ledger_anchor(struct ledger *l) MUST_CHECK;
 /* Committed lines from number `from` on. */
 int ledger_lines(struct ledger *l, uint64_t from, int (*each)(void *context, const struct line *line),
 		 void *context) MUST_CHECK;
-uint64_t ledger_last(const struct ledger *l); /* the number of the last committed line */
+uint64_t ledger_last(const struct ledger *l);   /* the number of the last committed line */
+uint64_t ledger_behind(const struct ledger *l); /* so many of them the anchor does not cover yet */
+int ledger_last_error(const struct ledger *l);  /* of the last commit */
 
 #endif

@@ -24,6 +24,7 @@ struct ledger {
 	char *anchor_file;
 	void *index; /* tsearch(3): struct indexed */
 
+	int last_error;       /* of the last commit; 0: it went well */
 	bool unknown;         /* a commit may have reached the disk or not: nothing can be built on that */
 	struct audit_link at; /* with what is staged */
 	struct audit_link committed, anchored;

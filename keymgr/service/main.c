@@ -28,6 +28,7 @@ static const char usage[] =
 	"                         service's own; again for one of the other kind (EC, RSA)\n"
 	"  --require-etm          refuse CBC without encrypt-then-MAC, and clients without extended\n"
 	"                         master secret\n"
+	"  --metrics ADDR:PORT    metrics (/metrics) and a health check (/health) on a loopback address\n"
 	"  --max-connections N    in all (1024)\n"
 	"  --max-per-address N    from one address (64)\n"
 	"  --max-per-client N     of one client (32)\n"
@@ -55,6 +56,7 @@ enum {
 	TLS_CERT,
 	TLS_KEY,
 	ETM,
+	METRICS,
 	MAX_ALL,
 	MAX_ADDRESS,
 	MAX_CLIENT,
@@ -76,6 +78,7 @@ static const struct option options[] = {
 	{"tls-cert", required_argument, NULL, TLS_CERT},
 	{"tls-key", required_argument, NULL, TLS_KEY},
 	{"require-etm", no_argument, NULL, ETM},
+	{"metrics", required_argument, NULL, METRICS},
 	{"max-connections", required_argument, NULL, MAX_ALL},
 	{"max-per-address", required_argument, NULL, MAX_ADDRESS},
 	{"max-per-client", required_argument, NULL, MAX_CLIENT},
@@ -135,6 +138,9 @@ static int take(struct arguments *a, int option, const char *value, struct fault
 		return 0;
 	case ETM:
 		a->run.require_etm = true;
+		return 0;
+	case METRICS:
+		a->run.metrics = value;
 		return 0;
 	case MAX_ALL:
 		return number(value, 1 << 20, &a->run.limits.connections, why);

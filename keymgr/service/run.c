@@ -2,6 +2,7 @@
 #include "keymgr/service/run.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -10,6 +11,7 @@
 
 #include "keymgr/service/api.h"
 #include "keymgr/service/due.h"
+#include "keymgr/service/metrics.h"
 #include "util/base/log.h"
 
 enum { RENEW_DAYS = 30, HOUR = 3600 };
@@ -23,6 +25,8 @@ struct running {
 	SSL_CTX *tls;
 	struct api api;
 	struct server *server;
+	struct metrics *metrics;
+	int anchor_error;
 	size_t identity_count;
 	bool foreign; /* the certificates are of somebody else, who renews them */
 	unsigned seconds;
@@ -101,6 +105,7 @@ static void on_tick(void *context)
 	struct running *r = context;
 	int ret = ledger_anchor(r->place.ledger);
 
+	r->anchor_error = ret;
 	if (ret < 0)
 		log_error("cannot write the anchor of the log: %s", strerror(-ret));
 	api_tick(&r->api);
@@ -111,6 +116,65 @@ static void on_tick(void *context)
 		look_at_certificates(r);
 		due_run(r->place.ledger, &r->place.keys);
 	}
+}
+
+/* --- what it says of itself */
+
+static int days_left(const struct running *r)
+{
+	int left = INT_MAX, day, second;
+
+	for (size_t i = 0; i < r->identity_count; i++)
+		if (ASN1_TIME_diff(&day, &second, NULL, X509_get0_notAfter(r->identities[i].cert)) && day < left)
+			left = day;
+	return left;
+}
+
+static void on_metrics(void *context, char *out, size_t n)
+{
+	struct running *r = context;
+	const struct server_counts s = server_counts(r->server);
+	const struct {
+		const char *name, *type, *help;
+		unsigned long long value;
+	} lines[] = {
+		{"connections_open", "gauge", "connections now", (unsigned)s.open},
+		{"connections_total", "counter", "connections let in", s.connections},
+		{"peers_refused_total", "counter", "peers refused before a request was read", s.refused},
+		{"answers_ok_total", "counter", "answers with status 2xx", s.answers[2]},
+		{"answers_refused_total", "counter", "answers with status 4xx", s.answers[4]},
+		{"answers_failed_total", "counter", "answers with status 5xx", s.answers[5]},
+		{"commits_total", "counter", "commits that answers waited for", s.commits},
+		{"calls_refused_total", "counter", "calls that the API refused", r->api.counts.refused},
+		{"wraps_total", "counter", "values wrapped", r->api.counts.wraps},
+		{"unwraps_total", "counter", "values unwrapped", r->api.counts.unwraps},
+		{"rewraps_total", "counter", "values rewrapped", r->api.counts.rewraps},
+		{"leases_renewed_total", "counter", "leases renewed", r->api.counts.leases},
+		{"audit_lines", "gauge", "lines of the log", ledger_last(r->place.ledger)},
+		{"audit_lines_not_anchored", "gauge", "lines that the anchor does not cover yet",
+		 ledger_behind(r->place.ledger)},
+		{"certificate_days_left", "gauge", "days until a certificate of the server ends",
+		 days_left(r) < 0 ? 0 : (unsigned)days_left(r)},
+	};
+	size_t used = 0;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]) && used < n; i++)
+		used += (size_t)snprintf(out + used, n - used,
+					 "# HELP coffer_keyd_%s %s\n# TYPE coffer_keyd_%s %s\ncoffer_keyd_%s %llu\n",
+					 lines[i].name, lines[i].help, lines[i].name, lines[i].type, lines[i].name,
+					 lines[i].value);
+}
+
+static bool on_health(void *context, char *why, size_t n)
+{
+	struct running *r = context;
+	const char *what = ledger_last_error(r->place.ledger) < 0 ? "the store took nothing at the last commit"
+			   : r->anchor_error < 0                  ? "the anchor cannot be written"
+			   : days_left(r) < 0                     ? "a certificate of the server has ended"
+								  : NULL;
+
+	snprintf(why, n, "%s", what ? what : "");
+	return !what;
 }
 
 /* --- start and end */
@@ -180,7 +244,8 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 {
 	const struct server_handler handler = {r, on_request, on_commit, on_tick};
 	const struct tls_setup setup = {r->identities, r->identity_count, r->ca.cert, o->require_etm};
-	char shown[ADDRESS_TEXT];
+	const struct metrics_source source = {r, on_metrics, on_health};
+	char shown[ADDRESS_TEXT], metrics_shown[ADDRESS_TEXT];
 	int ret = tls_server(&setup, &r->tls, why);
 
 	r->api = (struct api){
@@ -191,6 +256,8 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 	};
 	if (ret == 0)
 		ret = server_new(o->listen, r->tls, &o->limits, &handler, &r->server, shown, why);
+	if (ret == 0 && o->metrics)
+		ret = metrics_new(server_base(r->server), o->metrics, &source, &r->metrics, metrics_shown, why);
 	if (ret == 0)
 		due_run(r->place.ledger, &r->place.keys);
 	if (ret == 0)
@@ -200,6 +267,8 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 	if (ret < 0)
 		return fault_errno(why, EXIT_STORE, ret, "cannot record the start");
 	printf("listening on %s\n", shown);
+	if (r->metrics)
+		printf("metrics on %s\n", metrics_shown);
 	fflush(stdout);
 	tell_manager("READY=1");
 	ret = server_run(r->server);
@@ -222,6 +291,8 @@ int run_service(const char *dir, const struct run_options *o, struct fault *why)
 		look_at_certificates(&r);
 		ret = serve(&r, o, why);
 	}
+	if (r.metrics)
+		metrics_free(&r.metrics);
 	if (r.server)
 		server_free(&r.server);
 	api_end(&r.api);

@@ -6,8 +6,9 @@
 #include "keymgr/service/server.h"
 
 struct run_options {
-	const char *listen; /* ADDR:PORT */
-	const char *anchor; /* the file; NULL: in the directory */
+	const char *listen;  /* ADDR:PORT */
+	const char *metrics; /* ADDR:PORT of metrics and health; NULL: none */
+	const char *anchor;  /* the file; NULL: in the directory */
 	struct {
 		const char *cert, *key; /* files; instead of what the service has itself */
 	} own[2];

@@ -4,9 +4,7 @@
  *    is due at the latest when BATCH_MAX of them wait.
  * 2. Where there are too many connections, those without a handshake go first.
  * 3. Whoever is not known yet cannot fill the log: a second has room for so many lines about refused peers, the rest are counted. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +12,8 @@
 
 #include "keymgr/service/server_internal.h"
 #include "util/base/log.h"
-#include "util/base/number.h"
 
-enum { BATCH_MAX = 64, BACKLOG = 256, ACCEPTS_A_TURN = 16, LOG_LINES_A_SECOND = 200 };
+enum { BATCH_MAX = 64, ACCEPTS_A_TURN = 16, LOG_LINES_A_SECOND = 200 };
 
 const struct server_limits server_limits_default = {
 	.connections = 1024,
@@ -29,6 +26,7 @@ const struct server_limits server_limits_default = {
 
 void server_log_refused(struct server *s, const char *address, const char *reason)
 {
+	s->counts.refused++;
 	if (s->log_budget > 0) {
 		s->log_budget--;
 		log_info("refused %s: %s", address, reason);
@@ -45,6 +43,7 @@ static void commit_all(struct server *s)
 	struct connection *c;
 	int ret = s->handler.commit(s->handler.context);
 
+	s->counts.commits++;
 	TAILQ_CONCAT(&ready, &s->waiting, waiting);
 	s->waiting_count = 0;
 	while ((c = TAILQ_FIRST(&ready))) {
@@ -83,24 +82,6 @@ void server_wait_for_commit(struct server *s, struct connection *c)
 }
 
 /* --- accepting */
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in four;
-	struct sockaddr_in6 six;
-};
-
-/* The address as text; one that came over IPv6 but is IPv4 in its short form, so that it counts as one. */
-static void address_text(const union address *a, char out[ADDRESS_TEXT])
-{
-	snprintf(out, ADDRESS_TEXT, "unknown");
-	if (a->any.sa_family == AF_INET)
-		inet_ntop(AF_INET, &a->four.sin_addr, out, ADDRESS_TEXT);
-	else if (a->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->six.sin6_addr))
-		inet_ntop(AF_INET, a->six.sin6_addr.s6_addr + 12, out, ADDRESS_TEXT);
-	else if (a->any.sa_family == AF_INET6)
-		inet_ntop(AF_INET6, &a->six.sin6_addr, out, ADDRESS_TEXT);
-}
 
 static int connections_from(const struct server *s, const char *address)
 {
@@ -141,6 +122,7 @@ static void welcome(struct server *s, int fd, const union address *from)
 		server_log_refused(s, address, "there are too many connections from there");
 		close(fd);
 	} else {
+		s->counts.connections++;
 		connection_new(s, fd, address);
 	}
 }
@@ -196,68 +178,6 @@ static void on_signal(evutil_socket_t fd, short what, void *context)
 
 /* --- making one */
 
-/* Splits ADDR:PORT; brackets of an IPv6 address fall. */
-static int split(const char *text, char host[ADDRESS_TEXT], char port[8])
-{
-	const char *colon = strrchr(text, ':');
-	size_t n = colon ? (size_t)(colon - text) : 0;
-	uint64_t number;
-
-	/* getaddrinfo(3) would take a larger one modulo 2^16. */
-	if (!colon || n == 0 || n >= ADDRESS_TEXT || number_parse(colon + 1, UINT16_MAX, &number) < 0)
-		return -EINVAL;
-	if (*text == '[' && text[n - 1] == ']')
-		text++, n -= 2;
-	memcpy(host, text, n);
-	host[n] = '\0';
-	snprintf(port, 8, "%u", (unsigned)number);
-	return 0;
-}
-
-static int listen_at(const struct addrinfo *a)
-{
-	const int on = 1;
-	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-	    bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
-		return fd;
-	error = errno;
-	close(fd);
-	return -error;
-}
-
-static int open_port(const char *listen_on, char shown[ADDRESS_TEXT], struct fault *why)
-{
-	const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
-				       .ai_socktype = SOCK_STREAM};
-	union address bound = {0};
-	socklen_t size = sizeof(bound);
-	char host[ADDRESS_TEXT] = "", port[8] = "";
-	struct addrinfo *a;
-	int fd;
-
-	if (split(listen_on, host, port) < 0 || getaddrinfo(host, port, &hints, &a) != 0)
-		return fault_set(why, EXIT_USAGE, EINVAL, "%s is not ADDRESS:PORT in numbers, such as 127.0.0.1:8443",
-				 listen_on);
-	fd = listen_at(a);
-	freeaddrinfo(a);
-	if (fd < 0)
-		return fault_errno(why, EXIT_FAILED, fd, "cannot listen on %s", listen_on);
-	if (getsockname(fd, &bound.any, &size) < 0) {
-		close(fd);
-		return fault_errno(why, EXIT_FAILED, -errno, "cannot listen on %s", listen_on);
-	}
-	if (bound.any.sa_family == AF_INET6)
-		snprintf(shown, ADDRESS_TEXT, "[%.45s]:%d", host, ntohs(bound.six.sin6_port));
-	else
-		snprintf(shown, ADDRESS_TEXT, "%.45s:%d", host, ntohs(bound.four.sin_port));
-	return fd;
-}
-
 static int set_events(struct server *s)
 {
 	const struct timeval second = {.tv_sec = 1};
@@ -298,7 +218,7 @@ int server_new(const char *listen_on, SSL_CTX *tls, const struct server_limits *
 	s->limits = *limits;
 	s->handler = *handler;
 	s->log_budget = LOG_LINES_A_SECOND;
-	s->fd = open_port(listen_on, shown, why);
+	s->fd = port_open(listen_on, false, shown, why);
 	ret = s->fd < 0 ? s->fd : set_events(s);
 	if (ret < 0) {
 		server_free(&s);
@@ -306,6 +226,19 @@ int server_new(const char *listen_on, SSL_CTX *tls, const struct server_limits *
 	}
 	*out = s;
 	return 0;
+}
+
+struct server_counts server_counts(const struct server *s)
+{
+	struct server_counts n = s->counts;
+
+	n.open = s->count;
+	return n;
+}
+
+struct event_base *server_base(struct server *s)
+{
+	return s->base;
 }
 
 int server_run(struct server *s)

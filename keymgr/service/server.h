@@ -6,9 +6,8 @@
 
 #include "keymgr/service/answer.h"
 #include "keymgr/service/http.h"
+#include "keymgr/service/port.h"
 #include "keymgr/service/tls.h"
-
-enum { ADDRESS_TEXT = 64 };
 
 struct server_limits {
 	int connections; /* in all; 1024 */
@@ -36,6 +35,17 @@ struct server;
 int server_new(const char *listen_on, SSL_CTX *tls, const struct server_limits *limits,
 	       const struct server_handler *handler, struct server **out, char shown[ADDRESS_TEXT],
 	       struct fault *why) MUST_CHECK;
+/* Since the start. */
+struct server_counts {
+	uint64_t connections,
+		refused; /* peers let in, and refused: at the door, in the handshake, for what they sent or did not send */
+	uint64_t answers[6]; /* by the first digit of their status */
+	uint64_t commits;
+	int open; /* connections now */
+};
+struct server_counts server_counts(const struct server *s);
+struct event_base;
+struct event_base *server_base(struct server *s);
 /* Until SIGTERM or SIGINT (0), or an error that ends it. */
 int server_run(struct server *s) MUST_CHECK;
 void server_free(struct server **s);

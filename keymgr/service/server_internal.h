@@ -45,6 +45,7 @@ struct server {
 	TAILQ_HEAD(all_connections, connection) all;
 	TAILQ_HEAD(waiting_connections, connection) waiting;
 	int count, waiting_count;
+	struct server_counts counts;
 	int log_budget, log_dropped; /* lines about refused peers in this second */
 	int result;
 };

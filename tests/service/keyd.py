@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 
 KEYD = os.environ.get("COFFER_KEYD") or sys.exit("COFFER_KEYD is not set: run the tests by meson")
 TIMEOUT = 60
@@ -84,11 +85,18 @@ class Service:
             self.kill()
             raise AssertionError(f"coffer-keyd does not listen: {line!r} {self.logged()}")
         self.port = int(found[1])
+        if "--metrics" in self.options:
+            self.metrics_port = int(re.fullmatch(r"metrics on 127\.0\.0\.1:(\d+)\n", self.process.stdout.readline().decode())[1])
         return self
 
     def logged(self):
         with open(self.log_file, errors="replace") as f:
             return f.read()
+
+    def numbers(self):
+        """The metrics, by name."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=TIMEOUT) as r:
+            return {n: int(v) for n, v in re.findall(r"^coffer_keyd_(\w+) (\d+)$", r.read().decode(), re.M)}
 
     def wait_logged(self, pattern):
         """A peer hears of its refusal before the log does."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import unittest
 
+import keyd
 from keyd import TIMEOUT, Case, b64, context, unb64
 
 SOURCE = os.environ["SOURCE_ROOT"]
@@ -499,6 +500,58 @@ class Http(Api):
         heard = self.exchange(one * 200 + last)
         self.assertEqual(heard.count(b"HTTP/1.1 200 OK\r\n"), 201)
         self.assertIn(b"\r\nCache-Control: no-store\r\n", heard)
+
+
+class Metrics(Api):
+    def test_numbers(self):
+        self.a.close()
+        self.s.stop()
+        self.s = self.service("--metrics", "127.0.0.1:0")
+        self.a = self.admin(self.s)
+        before = self.s.numbers()
+        self.key("k")
+        w = self.good(self.a.post("keys/k/wrapkey", alg="A256GCM", value=b64(b"x" * 32), volume="0" * 32))
+        use = {m: w[m] for m in ("alg", "value", "iv", "tag")}
+        self.good(self.a.post("keys/k/1/unwrapkey", **use, volume="0" * 32))
+        self.good(self.a.post("keys/k/rewrap", **use, volume="0" * 32, version=1))
+        self.good(self.a.post("keys/k/lease", volume="0" * 32))
+        self.refused(self.a.get("keys/none"), 404, "not_found")
+        with socket.create_connection(("127.0.0.1", self.s.port)) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            while plain.recv(100):
+                pass
+        self.s.wait_logged("refused")
+        after = self.s.numbers()
+        grown = {n: after[n] - before[n] for n in after if after[n] != before[n] and n != "audit_lines_not_anchored"}
+        self.assertEqual(grown, {"answers_ok_total": 5, "answers_refused_total": 1, "audit_lines": 5, "calls_refused_total": 1,
+                                 "commits_total": 6, "connections_open": 1, "connections_total": 2, "leases_renewed_total": 1,
+                                 "peers_refused_total": 1, "rewraps_total": 1, "unwraps_total": 1, "wraps_total": 1})
+        self.assertEqual(after["certificate_days_left"], 396)
+
+    def test_what_the_port_answers(self):
+        self.a.close()
+        self.s.stop()
+        for wrong in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0", "nothing"):
+            self.assertEqual(keyd.run("run", self.dir, "--listen", "127.0.0.1:0", "--metrics", wrong)[0], keyd.USAGE, wrong)
+        self.s = self.service("--metrics", "127.0.0.1:0")
+
+        def ask(data):
+            with socket.create_connection(("127.0.0.1", self.s.metrics_port), timeout=TIMEOUT) as s:
+                s.sendall(data)
+                heard = b""
+                while piece := s.recv(65536):
+                    heard += piece
+                return heard
+
+        self.assertIn(b'{"status":"ok"}', ask(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"))
+        for data, status in ((b"GET /v1/keys HTTP/1.1\r\nHost: a\r\n\r\n", 404), (b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 404),
+                             (b"GET /health HTTP/1.0\r\n\r\n", 505), (b"\x16\x03\x01", 400), ((b"GET /metrics HTTP/1.1\r\nX: " + b"y" * 4096)[:4096], 431)):
+            self.assertIn(b"HTTP/1.1 %d " % status, ask(data))
+        # Those that say nothing take places, not the service.
+        held = [socket.create_connection(("127.0.0.1", self.s.metrics_port)) for _ in range(12)]
+        self.assertEqual(self.admin(self.s).get("keys")[0], 200)
+        for h in held:
+            h.close()
 
 
 class Log(Api):
