@@ -56,6 +56,7 @@ int change_begin(struct change *c, struct engine *e, struct node *n, struct file
 	c->n = n;
 	c->f = f;
 	c->size = size;
+	c->mtime = NULL;
 	c->clear = (struct page_range){0, 0};
 	c->count = c->old = 0;
 	c->bytes = 0;
@@ -283,7 +284,7 @@ int change_commit_inline(struct engine *e, struct node *n, struct file *f, const
 		r = stays_newborn(e, n, f, size, &newborn);
 	if (r == 0)
 		r = newborn ? put_inline_in_place(e, n, f, content, size)
-			    : change_put_inline_logged(e, n, f, content, size);
+			    : change_put_inline_logged(e, n, f, content, size, NULL);
 	if (r < 0)
 		return r;
 	tree_drop(e, f);
@@ -292,4 +293,9 @@ int change_commit_inline(struct engine *e, struct node *n, struct file *f, const
 	memcpy(f->body.content, content, size);
 	change_set_size(f, size);
 	return 0;
+}
+
+int change_reseal_inline(struct engine *e, struct node *n, struct file *f, const struct timespec *mtime)
+{
+	return change_put_inline_logged(e, n, f, f->body.content, f->head.size, mtime);
 }

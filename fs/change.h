@@ -18,8 +18,9 @@ struct change {
 	struct node *n;
 	struct file *f;
 	struct nonce nonce;
-	uint64_t size;           /* of the file afterwards */
-	struct page_range clear; /* becomes a hole first */
+	uint64_t size;                /* of the file afterwards */
+	const struct timespec *mtime; /* NULL: it is a change of content, now */
+	struct page_range clear;      /* becomes a hole first */
 	uint32_t count;
 	uint32_t old;    /* so many of the pieces only make room for the others: they are not committed alone */
 	uint8_t *sealed; /* of the pieces, one behind the other; a page is free before it */
@@ -44,6 +45,8 @@ int change_commit(struct change *c, uint32_t *done) MUST_CHECK;
 /* The file becomes or stays inline, with this content. */
 int change_commit_inline(struct engine *e, struct node *n, struct file *f, const uint8_t *content,
 			 uint64_t size) MUST_CHECK;
+/* The content of an inline file that is not newborn, sealed again by a record; its time of change stays this one. */
+int change_reseal_inline(struct engine *e, struct node *n, struct file *f, const struct timespec *mtime) MUST_CHECK;
 /* No page changes: another time of change, as a record. */
 int change_commit_time(struct engine *e, struct node *n, struct file *f, const struct timespec *mtime) MUST_CHECK;
 

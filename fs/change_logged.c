@@ -248,7 +248,10 @@ static int log_pieces(struct change *c, uint32_t from, uint32_t to, uint64_t *pa
 
 	if (from == 0)
 		r.clear = c->clear;
-	change_note_mtime(&r.mtime);
+	if (c->mtime)
+		r.mtime = *c->mtime;
+	else
+		change_note_mtime(&r.mtime);
 	return append_change(c, &r, parts, gather(c, from, to, parts), payload_at);
 }
 
@@ -360,12 +363,13 @@ int change_commit_logged(struct change *c, uint32_t *done)
 	f->log.unsynced += c->bytes;
 	if (note_in_place(f, c, *done))
 		dirty_in_place(c->e, c->n);
-	overlay_set(c->n, f->head.size, NULL);
+	overlay_set(c->n, f->head.size, c->mtime);
 	/* Room was made, for nothing. */
 	return *done < c->count && *done <= c->old ? r : 0;
 }
 
-int change_put_inline_logged(struct engine *e, struct node *n, struct file *f, const uint8_t *content, uint64_t size)
+int change_put_inline_logged(struct engine *e, struct node *n, struct file *f, const uint8_t *content, uint64_t size,
+			     const struct timespec *mtime)
 {
 	uint64_t payload_at;
 	struct change c;
@@ -377,6 +381,7 @@ int change_put_inline_logged(struct engine *e, struct node *n, struct file *f, c
 		r = pin_for_record(e, n, f);
 	if (r < 0)
 		return r;
+	c.mtime = mtime;
 	c.clear = (struct page_range){0, layout_max_pages};
 	if (c.count)
 		c.pieces[0].in_payload = true;
@@ -387,7 +392,7 @@ int change_put_inline_logged(struct engine *e, struct node *n, struct file *f, c
 	}
 	change_clear_in_memory(e, n, f, &c.clear);
 	f->log.unsynced += size;
-	overlay_set(n, size, NULL);
+	overlay_set(n, size, mtime);
 	return 0;
 }
 

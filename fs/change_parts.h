@@ -36,7 +36,8 @@ void change_note_mtime(struct timespec *out);
 int change_append(struct change *c, struct change_record *r, const struct journal_part *payload, unsigned parts,
 		  struct journal_mark *begin, uint64_t *payload_at) MUST_CHECK;
 int change_commit_logged(struct change *c, uint32_t *done) MUST_CHECK;
-int change_put_inline_logged(struct engine *e, struct node *n, struct file *f, const uint8_t *content,
-			     uint64_t size) MUST_CHECK;
+/* mtime: as in struct change. */
+int change_put_inline_logged(struct engine *e, struct node *n, struct file *f, const uint8_t *content, uint64_t size,
+			     const struct timespec *mtime) MUST_CHECK;
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* A new verb is one function and one line of the table at the end. */
 
@@ -120,7 +121,122 @@ static int run_thaw(struct control_call *c, struct fault *why)
 /* The keyring was changed by somebody else. */
 static int run_read_keys(struct control_call *c, struct fault *why)
 {
-	return live_keys_read_again(subject(c)->live_keys, why);
+	int r = live_keys_read_again(subject(c)->live_keys, why);
+
+	/* Another generation may be the target now. */
+	return r < 0 ? r : reencrypt_look(subject(c)->reencrypt, why);
+}
+
+/* ------------------------------------------------------------------ re-encryption */
+
+static const char *const phases[] = {
+	[REENCRYPT_NONE] = "none",           [REENCRYPT_WAITING] = "waiting", [REENCRYPT_MOVING] = "moving",
+	[REENCRYPT_VERIFYING] = "verifying", [REENCRYPT_PAUSED] = "paused",   [REENCRYPT_STUCK] = "stuck",
+	[REENCRYPT_FAILED] = "failed",
+};
+
+/* As many paths as an answer holds. */
+static int put_stuck(struct control_call *c, struct reencrypt *r, struct fault *why)
+{
+	json_object *array = json_object_new_array();
+	char **list = NULL;
+	size_t count = 0, room = CONTROL_ANSWER_MAX / 2;
+	int result = reencrypt_stuck(r, &list, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		size_t n = 6 * strlen(list[i]) + 8;
+
+		if (n < room) {
+			json_object_array_add(array, json_object_new_string(list[i]));
+			room -= n;
+		}
+		free(list[i]);
+	}
+	free(list);
+	json_object_object_add(c->answer, "stuck_paths", array);
+	return result < 0 ? fault_errno(why, EXIT_FAILED, result, "cannot tell what is stuck") : 0;
+}
+
+static int run_reencryption(struct control_call *c, struct fault *why)
+{
+	struct reencrypt *r = subject(c)->reencrypt;
+	struct reencrypt_status now;
+
+	reencrypt_status(r, &now);
+	control_put_text(c, "phase", phases[now.phase]);
+	control_put_number(c, "generation", now.generation);
+	control_put_number(c, "done", now.done);
+	control_put_number(c, "total", now.total);
+	control_put_number(c, "bytes", now.bytes);
+	control_put_number(c, "objects", now.objects);
+	control_put_number(c, "rate", now.rate);
+	control_put_number(c, "stuck", now.stuck);
+	if (now.error)
+		control_put_text(c, "reason", strerror(-now.error));
+	return now.stuck ? put_stuck(c, r, why) : 0;
+}
+
+struct step {
+	const char *action;
+	struct reencryption how;
+};
+
+static int take_step(struct keyring *k, void *context, struct fault *why)
+{
+	const struct step *s = context;
+
+	if (strcmp(s->action, "start") == 0)
+		return keyring_start_reencryption(k, &s->how, why);
+	if (strcmp(s->action, "pause") == 0)
+		return keyring_pause_reencryption(k, true, why);
+	if (strcmp(s->action, "resume") == 0)
+		return keyring_pause_reencryption(k, false, why);
+	if (strcmp(s->action, "stop") == 0)
+		return keyring_stop_reencryption(k, why);
+	return fault_set(why, EXIT_USAGE, EINVAL, "reencrypt takes start, pause, resume, stop or give-up");
+}
+
+static int give_up(struct control_call *c, struct fault *why)
+{
+	uint64_t count;
+	int r = reencrypt_give_up(subject(c)->reencrypt, control_get_text(c, "path"), &count, why);
+
+	control_put_number(c, "given_up", count);
+	return r < 0 ? r : reencrypt_look(subject(c)->reencrypt, why);
+}
+
+/* "action"; with start also "touch", "idle", "max_rate", "unthrottled"; with give-up "path", without which it is all. */
+static int run_reencrypt(struct control_call *c, struct fault *why)
+{
+	const struct control_subject *s = subject(c);
+	const char *action = control_get_text(c, "action");
+	struct step step = {.action = action ? action : "",
+			    .how = {.touch = control_get_flag(c, "touch"), .idle = control_get_flag(c, "idle")}};
+	int r;
+
+	if (strcmp(step.action, "give-up") == 0)
+		return give_up(c, why);
+	(void)control_get_number(c, "max_rate", &step.how.max_rate);
+	if (control_get_flag(c, "unthrottled"))
+		step.how.max_rate = REENCRYPTION_UNTHROTTLED;
+	/* What is stuck is tried again. */
+	r = live_keys_change(s->live_keys, take_step, &step, why);
+	return r < 0 ? r : reencrypt_look(s->reencrypt, why);
+}
+
+/* "generation": how many files need it.  Takes as long as looking at all of them. */
+static int run_users(struct control_call *c, struct fault *why)
+{
+	uint64_t generation, count;
+	int r;
+
+	if (!control_get_number(c, "generation", &generation) || generation == 0 || generation > UINT32_MAX)
+		return fault_set(why, EXIT_USAGE, EINVAL, "users wants the number of a generation");
+	r = reencrypt_users(subject(c)->engine, (uint32_t)generation, &count);
+	if (r < 0)
+		return fault_errno(why, EXIT_STORE, r, "cannot look at all files");
+	control_put_number(c, "users", count);
+	return 0;
 }
 
 bool control_holds(struct control_call *c)
@@ -135,5 +251,12 @@ void control_release(struct control_call *c)
 }
 
 const struct control_verb control_verbs[] = {
-	{"status", run_status}, {"freeze", run_freeze}, {"thaw", run_thaw}, {"read-keys", run_read_keys}, {NULL, NULL},
+	{"status", run_status},
+	{"freeze", run_freeze},
+	{"thaw", run_thaw},
+	{"read-keys", run_read_keys},
+	{"reencryption", run_reencryption},
+	{"reencrypt", run_reencrypt},
+	{"users", run_users},
+	{NULL, NULL},
 };

@@ -4,8 +4,8 @@
 
 #include "fs/control.h"
 #include "fs/freeze.h"
-#include "fs/live_keys.h"
 #include "fs/opened.h"
+#include "fs/reencrypt.h"
 
 /* What the verbs work on. */
 struct control_subject {
@@ -13,6 +13,7 @@ struct control_subject {
 	struct engine *engine;
 	struct freeze *freeze;
 	struct live_keys *live_keys;
+	struct reencrypt *reencrypt;
 	bool read_only;
 };
 

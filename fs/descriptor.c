@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "fs/file.h"
 #include "fs/node.h"
@@ -112,6 +113,30 @@ bool descriptor_evict(struct engine *e)
 	file_free(e, file);
 	store_close(e->store, fd);
 	return true;
+}
+
+int descriptor_apart(struct engine *e, struct node *n, int (*act)(void *data), void *data)
+{
+	const struct timespec moment = {0, 1000 * 1000};
+	struct file *file = NULL;
+	int fd = -1, r;
+
+	pthread_mutex_lock(&n->lock);
+	while (n->fd_users > 0) {
+		pthread_mutex_unlock(&n->lock);
+		nanosleep(&moment, NULL);
+		pthread_mutex_lock(&n->lock);
+	}
+	r = n->pins ? -EBUSY : act(data);
+	if (r == 0 && n->fd >= 0) {
+		pthread_mutex_lock(&e->descriptors.lock);
+		fd = take_fd(&e->descriptors, n, &file);
+		pthread_mutex_unlock(&e->descriptors.lock);
+	}
+	pthread_mutex_unlock(&n->lock);
+	file_free(e, file);
+	store_close(e->store, fd);
+	return r;
 }
 
 /* Puts an open descriptor into the table; under n->lock.  False if there is no slot at all. */

@@ -12,6 +12,9 @@ void descriptor_stop(struct engine *e);
 /* Closes what a node that nobody uses has open. */
 void descriptor_drop(struct engine *e, struct node *n);
 
+/* Runs `act` while nobody has a descriptor of the node in use, nor can get one, and closes it if that succeeds.  -EBUSY: it is pinned. */
+int descriptor_apart(struct engine *e, struct node *n, int (*act)(void *data), void *data) MUST_CHECK;
+
 /* For reopen.c.  Closes some until there is room for one more, as far as that goes. */
 void descriptor_make_room(struct engine *e);
 /* Closes one that nobody uses; false if there is none. */

@@ -9,6 +9,7 @@
 #include "fs/directory.h"
 #include "fs/dirty.h"
 #include "fs/file.h"
+#include "fs/moved.h"
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/side.h"
@@ -384,6 +385,7 @@ int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t pa
 		}
 		if (r == 0) {
 			dirty_renamed(e, m.old);
+			moved_note(e, m.old);
 			node_linked(e, m.old, m.dir, l);
 			l = NULL;
 			r = store_stat(e->store, m.old->fd, &m.st);

@@ -206,6 +206,7 @@ int file_write_head(struct engine *e, struct node *n, struct file *f, uint64_t s
 	f->head.commit = h.commit;
 	f->head.newborn = h.newborn;
 	f->head.epoch = h.epoch;
+	f->head.generation = head_generation(sealed);
 	f->has_head = true;
 	f->size_below = size;
 	head_version(sealed, f->log.base);

@@ -9,7 +9,7 @@
  *   5. engine->lending  the mode of an object while its owner is lent more rights
  *   6. file->maps.lock  cache of map pages (taken by readers of the file)
  *   7. engine->table.lock, engine->descriptors.lock
- *   8. engine->ids->lock, engine->dirty.lock, the journal's lock
+ *   8. engine->ids->lock, engine->dirty.lock, engine->moved.lock, the journal's lock
  *
  * No lock of 1 to 6 but those of directories is held during a sync; engine->checkpointing (checkpoint.c) comes before all of them. */
 #ifndef COFFER_FS_INTERNAL_H
@@ -25,6 +25,7 @@
 
 struct node;
 struct file;
+struct name_list;
 
 /* A name of a node.  Links of one node hang on `sibling`, those of one hash bucket on `chain`. */
 struct link {
@@ -44,6 +45,9 @@ struct dir {
 	bool duplicate; /* another live directory has this id: changes are refused */
 	bool claimed;   /* stands in engine->ids, by claim_chain (ids.c) */
 	struct node *claim_chain;
+	atomic_bool listing;           /* somebody has read a part of it, and not its end */
+	atomic_int_fast64_t listed_ms; /* when a part was read last */
+	const struct name_list *shown; /* what it is listed from while its names move below; under lock (list.c) */
 };
 
 /* An inode that the kernel or an operation knows. */
@@ -99,6 +103,15 @@ struct dirty_list {
 	struct node *first;
 	uint32_t count;
 	struct side_marks sides;
+};
+
+/* Nodes that got another name during a walk (moved.c). */
+struct moved_list {
+	pthread_mutex_t lock;
+	atomic_bool on;
+	bool missed;
+	struct node **list;
+	size_t count, room;
 };
 
 struct node_table {
@@ -171,6 +184,7 @@ struct engine {
 	pthread_cond_t sweep_now;
 	bool sweeping, sweep_stop;
 	atomic_uint_fast64_t directories_moved; /* by renames, in this mount */
+	struct moved_list moved;                /* moved.c */
 	bool running;                           /* started, and not yet brought to its end */
 };
 

@@ -177,6 +177,7 @@ static void take_over(struct engine *e, struct node *n, struct file *f, struct j
 	f->head.commit++;
 	f->head.newborn = false;
 	f->head.epoch = 0;
+	f->head.generation = head_generation(j->head);
 	if (RULE(C3base))
 		memcpy(f->log.base, j->version, AEAD_TAG);
 	f->log.records = false;

@@ -1,6 +1,8 @@
 /* Listing directories. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/attr.h"
 #include "fs/directory.h"
@@ -110,21 +112,14 @@ static bool is_superseded(struct listing *l, const struct store_dirent *d, const
 	       strcmp(b.name, d->name) != 0;
 }
 
-/* 1: go on; 0: full; negative: error. */
-static int list_entry(struct listing *l, const struct store_dirent *d)
+/* The name that an entry shows.  1: it shows none. */
+static int shown_name(struct listing *l, const struct store_dirent *d, char name[NAME_MAX + 1])
 {
-	char name[NAME_MAX + 1];
+	int r;
 
-	if (strcmp(d->name, ".") == 0 || strcmp(d->name, "..") == 0) {
-		uint64_t ino = l->dir == l->e->root ? l->dir->ino : d->ino;
-
-		return l->emit(l->data, d->name, ino, DT_DIR, d->next, NULL);
-	}
 	if (names_is_ours(d->name))
 		return 1;
-
-	int r = names_decrypt(l->e, l->dir, d->name, name);
-
+	r = names_decrypt(l->e, l->dir, d->name, name);
 	if (r == -EBADMSG) {
 		report_undecryptable(l->e, l->dir, d->name);
 		return 1;
@@ -132,10 +127,28 @@ static int list_entry(struct listing *l, const struct store_dirent *d)
 	/* Removed between the listing and its sidecar's reading. */
 	if (r == -ENOENT)
 		return 1;
-	if (r < 0)
+	return r == 0 && is_superseded(l, d, name) ? 1 : r;
+}
+
+static bool is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* 1: go on; 0: full; negative: error. */
+static int list_entry(struct listing *l, const struct store_dirent *d)
+{
+	char name[NAME_MAX + 1];
+	int r;
+
+	if (is_dots(d->name)) {
+		uint64_t ino = l->dir == l->e->root ? l->dir->ino : d->ino;
+
+		return l->emit(l->data, d->name, ino, DT_DIR, d->next, NULL);
+	}
+	r = shown_name(l, d, name);
+	if (r != 0)
 		return r;
-	if (is_superseded(l, d, name))
-		return 1;
 	return l->plus ? list_plus(l, d, name) : l->emit(l->data, name, d->ino, d->type, d->next, NULL);
 }
 
@@ -163,14 +176,147 @@ static int list_batches(struct listing *l, int64_t cookie)
 	}
 }
 
+/* ------------------------------------------------------------------ while names move below */
+
+/* Cookies of such a listing: no store has such ones. */
+#define SHOWN_COOKIE (INT64_C(0x5AC3F1) << 40)
+enum { SHOWN_DOT = 1, SHOWN_DOTS = 2, SHOWN_FIRST = 3 }; /* then by position in the list */
+
+static bool is_shown_cookie(int64_t cookie)
+{
+	return cookie >> 40 == SHOWN_COOKIE >> 40;
+}
+
+/* An entry that was there when the list was made: under whichever name it lies now. */
+static int list_shown_entry(struct listing *l, const char *name, int64_t next)
+{
+	struct backing_name b;
+	struct store_stat st;
+	struct store_dirent d = {.next = next, .name = b.name};
+	int r = names_lookup(l->e, l->dir, name, &b, &st);
+
+	if (r < 0)
+		return r == -ENOENT ? 1 : r;
+	d.ino = st.ino;
+	d.type = (uint8_t)(st.mode >> 12 & 15);
+	return l->plus ? list_plus(l, &d, name) : l->emit(l->data, name, d.ino, d.type, next, NULL);
+}
+
+static int list_shown(struct listing *l, const struct name_list *names, int64_t cookie)
+{
+	int64_t at = cookie ? cookie - SHOWN_COOKIE : 0;
+
+	if (at < SHOWN_DOT && !l->emit(l->data, ".", l->dir->ino, DT_DIR, SHOWN_COOKIE + SHOWN_DOT, NULL))
+		return 0;
+	if (at < SHOWN_DOTS && !l->emit(l->data, "..", l->dir->ino, DT_DIR, SHOWN_COOKIE + SHOWN_FIRST, NULL))
+		return 0;
+	for (size_t i = at < SHOWN_FIRST ? 0 : (size_t)(at - SHOWN_FIRST); i < names->size;) {
+		size_t next = i + strlen(names->text + i) + 1;
+		int r = list_shown_entry(l, names->text + i, SHOWN_COOKIE + SHOWN_FIRST + (int64_t)next);
+
+		if (r <= 0)
+			return r;
+		i = next;
+	}
+	return 0;
+}
+
+static int add_name(struct name_list *l, const char *name)
+{
+	size_t n = strlen(name) + 1;
+
+	if (l->size + n > l->room) {
+		size_t room = l->room ? 2 * l->room : 4096;
+		char *text = realloc(l->text, room);
+
+		if (!text)
+			return -ENOMEM;
+		l->text = text;
+		l->room = room;
+	}
+	memcpy(l->text + l->size, name, n);
+	l->size += n;
+	l->count++;
+	return 0;
+}
+
+struct gathering {
+	struct listing l;
+	struct name_list *names;
+};
+
+static int gather(void *data, const struct store_dirent *d)
+{
+	struct gathering *g = data;
+	char name[NAME_MAX + 1];
+	int r = is_dots(d->name) ? 1 : shown_name(&g->l, d, name);
+
+	return r == 0 ? add_name(g->names, name) : (r < 0 ? r : 0);
+}
+
+/* By a handle of its own: others may be listing the same directory. */
+int list_gather(struct engine *e, struct node *dir, struct name_list **out)
+{
+	struct gathering g = {.l = {.e = e, .dir = dir}, .names = calloc(1, sizeof *g.names)};
+	int fd = g.names ? store_open(e->store, dir->fd, ".", O_RDONLY | O_DIRECTORY, 0) : -ENOMEM;
+	int r = fd < 0 ? fd : directory_scan(e, fd, gather, &g);
+
+	store_close(e->store, fd);
+	if (r < 0) {
+		name_list_free(g.names);
+		g.names = NULL;
+	}
+	*out = g.names;
+	return r;
+}
+
+void name_list_free(struct name_list *l)
+{
+	if (l)
+		free(l->text);
+	free(l);
+}
+
+/* ------------------------------------------------------------------ the operation */
+
+/* A listing ends with an answer that has nothing in it; whoever wants to change what all are called below waits for that. */
+static void note_listing(struct dir *d, bool some)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	atomic_store(&d->listed_ms, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+	atomic_store(&d->listing, some);
+}
+
+struct counted_emit {
+	fs_emit *emit;
+	void *data;
+	uint64_t count;
+};
+
+static bool emit_counted(void *data, const char *name, uint64_t ino, uint8_t type, int64_t next,
+			 const struct node_attr *attr)
+{
+	struct counted_emit *c = data;
+
+	c->count++;
+	return c->emit(c->data, name, ino, type, next, attr);
+}
+
 int fs_readdir(struct engine *e, uint64_t node, int64_t cookie, bool plus, fs_emit *emit, void *data)
 {
-	struct listing l = {.e = e, .plus = plus, .emit = emit, .data = data};
+	struct counted_emit counted = {emit, data, 0};
+	struct listing l = {.e = e, .plus = plus, .emit = emit_counted, .data = &counted};
 	int r = directory_begin(e, node, DIR_READ, &l.dir);
 
 	if (r < 0)
 		return r;
-	r = list_batches(&l, cookie);
+	if (l.dir->dir->shown && (cookie == 0 || is_shown_cookie(cookie)))
+		r = list_shown(&l, l.dir->dir->shown, cookie);
+	else
+		r = is_shown_cookie(cookie) ? -ESTALE : list_batches(&l, cookie);
+	note_listing(l.dir->dir, counted.count > 0);
 	directory_end(e, l.dir);
 	return r;
 }

@@ -20,10 +20,10 @@
 #include "fs/control_verbs.h"
 #include "fs/freeze.h"
 #include "fs/known.h"
-#include "fs/live_keys.h"
 #include "fs/mount_point.h"
 #include "fs/opened.h"
 #include "fs/ops.h"
+#include "fs/reencrypt.h"
 #include "fs/slow.h"
 #include "fs/transport.h"
 #include "fs/watch.h"
@@ -44,6 +44,7 @@ struct mounting {
 	struct control *control; /* NULL: no socket */
 	struct control_subject subject;
 	struct live_keys *live_keys;
+	struct reencrypt *reencrypt;
 	struct ending ending;
 	struct watch *watch;
 	int report; /* pipe to the waiting parent; -1 in the foreground */
@@ -309,15 +310,39 @@ static void forget(void *data)
 	transport_forget_everything(m->session, nodes, count);
 }
 
-static int start_threads(struct mounting *m)
+static uint64_t activity(void *data)
+{
+	(void)data;
+	return transport_requests();
+}
+
+static int start_keys(struct mounting *m)
 {
 	const struct live_keys_parts parts = {&m->opened, m->engine, m->freeze, forget, m};
-	int r;
+	struct reencrypt_parts more = {m->engine, NULL, activity, NULL};
 
-	m->live_keys = live_keys_new(&parts);
-	if (!m->live_keys)
-		return -ENOMEM;
-	m->subject = (struct control_subject){&m->opened, m->engine, m->freeze, m->live_keys, is_read_only(m)};
+	more.keys = m->live_keys = live_keys_new(&parts);
+	m->reencrypt = m->live_keys ? reencrypt_new(&more) : NULL;
+	return m->reencrypt ? 0 : -ENOMEM;
+}
+
+/* What a mount before this one did not end. */
+static void go_on(struct mounting *m)
+{
+	struct fault why = {.status = EXIT_OK};
+
+	if (!is_read_only(m) && !m->options->old_copy && reencrypt_look(m->reencrypt, &why) < 0)
+		log_warning("the re-encryption does not go on: %s", why.text);
+}
+
+static int start_threads(struct mounting *m)
+{
+	int r = start_keys(m);
+
+	if (r < 0)
+		return r;
+	m->subject =
+		(struct control_subject){&m->opened, m->engine, m->freeze, m->live_keys, m->reencrypt, is_read_only(m)};
 	m->ending = (struct ending){m->options->mount_point, m->engine, m->session, m->freeze, m->options->writeback};
 	r = watch_start(&m->ending, m->options->idle, &m->watch);
 	if (r == 0)
@@ -325,6 +350,8 @@ static int start_threads(struct mounting *m)
 	m->context.slow = m->slow;
 	if (r == 0 && m->control)
 		r = control_serve(m->control);
+	if (r == 0)
+		go_on(m);
 	return r;
 }
 
@@ -345,6 +372,7 @@ static int stop_all(struct mounting *m)
 	if (m->freeze)
 		freeze_stop(m->freeze);
 	control_close(&m->control);
+	reencrypt_free(&m->reencrypt);
 	slow_stop(&m->slow);
 	watch_stop(&m->watch);
 	if (m->session) {

@@ -454,6 +454,24 @@ void node_linked(struct engine *e, struct node *n, struct node *parent, struct l
 	pthread_mutex_unlock(&t->lock);
 }
 
+void node_became(struct engine *e, struct node *n, const struct store_stat *st)
+{
+	struct node_table *t = &e->table;
+	bool indexed;
+
+	pthread_mutex_lock(&t->lock);
+	indexed = n->in_inodes;
+	if (indexed)
+		remove_from_chain(&t->by_inode[hash_inode(n->dev, n->ino) & (t->size - 1)], n, false);
+	n->in_inodes = false;
+	n->dev = st->dev;
+	n->ino = st->ino;
+	n->btime_ns = st->btime_ns;
+	if (indexed)
+		index_inode(t, n);
+	pthread_mutex_unlock(&t->lock);
+}
+
 int node_table_start(struct engine *e, const struct store_stat *root)
 {
 	struct node_table *t = &e->table;

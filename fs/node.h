@@ -39,6 +39,9 @@ void node_renamed(struct engine *e, struct node *from, const char *old_name, str
 /* One more name of a node.  Takes the link over. */
 void node_linked(struct engine *e, struct node *n, struct node *parent, struct link *l);
 
+/* The object of a node has been replaced below by another one that shows the same (a link sealed again).  Within descriptor_apart. */
+void node_became(struct engine *e, struct node *n, const struct store_stat *st);
+
 /* --- descriptors
  * node_use gives a descriptor that stays open until node_unuse: O_RDWR for regular files (O_RDONLY where the store is read-only), O_RDONLY for
  * directories, O_PATH for the rest.  Verified to be the inode of the node, else -ESTALE. */

@@ -197,10 +197,30 @@ int opened_start(const char *dir, const struct unlock_source *unlock, enum opene
 	return 0;
 }
 
+int opened_start_with(const char *dir, struct keyring *unlocked, struct opened *out, struct fault *why)
+{
+	int r;
+
+	*out = (struct opened){.how = OPENED_LOCKED, .dot = -1, .data = -1, .lock = -1, .borrowed = true};
+	out->store = store_posix_new();
+	if (!out->store)
+		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
+	out->keyring = unlocked;
+	r = open_volume(out, dir, why);
+	out->keys = r == 0 ? keyring_keys(unlocked) : NULL;
+	if (r == 0 && !out->keys)
+		r = fault_set(why, EXIT_FAILED, ENOMEM, "no memory for the keys");
+	if (r < 0)
+		opened_stop(out);
+	else
+		out->read_only = out->store_read_only || keyring_read_only(unlocked);
+	return r;
+}
+
 void opened_stop(struct opened *o)
 {
 	keys_unref(o->keys);
-	if (o->keyring)
+	if (o->keyring && !o->borrowed)
 		keyring_free(&o->keyring);
 	store_close(o->store, o->data);
 	store_close(o->store, o->dot);

@@ -21,6 +21,7 @@ struct opened {
 	bool store_read_only;
 	bool read_only; /* the store is, or it is opened so, or a feature flag asks it */
 	bool noted;     /* the lock file has our number */
+	bool borrowed;  /* the keyring is somebody else's */
 };
 
 /* Starts secrets and cryptography in this process; once, after the last fork. */
@@ -29,6 +30,8 @@ int opened_prepare(struct fault *why) MUST_CHECK;
 /* Opens and unlocks `dir`.  On failure nothing stays open. */
 int opened_start(const char *dir, const struct unlock_source *unlock, enum opened_how how, struct opened *out,
 		 struct fault *why) MUST_CHECK;
+/* The same, locked, with a keyring that has been unlocked and entered, and outlives it. */
+int opened_start_with(const char *dir, struct keyring *unlocked, struct opened *out, struct fault *why) MUST_CHECK;
 /* Notes in the lock file which process holds the volume, for whoever finds it locked; until opened_stop. */
 void opened_note_process(struct opened *o);
 void opened_stop(struct opened *o);

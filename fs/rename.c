@@ -6,10 +6,13 @@
 #include "fs/directory.h"
 #include "fs/dirty.h"
 #include "fs/file.h"
+#include "fs/lend.h"
+#include "fs/moved.h"
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/record.h"
 #include "fs/removal.h"
+#include "fs/rename.h"
 #include "fs/side.h"
 #include "fs/symlink.h"
 #include "util/base/log.h"
@@ -27,6 +30,7 @@ struct moving {
 	struct backing_name old_name, new_name;
 	struct store_stat old_st, new_st;
 	bool replaces; /* something has the new name */
+	bool below;    /* the name in the mount stays */
 	unsigned flags;
 	struct link *spare[2];
 	struct node *busy; /* to be waited for */
@@ -93,8 +97,10 @@ static void note_move(struct moving *m, bool done)
 		struct moved *w = &m->moved[i];
 
 		if (done && w->node) {
-			if (w->node->dir)
+			if (w->node->dir && !m->below)
 				atomic_fetch_add(&m->e->directories_moved, 1);
+			if (!m->below)
+				moved_note(m->e, w->node);
 			dirty_renamed(m->e, w->node);
 			side_log_moved(m->e, w->node, w->path, w->size);
 			dirty_entry(m->e, i ? m->from : m->to, w->node);
@@ -109,6 +115,20 @@ static void note_move(struct moving *m, bool done)
 	}
 }
 
+/* Of an entry that only gets another name below: its directory may deny changes to its owner. */
+static int rename_lent(struct moving *m, unsigned flags)
+{
+	struct store *s = m->e->store;
+	mode_t before;
+	int r = -EACCES;
+
+	if (m->from == m->to && m->below && lend(m->e, m->from, m->from->fd, 0300, &before)) {
+		r = s->ops->rename(s, m->from->fd, m->old_name.name, m->to->fd, m->new_name.name, flags);
+		lend_back(m->e, m->from, m->from->fd, 0300, before);
+	}
+	return r;
+}
+
 /* The rename itself, below and in the table, with nobody reading names meanwhile. */
 static int move(struct moving *m, unsigned flags)
 {
@@ -119,6 +139,8 @@ static int move(struct moving *m, unsigned flags)
 
 	int r = e->store->ops->rename(e->store, m->from->fd, m->old_name.name, m->to->fd, m->new_name.name, flags);
 
+	if (r == -EACCES)
+		r = rename_lent(m, flags);
 	if (r == 0) {
 		node_renamed(e, m->from, m->old_name.name, m->to, m->new_name.name, flags & RENAME_EXCHANGE, m->spare);
 		m->spare[0] = m->spare[1] = NULL;
@@ -247,6 +269,35 @@ static int move_entry(struct moving *m)
 		side_drop_sidecar(e, m->from, &m->old_name);
 	else if (!m->replaces)
 		side_drop_sidecar(e, m->to, &m->new_name);
+	return r;
+}
+
+int rename_below(struct engine *e, struct node *dir, const struct backing_name *from, const struct store_stat *st,
+		 const struct backing_name *to)
+{
+	struct moving m = {.e = e, .from = dir, .to = dir, .below = true};
+	mode_t before;
+	int r;
+
+	m.old_name = *from;
+	m.new_name = *to;
+	m.old_st = *st;
+	r = make_spares(&m);
+	if (r == 0)
+		r = side_log_sidecar(e, dir, to);
+	if (r == 0)
+		r = names_add_sidecar(e, dir->fd, to);
+	if (r == -EACCES && lend(e, dir, dir->fd, 0300, &before)) {
+		r = names_add_sidecar(e, dir->fd, to);
+		lend_back(e, dir, dir->fd, 0300, before);
+	}
+	if (r == 0)
+		r = side_settle_target(e, dir, to);
+	if (r == 0) {
+		r = move(&m, e->caps.rename_noreplace ? RENAME_NOREPLACE : 0);
+		side_drop_sidecar(e, dir, r == 0 ? from : to);
+	}
+	free_spares(&m);
 	return r;
 }
 

@@ -173,6 +173,33 @@ ssize_t symlink_open(struct engine *e, const char *text, char out[LINK_TARGET_MA
 	return n;
 }
 
+static int body_generation(struct engine *e, const char *text, uint32_t *out)
+{
+	char name[LINK_BODY_NAME + 1];
+	uint8_t start[4];
+	int fd = symlink_body(e, text, name) ? store_open(e->store, e->links_dir, name, O_RDONLY | O_NONBLOCK, 0)
+					     : -EBADMSG;
+	ssize_t n = fd < 0 ? fd : store_pread(e->store, fd, start, sizeof start, 0);
+
+	store_close(e->store, fd);
+	if (n == sizeof start)
+		*out = get_le32(start);
+	return n == sizeof start ? 0 : (n < 0 && n != -ENOENT ? (int)n : -EBADMSG);
+}
+
+int symlink_generations(struct engine *e, const char *text, uint32_t out[2])
+{
+	uint8_t sealed[OVERHEAD + SHORT_MAX];
+	ssize_t n = text[0] == 'S' || text[0] == 'L'
+			    ? base64url_decode(text + 1, strlen(text + 1), sealed, sizeof sealed)
+			    : -1;
+
+	if (n <= OVERHEAD)
+		return -EBADMSG;
+	out[0] = out[1] = get_le32(sealed);
+	return text[0] == 'L' ? body_generation(e, text, &out[1]) : 0;
+}
+
 bool symlink_body(struct engine *e, const char *text, char out[LINK_BODY_NAME + 1])
 {
 	uint8_t plain[SHORT_MAX] = {0};

@@ -17,6 +17,9 @@ int symlink_seal(struct engine *e, const char *target, char out[LINK_TEXT_MAX]) 
 /* The target behind a text, not terminated; returns its length.  -EBADMSG: the text or its body is missing or wrong. */
 ssize_t symlink_open(struct engine *e, const char *text, char out[LINK_TARGET_MAX]) MUST_CHECK;
 
+/* The generations that a text and the body that it names are sealed under, which may be one; -EBADMSG, or an errno of reading the body. */
+int symlink_generations(struct engine *e, const char *text, uint32_t out[2]) MUST_CHECK;
+
 /* The name in .coffer/links/ of the body that a text names; false if it names none. */
 enum { LINK_BODY_NAME = 22 };
 bool symlink_body(struct engine *e, const char *text, char out[LINK_BODY_NAME + 1]);

@@ -404,6 +404,16 @@ uint64_t transport_writes(void)
 	return atomic_load(&transport.count[FUSE_WRITE]);
 }
 
+uint64_t transport_requests(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < TRANSPORT_OPCODES; i++)
+		if (i != FUSE_FORGET && i != FUSE_BATCH_FORGET)
+			sum += atomic_load_explicit(&transport.count[i], memory_order_relaxed);
+	return sum;
+}
+
 void transport_serve_the_last(void)
 {
 	const struct timespec step = {0, WAKE_STEP_NS};

@@ -35,6 +35,8 @@ void transport_serve_the_last(void);
 void transport_forget_attributes(struct fuse_session *se, const uint64_t *nodes, size_t count);
 /* Empties the kernel's caches: names, and attributes and pages of these nodes.  It waits for what the kernel has to write to them. */
 void transport_forget_everything(struct fuse_session *se, const uint64_t *nodes, size_t count);
+/* Requests so far, but those that only let go of something. */
+uint64_t transport_requests(void);
 /* Ends transport_run. */
 void transport_end(struct fuse_session *se);
 

@@ -447,6 +447,61 @@ int tree_next(struct engine *e, struct file *f, int fd, uint64_t page, uint64_t 
 	return r;
 }
 
+struct map_search {
+	struct engine *e;
+	struct file *f;
+	int fd;
+	bool (*wanted)(void *data, const struct entry *map);
+	void *data;
+	uint64_t page;
+	bool found;
+};
+
+static int find_map(struct map_search *s, struct layout_slot at, const struct entry *entry)
+{
+	struct map *m = cached(&s->f->maps, at.height, at.first);
+	int r = 0;
+
+	if (at.height == 0 || (entry_is_hole(entry) && !m))
+		return 0;
+	if (!(m && (m->dirty || m->busy)) && s->wanted(s->data, entry)) {
+		s->page = at.first;
+		s->found = true;
+		return 0;
+	}
+	if (at.height == 1)
+		return 0;
+	if (!m)
+		r = load_map(s->e, s->f, s->fd, at, entry, &m);
+	if (r < 0)
+		return r;
+
+	/* A deeper load may evict this map: work on a copy of its entries. */
+	_cleanup_free_ struct entry *copy = malloc(sizeof m->entries);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, m->entries, sizeof m->entries);
+	for (unsigned i = 0; i < MAP_ENTRIES && r == 0 && !s->found; i++)
+		r = find_map(s, layout_child(at, i), &copy[i]);
+	return r;
+}
+
+int tree_find_map(struct engine *e, struct file *f, int fd, bool (*wanted)(void *data, const struct entry *map),
+		  void *data, uint64_t *page, bool *found)
+{
+	struct map_search s = {e, f, fd, wanted, data, 0, false};
+	int r = 0;
+
+	pthread_mutex_lock(&f->maps.lock);
+	for (unsigned slot = 0; slot < HEAD_ENTRIES && r == 0 && !s.found; slot++)
+		r = find_map(&s, layout_head_slot(slot), &f->body.entries[slot]);
+	pthread_mutex_unlock(&f->maps.lock);
+	*page = s.page;
+	*found = s.found;
+	return r;
+}
+
 /* The entry that names the map at a place; NULL if the map above is not known. */
 static struct entry *entry_above(struct file *f, unsigned height, uint64_t first)
 {

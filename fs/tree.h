@@ -32,6 +32,11 @@ int tree_clear(struct engine *e, struct file *f, int fd, uint64_t first, uint64_
 int tree_next(struct engine *e, struct file *f, int fd, uint64_t page, uint64_t end, bool hole,
 	      uint64_t *out) MUST_CHECK;
 
+/* The first page below a map whose entry `wanted` says yes to; false in *found if there is none.  Maps that differ from what their entry names are
+ * passed over, but not what is below them. */
+int tree_find_map(struct engine *e, struct file *f, int fd, bool (*wanted)(void *data, const struct entry *map),
+		  void *data, uint64_t *page, bool *found) MUST_CHECK;
+
 /* Allocates below what the maps over these pages need that are not there yet, so that writing them later cannot run out of
  * space.  Stores that cannot reserve: nothing happens. */
 int tree_reserve(struct engine *e, struct file *f, int fd, uint64_t page, size_t count) MUST_CHECK;

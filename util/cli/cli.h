@@ -48,6 +48,11 @@ int cmd_key_backup(const struct verb *v, int argc, char **argv, struct fault *wh
 int cmd_key_policy_set(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_policy_show(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_policy_run(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_reencrypt_start(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_reencrypt_pause(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_reencrypt_resume(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_reencrypt_stop(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_reencrypt_status(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_restore(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_test(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_agent(const struct verb *v, int argc, char **argv, struct fault *why);

@@ -313,6 +313,48 @@
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key policy run /srv/vault --key-file /root/vault.key\n"
 
+#define ARGUMENTS_KEY_REENCRYPT_START "DIR [--wait] [--max-rate RATE] [--idle] [--touch] [--suspect TIME] [--json]"
+#define HELP_KEY_REENCRYPT_START                                                                                       \
+	"Moves everything on the volume to the active generation: contents, names, links, attributes.  A mounted\n"    \
+	"volume is re-encrypted by its mount while programs go on; else it is done here, and Ctrl-C leaves the rest\n" \
+	"to the next mount.  At the end nothing older is accepted any more.  Given again it changes the settings.\n\n" \
+	"  --wait                  until it is done, with a progress bar (without a mount always)\n"                   \
+	"  --max-rate RATE         bytes a second such as 20M; none: as fast as it goes.  Default: at full speed "     \
+	"while\n"                                                                                                      \
+	"                          nobody works on the mount, a quarter of the time otherwise\n"                       \
+	"  --idle                  only while nobody asks the mount anything\n"                                        \
+	"  --touch                 moves times of change by a nanosecond, for rsync of the volume\n"                   \
+	"  --suspect TIME          first lists what changed since (2026-11-28, 2026-11-28T01:49:14Z, @SECONDS): who "  \
+	"knew\n"                                                                                                       \
+	"                          an old key may have planted it, and re-encryption carries it over\n"                \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key rotate ~/vault && coffer key reencrypt start ~/vault --wait\n"
+
+#define ARGUMENTS_KEY_REENCRYPT "DIR [--json]"
+#define HELP_KEY_REENCRYPT_PAUSE                                                                                       \
+	"Holds the re-encryption up, also for mounts to come, until \"coffer key reencrypt resume\".\n\n"              \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key reencrypt pause ~/vault\n"
+#define HELP_KEY_REENCRYPT_STOP                                                                                        \
+	"Ends the re-encryption where it is.  What is under older generations stays there and can be read.\n\n"        \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key reencrypt stop ~/vault\n"
+
+#define ARGUMENTS_KEY_REENCRYPT_RESUME "DIR [--wait] [--give-up FILE|all] [--json]"
+#define HELP_KEY_REENCRYPT_RESUME                                                                                      \
+	"Goes on after a pause.  A file that does not decrypt any more holds the end up: mend it, or give it up.\n\n"  \
+	"  --wait                  until it is done, with a progress bar (without a mount always)\n"                   \
+	"  --give-up FILE|all      moves it (a path as \"status\" shows it), or all of them, to .coffer/lost/\n"       \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key reencrypt resume ~/vault --give-up /photos/broken.jpg\n"
+
+#define ARGUMENTS_KEY_REENCRYPT_STATUS "DIR [--wait] [--json]"
+#define HELP_KEY_REENCRYPT_STATUS                                                                                      \
+	"Says how far the re-encryption is, and what holds it up.  Needs no secret.\n\n"                               \
+	"  --wait                  until it is done, with a progress bar\n"                                            \
+	"  --json                  for programs\n\nexample:\n"                                                         \
+	"  coffer key reencrypt status ~/vault\n"
+
 #define HELP_HELP                                                                                                      \
 	"Lists the verbs, or says more about one.\n\n"                                                                 \
 	"example:\n"                                                                                                   \

@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/offline.h"
 #include "keymgr/backup.h"
 #include "util/cli/options.h"
 #include "util/cli/reach.h"
 #include "util/cli/terminal.h"
 
-enum { TELL_SECONDS = 300 };
+enum { TELL_SECONDS = 300, COUNT_SECONDS = 24 * 3600 };
 
 int key_look(struct cli_volume *v, const char *word, struct fault *why)
 {
@@ -99,19 +100,50 @@ json_object *unbacked_json(const struct keyring *k)
 	return array;
 }
 
-static int cannot_count(void *context, uint32_t generation, uint64_t *files, struct fault *why)
+static int ask_mount(int fd, uint32_t generation, uint64_t *files, struct fault *why)
 {
-	(void)context;
-	(void)files;
-	return fault_set(why, EXIT_REFUSED, EOPNOTSUPP,
-			 "cannot tell whether files still need generation %" PRIu32
-			 ": it is not below the floor; re-encrypt first",
-			 generation);
+	_cleanup_answer_ struct control_answer answer = CONTROL_ANSWER_NONE;
+	json_object *request = json_object_new_object();
+	int r;
+
+	json_object_object_add(request, "generation", json_object_new_uint64(generation));
+	r = control_ask(fd, "users", request, COUNT_SECONDS, &answer, why);
+	if (r == 0 && !control_number(&answer, "users", files))
+		r = fault_set(why, EXIT_FAILED, EPROTO, "the mount gives an answer that makes no sense");
+	return r;
+}
+
+/* By the keys that this process has. */
+static int count_here(const struct cli_volume *v, uint32_t generation, uint64_t *files, struct fault *why)
+{
+	struct fault ignored = {.status = EXIT_OK};
+	struct offline o;
+	int r = offline_start_with(v->dir, v->keyring, &o, why);
+
+	if (r < 0)
+		return r;
+	r = reencrypt_users(o.engine, generation, files);
+	if (r < 0)
+		fault_errno(why, EXIT_STORE, r, "cannot look at all files");
+	(void)!offline_stop(&o, &ignored);
+	return r;
+}
+
+/* A look at everything on the volume, by whoever has it. */
+static int count(void *context, uint32_t generation, uint64_t *files, struct fault *why)
+{
+	_cleanup_answer_ struct control_answer answer = CONTROL_ANSWER_NONE;
+	const struct cli_volume *v = context;
+	_cleanup_close_ int fd = reach_volume(v, &answer);
+
+	if (fd >= 0)
+		return ask_mount(fd, generation, files, why);
+	return count_here(v, generation, files, why);
 }
 
 struct generation_users key_users(struct cli_volume *v)
 {
-	return (struct generation_users){cannot_count, v};
+	return (struct generation_users){count, v};
 }
 
 /* ------------------------------------------------------------------ words */

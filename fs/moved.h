@@ -1,0 +1,16 @@
+/* What gets another name while somebody walks over the tree, who might otherwise miss it. */
+#ifndef COFFER_FS_MOVED_H
+#define COFFER_FS_MOVED_H
+
+#include "fs/internal.h"
+
+/* A node that is about to get, or has just got, another name.  Nothing happens while nobody walks. */
+void moved_note(struct engine *e, struct node *n);
+
+/* One walk at a time.  From _start on nodes are noted; _take gives what was noted so far, with references, and false if there is none. */
+void moved_start(struct engine *e);
+bool moved_take(struct engine *e, struct node ***list, size_t *count);
+/* The end.  True if something was missed: there was too much of it. */
+bool moved_stop(struct engine *e);
+
+#endif
