@@ -116,12 +116,24 @@ static bool will_pass(int r)
 	return r == -EIO || r == -ENOKEY || r == -ENOMEM || r == -EACCES || r == -EMFILE || r == -ENFILE;
 }
 
-/* -EBADMSG: it is missing, or damaged. */
+/* Under a generation that is not accepted (any more) no name in it could be read: that is not an empty directory. */
+static int check_generation(struct engine *e, const struct dir *d)
+{
+	int error = 0;
+
+	if (!e->options.inspect && !keys_for_open(worker_keys(e), SCOPE_DEFAULT, names_generation(d), &error))
+		return error == -ENOKEY ? 0 : error; /* its names say so */
+	return 0;
+}
+
+/* -EBADMSG: it is missing, damaged, or of no use. */
 static int read_record(struct engine *e, struct node *dir)
 {
 	char path[1024];
 	int r = names_read_record(e, dir->fd, &dir->dir->record);
 
+	if (r == 0)
+		r = check_generation(e, dir->dir);
 	/* Somebody may be removing it, and have set its id aside: what came of that? */
 	if (r == -ENOENT) {
 		pthread_rwlock_rdlock(&dir->dir->lock);

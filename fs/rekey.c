@@ -90,8 +90,8 @@ static int note(struct rekey *k, struct node *n, int result)
 
 	if (result == -ENOMEM)
 		return result;
-	/* Gone meanwhile. */
-	if (result == -ESTALE || result == -ENOENT)
+	/* Gone meanwhile; or damaged, and nobody can come to it any more. */
+	if (result == -ESTALE || result == -ENOENT || (result == -EIO && n != k->e->root && !node_has_name(k->e, n)))
 		return 0;
 	if (result > 0)
 		k->objects++;

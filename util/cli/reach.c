@@ -6,10 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "util/cli/mounts.h"
 
-enum { STATUS_SECONDS = 10 };
+enum { STATUS_SECONDS = 10, BUSY_TRIES = 20, BUSY_MS = 50 };
 
 /* A copy of a volume has the same instance id; the server says which directory it serves. */
 static bool is_of(const struct cli_volume *v, const struct control_answer *status)
@@ -26,14 +27,23 @@ static bool is_of(const struct cli_volume *v, const struct control_answer *statu
 
 int reach_volume(const struct cli_volume *v, struct control_answer *status)
 {
-	struct fault ignored = {0};
-	int fd = control_connect(keyring_settings(v->keyring)->instance_id);
+	const struct timespec moment = {0, BUSY_MS * 1000000L};
+	int r = -ECONNRESET;
 
-	if (fd < 0)
-		return -ENOENT;
-	if (control_ask(fd, "status", NULL, STATUS_SECONDS, status, &ignored) == 0 && is_of(v, status))
-		return fd;
-	close(fd);
+	/* A mount that many others ask at this moment closes the connection at once. */
+	for (int tries = 0; tries < BUSY_TRIES && r == -ECONNRESET; tries++) {
+		struct fault ignored = {0};
+		int fd = control_connect(keyring_settings(v->keyring)->instance_id);
+
+		if (fd < 0)
+			return -ENOENT;
+		r = control_ask(fd, "status", NULL, STATUS_SECONDS, status, &ignored);
+		if (r == 0 && is_of(v, status))
+			return fd;
+		close(fd);
+		if (r == -ECONNRESET)
+			nanosleep(&moment, NULL);
+	}
 	return -ENOENT;
 }
 
