@@ -291,6 +291,8 @@ int rename_below(struct engine *e, struct node *dir, const struct backing_name *
 		r = names_add_sidecar(e, dir->fd, to);
 		lend_back(e, dir, dir->fd, 0300, before);
 	}
+	if (r == 0 && to->is_long)
+		dirty_entry(e, dir, NULL);
 	if (r == 0)
 		r = side_settle_target(e, dir, to);
 	if (r == 0) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "acts_internal.h"
+#include "fs/rekey.h"
 
 static const struct caller me = {.umask = 022};
 
@@ -62,6 +63,7 @@ void live_free(struct live *l)
 {
 	oracle_free(&l->o);
 	crash_store_free(l->m.cs);
+	keys_unref(l->rotated.keys);
 }
 
 uint64_t live_draw(struct live *l, uint64_t below)
@@ -462,4 +464,39 @@ void act_forget(struct live *l, unsigned object)
 	fs_forget(l->m.e, b->node, b->lookups);
 	b->node = 0;
 	b->lookups = 0;
+}
+
+/* ------------------------------------------------------------------ keys */
+
+void act_rotate(struct live *l)
+{
+	l->rotated = *l->base;
+	l->rotated.keys = base_other_keys(l->base);
+	l->base = &l->rotated;
+	act_remount(l);
+}
+
+/* A link has another inode then: in what a crash leaves, either. */
+static void learn_links(struct live *l)
+{
+	for (unsigned i = 0; i < l->o.object_count; i++) {
+		struct object *b = &l->o.objects[i];
+		struct node_attr a;
+
+		if (!S_ISLNK(b->type) || !oracle_name_of(&l->o, i))
+			continue;
+		if (!worked(l, "getattr", fs_getattr(l->m.e, node_of(l, i), &a)) || a.st.ino == b->ino)
+			continue;
+		b->ino_before = b->ino;
+		b->ino = a.st.ino;
+	}
+}
+
+void act_rekey(struct live *l, struct rekey *k)
+{
+	k->e = l->m.e;
+	k->generation = l->base->keys->active[SCOPE_DEFAULT];
+	begin(l);
+	worked(l, "rekey", rekey_pass(k));
+	learn_links(l);
 }

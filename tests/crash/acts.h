@@ -33,6 +33,7 @@ struct meanwhile {
 
 struct live {
 	const struct base *base;
+	struct base rotated; /* the same with another active generation; `base` is this one then */
 	struct mounted m;
 	struct oracle o;
 	uint64_t random;   /* state of live_draw */
@@ -103,6 +104,11 @@ void act_meanwhile_page(struct live *l, unsigned object, uint64_t page, overlap_
  * is no change. */
 void act_refuse(struct live *l, unsigned object, uint64_t page);
 void act_refuse_no_more(struct live *l);
+/* Unmounted, and mounted again with another active generation. */
+void act_rotate(struct live *l);
+/* A pass to the active generation; what is to happen between its steps is in *k. */
+struct rekey;
+void act_rekey(struct live *l, struct rekey *k);
 void act_forget(struct live *l, unsigned object); /* as the kernel, when it needs memory */
 
 uint64_t act_size(const struct live *l, unsigned object);

@@ -50,6 +50,7 @@ struct promise {
 
 struct object {
 	uint64_t ino, node, lookups; /* node 0: has to be looked up */
+	uint64_t ino_before;         /* of a link that was sealed again; 0: none */
 	mode_t type;
 	char *target;
 	struct version *versions;

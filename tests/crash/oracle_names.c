@@ -77,7 +77,7 @@ static bool may_be_gone(const struct judging *j, const struct binding *b)
 unsigned judge_object(const struct oracle *o, uint64_t ino)
 {
 	for (size_t i = 0; i < o->object_count; i++)
-		if (o->objects[i].ino == ino)
+		if (o->objects[i].ino == ino || (ino && o->objects[i].ino_before == ino))
 			return (unsigned)i;
 	return UINT32_MAX;
 }

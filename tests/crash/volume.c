@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fs/journal.h"
+#include "keymgr/generations.h"
 #include "keymgr/internal.h"
 #include "keymgr/testing.h"
 
@@ -30,6 +31,30 @@ void base_prepare(void)
 	must(crypto_start(), "crypto", NULL);
 	must(secret_start(1 << 20), "secrets", NULL);
 	keyring_set_argon2_for_tests(&cheap);
+}
+
+/* Two generations are there from the beginning: whoever recovers has both. */
+enum { FIRST = 1, OTHER = 3 };
+
+static void set_active(struct keys *k, uint32_t active)
+{
+	for (uint32_t i = 0; i < k->count; i++)
+		if (k->generations[i].scope == SCOPE_DEFAULT)
+			k->generations[i].state = k->generations[i].number == active ? KEY_ACTIVE : KEY_DEACTIVATED;
+	k->active[SCOPE_DEFAULT] = active;
+}
+
+static struct keys *keys_with(struct keyring *k, uint32_t active)
+{
+	struct keys *keys = need(keyring_keys(k));
+
+	set_active(keys, active);
+	return keys;
+}
+
+struct keys *base_other_keys(const struct base *b)
+{
+	return keys_with(b->keyring, OTHER);
 }
 
 static void make_journal(struct base *b, struct store *s, int dot)
@@ -59,7 +84,8 @@ void base_make(struct base *b, bool journal, bool portable)
 	s = crash_store_ops(cs);
 	must(volume_init_on(s, BASE_VOLUME, &how, &b->keyring, &why), "init", &why);
 	unlock_secret_wipe(&secret);
-	b->keys = need(keyring_keys(b->keyring));
+	must(keyring_rotate(b->keyring, SCOPE_DEFAULT, &(uint32_t){0}, &why), "rotate", &why);
+	b->keys = keys_with(b->keyring, FIRST);
 	b->settings = *keyring_settings(b->keyring);
 	must(volume_open_dir(s, BASE_VOLUME, &dot, &data, &why), "open", &why);
 	make_journal(b, s, dot);

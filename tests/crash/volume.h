@@ -23,6 +23,8 @@ struct base {
 void base_prepare(void);
 void base_make(struct base *b, bool journal, bool portable);
 void base_free(struct base *b);
+/* The keys with another generation active; those of the base open both.  The caller's to unref. */
+struct keys *base_other_keys(const struct base *b);
 /* The journal's inode, the same in every state of the volume. */
 uint32_t base_journal_ino(const struct base *b);
 /* True if the engine of this build has a journal. */

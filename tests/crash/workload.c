@@ -158,5 +158,6 @@ const struct workload workloads[] = {
 	{"sparse", run_sparse, 50},
 	{"lending", run_lending},
 	{"refusals", run_refusals},
+	{"rekeying", run_rekeying, 4},
 };
 const size_t workload_count = sizeof(workloads) / sizeof(workloads[0]);

@@ -43,4 +43,7 @@ void run_sparse(struct live *l);
 void run_lending(struct live *l);
 void run_refusals(struct live *l);
 
+/* workload_rekey.c */
+void run_rekeying(struct live *l);
+
 #endif
