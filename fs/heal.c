@@ -7,6 +7,7 @@
 #include "fs/dirty.h"
 #include "fs/names.h"
 #include "fs/worker.h"
+#include "fs/xattr.h"
 #include "util/base/log.h"
 
 struct healing {
@@ -55,14 +56,18 @@ int heal_directory(struct engine *e, struct node *dir)
 {
 	struct healing h = {.e = e, .dir = dir};
 	int r = directory_scan(e, dir->fd, first_name, &h);
+	bool anew = r == 0;
 
-	if (r == 0)
+	if (anew)
 		r = new_id(&h);
 	else if (r > 0 && e->gone_dir >= 0)
 		r = directory_scan(e, e->gone_dir, try_id, &h) == 1 ? 0 : -ENOENT;
 	if (r < 0 || e->options.read_only)
 		return r < 0 ? r : 0;
 	r = names_write_record(e, dir->fd, &dir->dir->record);
+	/* What was bound to the id that it had opens no more. */
+	if (r == 0 && anew)
+		xattr_drop_all(e, dir);
 	if (r == 0)
 		dirty_in_place(e, dir);
 	if (r == 0)

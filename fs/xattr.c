@@ -270,7 +270,7 @@ void xattr_drop_all(struct engine *e, struct node *n)
 			lend_back(e, n, n->fd, 0200, before);
 		}
 		if (r < 0)
-			log_warning("an attribute of a file that a crash emptied cannot be removed: %s", strerror(-r));
+			log_warning("an attribute of what a crash emptied cannot be removed: %s", strerror(-r));
 	}
 }
 
