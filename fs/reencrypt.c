@@ -439,7 +439,6 @@ static int refuse(struct reencrypt *r, struct fault *why)
 {
 	if (r->p.engine->options.read_only)
 		return fault_set(why, EXIT_REFUSED, EROFS, "the volume is read-only here; nothing can be re-encrypted");
-	/* Written through, a page that a cut tears is lost, and its old content with it. */
 	if (!r->p.engine->journal)
 		return fault_set(why, EXIT_REFUSED, ENOTSUP,
 				 "re-encryption needs the journal; mount without nojournal");

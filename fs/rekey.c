@@ -388,6 +388,9 @@ int rekey_pass(struct rekey *k)
 	struct pass p = {.k = k};
 	int r;
 
+	/* Written through, a page that a cut tears is lost, and its old content with it. */
+	if (!k->e->journal && !k->count_only && !k->measure_only)
+		return -EOPNOTSUPP;
 	k->objects = k->seen = k->bytes = k->passed = k->failed = 0;
 	moved_start(k->e);
 	r = push(&p, node_ref(k->e, k->e->root));

@@ -73,6 +73,8 @@ void run_rekeying(struct live *l)
 	struct busy b = {.l = l};
 
 	furnish(l, &b);
+	if (!l->base->journal) /* which is refused */
+		return;
 	act_rotate(l);
 	pass(l, &b);
 	if (draw_one_in(l, 2))
