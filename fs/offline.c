@@ -28,7 +28,8 @@ static int start_engine(struct offline *o, struct fault *why)
 	if (!o->freeze)
 		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
 	eo.freeze = o->freeze;
-	opened_note_process(&o->opened);
+	if (!o->opened.read_only)
+		opened_note_process(&o->opened);
 	return engine_start(o->opened.store, o->opened.dot, o->opened.data, keyring_settings(o->opened.keyring),
 			    keyring_root_directory(o->opened.keyring), o->opened.keys, &eo, &o->engine, why);
 }
@@ -69,6 +70,7 @@ int offline_start_with(const char *dir, struct keyring *unlocked, struct offline
 	r = opened_start_with(dir, unlocked, &out->opened, why);
 	if (r < 0)
 		return r;
+	out->opened.read_only = true;
 	r = start_engine(out, why);
 	if (r < 0)
 		(void)!offline_stop(out, &ignored);

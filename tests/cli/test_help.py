@@ -10,7 +10,8 @@ VERBS = ["init", "mount", "umount", "status", "check", "freeze", "thaw", "path",
          "key list", "key add", "key remove", "key passwd", "key test",
          "adopt", "key init", "key rotate", "key suspend", "key resume", "key deactivate", "key compromise", "key floor", "key destroy",
          "key undelete", "key audit show", "key audit verify", "key audit export", "key backup", "key restore", "key policy set",
-         "key policy show", "key policy run", "help", "version"]
+         "key policy show", "key policy run", "key reencrypt start", "key reencrypt pause", "key reencrypt resume",
+         "key reencrypt stop", "key reencrypt status", "help", "version"]
 OVERVIEW, DOCUMENTED = VERBS[:14], VERBS[:-2]
 KEYS = [verb for verb in VERBS if verb.startswith("key ")]
 SOURCE = Path(__file__).resolve().parents[2]
