@@ -14,6 +14,23 @@ static struct control_subject *subject(const struct control_call *c)
 
 /* ------------------------------------------------------------------ status */
 
+static const char *const phases[] = {
+	[REENCRYPT_NONE] = "none",           [REENCRYPT_WAITING] = "waiting", [REENCRYPT_MOVING] = "moving",
+	[REENCRYPT_VERIFYING] = "verifying", [REENCRYPT_PAUSED] = "paused",   [REENCRYPT_STUCK] = "stuck",
+	[REENCRYPT_FAILED] = "failed",
+};
+
+/* In short. */
+static void put_reencryption(struct control_call *c, struct reencrypt *r)
+{
+	struct reencrypt_status now;
+
+	reencrypt_status(r, &now);
+	control_put_text(c, "reencryption", phases[now.phase]);
+	control_put_number(c, "reencryption_percent", now.total ? now.done * 100 / now.total : 0);
+	control_put_number(c, "reencryption_stuck", now.stuck);
+}
+
 static int run_status(struct control_call *c, struct fault *why)
 {
 	const struct control_subject *s = subject(c);
@@ -45,6 +62,7 @@ static int run_status(struct control_call *c, struct fault *why)
 	control_put_number(c, "recovery_ms", counts.recovery_ms);
 	control_put_number(c, "lost_files", counts.lost);
 	control_put_flag(c, "looking", counts.looking);
+	put_reencryption(c, s->reencrypt);
 	return 0;
 }
 
@@ -128,12 +146,6 @@ static int run_read_keys(struct control_call *c, struct fault *why)
 }
 
 /* ------------------------------------------------------------------ re-encryption */
-
-static const char *const phases[] = {
-	[REENCRYPT_NONE] = "none",           [REENCRYPT_WAITING] = "waiting", [REENCRYPT_MOVING] = "moving",
-	[REENCRYPT_VERIFYING] = "verifying", [REENCRYPT_PAUSED] = "paused",   [REENCRYPT_STUCK] = "stuck",
-	[REENCRYPT_FAILED] = "failed",
-};
 
 /* As many paths as an answer holds. */
 static int put_stuck(struct control_call *c, struct reencrypt *r, struct fault *why)

@@ -64,6 +64,18 @@ static uint64_t process_number(const struct volume_status *s, const char *name)
 	return control_number(&s->process, name, &n) ? n : control_flag(&s->process, name);
 }
 
+static void print_reencryption(const struct volume_status *s)
+{
+	const char *phase = s->reached ? control_text(&s->process, "reencryption") : NULL;
+
+	if (!phase || strcmp(phase, "none") == 0)
+		return;
+	printf("re-encrypts  %s, %" PRIu64 " %%", phase, process_number(s, "reencryption_percent"));
+	if (process_number(s, "reencryption_stuck"))
+		printf("; %" PRIu64 " files cannot be", process_number(s, "reencryption_stuck"));
+	printf("; see: coffer key reencrypt status %s\n", s->volume.dir);
+}
+
 static void print_process(const struct volume_status *s)
 {
 	if (s->reached)
@@ -80,6 +92,7 @@ static void print_process(const struct volume_status *s)
 		printf("recovered    %" PRIu64 " files, %" PRIu64 " pages, in %" PRIu64 " ms, when it was mounted\n",
 		       process_number(s, "recovered_files"), process_number(s, "recovered_pages"),
 		       process_number(s, "recovery_ms"));
+	print_reencryption(s);
 	if (s->reached && process_number(s, "looking"))
 		puts("looking      at files that were changed at the time of a crash");
 	if (s->reached && process_number(s, "lost_files"))
