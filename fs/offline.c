@@ -22,7 +22,7 @@ static void forget(void *data)
 
 static int start_engine(struct offline *o, struct fault *why)
 {
-	struct engine_options eo = {.read_only = o->opened.read_only, .journal = true};
+	struct engine_options eo = {.read_only = o->opened.read_only, .inspect = o->opened.borrowed, .journal = true};
 
 	o->freeze = freeze_new(settle, o);
 	if (!o->freeze)

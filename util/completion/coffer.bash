@@ -86,7 +86,7 @@ _coffer()
 	i=2
 	if [[ $verb == key ]]; then
 		if ((COMP_CWORD == 2)); then
-			mapfile -t COMPREPLY < <(compgen -W "init list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit backup restore policy" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "init list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit backup restore policy reencrypt" -- "$cur")
 			return
 		fi
 		verb="key ${COMP_WORDS[2]}"
@@ -116,6 +116,15 @@ _coffer()
 			return
 		fi
 		verb="key policy ${COMP_WORDS[3]}"
+		i=4
+	fi
+
+	if [[ $verb == "key reencrypt" ]]; then
+		if ((COMP_CWORD == 3)); then
+			mapfile -t COMPREPLY < <(compgen -W "start pause resume stop status" -- "$cur")
+			return
+		fi
+		verb="key reencrypt ${COMP_WORDS[3]}"
 		i=4
 	fi
 
@@ -168,6 +177,10 @@ _coffer()
 	"key restore") options="--backup-passphrase-file --backup-key-file --backup-identity --backup-identity-passphrase-file --share --new-passphrase-file --new-key-file --accept-older-keyring --expect-root --json" ;;
 	"key policy set") options="$unlock --rotate-every --rotate-after --retire-after --warn-backup-age --json" ;;
 	"key policy show") options="--json" ;;
+	"key reencrypt start") options="$unlock --wait --max-rate --idle --touch --suspect --json" ;;
+	"key reencrypt pause" | "key reencrypt stop") options="$unlock --json" ;;
+	"key reencrypt resume") options="$unlock --wait --give-up --json" ;;
+	"key reencrypt status") options="--wait --json" ;;
 	"key policy run") options="$unlock --json" ;;
 	"key audit show" | "key audit verify") options="$unlock --json" ;;
 	"key audit export") options="$unlock --output" ;;
