@@ -77,7 +77,7 @@ static int keep(struct engine *e, uint64_t id)
 
 static int give_up(struct descent *d, const char *path)
 {
-	struct node_attr a;
+	struct node_attr a = {0};
 	int r = descend(d, path);
 
 	if (r == 0)

@@ -49,7 +49,7 @@ void rekey_end(struct rekey *k)
 
 int rekey_hold(struct rekey *k, struct node *dir, struct timespec *mtime)
 {
-	struct store_stat st;
+	struct store_stat st = {0};
 	int r = rekey_begin(k);
 
 	if (r != 0)
@@ -65,7 +65,7 @@ int rekey_hold(struct rekey *k, struct node *dir, struct timespec *mtime)
 void rekey_let_go(struct rekey *k, struct node *dir, const struct timespec *mtime)
 {
 	struct timespec ts[2] = {{0, UTIME_OMIT}, {0, 0}};
-	struct store_stat st;
+	struct store_stat st = {0};
 
 	if (mtime && !k->count_only && store_stat(k->e->store, dir->fd, &st) == 0 &&
 	    (st.mtime.tv_sec != mtime->tv_sec || st.mtime.tv_nsec != mtime->tv_nsec)) {

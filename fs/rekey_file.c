@@ -53,7 +53,7 @@ static void touch(struct step *s)
 static int find_page(struct step *s, uint64_t *page, uint64_t end)
 {
 	struct engine *e = s->k->e;
-	struct entry entries[MAP_ENTRIES];
+	struct entry entries[MAP_ENTRIES] = {0};
 
 	while (*page < end) {
 		int r = tree_next(e, s->f, s->n->fd, *page, end, false, page);
@@ -88,7 +88,7 @@ static int seal_run(struct step *s, uint64_t *page, uint64_t end, uint64_t *byte
 	struct engine *e = s->k->e;
 	_cleanup_free_ struct change *c = malloc(sizeof *c);
 	_cleanup_free_ uint8_t *plain = malloc((size_t)CHUNK_PAGES * PAGE_BYTES);
-	size_t most = end - *page < CHUNK_PAGES ? (size_t)(end - *page) : CHUNK_PAGES, count;
+	size_t most = end - *page < CHUNK_PAGES ? (size_t)(end - *page) : CHUNK_PAGES, count = 0;
 	uint32_t done;
 	int r = c && plain ? count_run(s, *page, most, &count) : -ENOMEM;
 
