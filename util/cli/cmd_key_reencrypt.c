@@ -381,6 +381,7 @@ static int edit(struct keyring *k, void *context, struct fault *why)
 static int work_here(struct work *w, struct fault *why)
 {
 	int r = offline_start(w->key.volume.dir, &w->key.unlock, &w->offline, why), end;
+	struct fault later = {.status = EXIT_OK};
 	uint64_t count;
 
 	if (r < 0)
@@ -401,7 +402,9 @@ static int work_here(struct work *w, struct fault *why)
 	}
 	if (r == 0)
 		r = wait_for_end(w, why);
-	end = offline_stop(&w->offline, r < 0 ? &(struct fault){.status = EXIT_OK} : why);
+	end = offline_stop(&w->offline, &later);
+	if (r == 0 && end < 0)
+		*why = later;
 	return r < 0 ? r : end;
 }
 
