@@ -139,7 +139,8 @@ static int read_leaf(void *context, const struct found *f, struct buffer *with, 
 	if (ret < 0)
 		return fault_errno(why, EXIT_FAILED, ret, "field");
 	if (shape != TOKEN_NOT) {
-		ret = operation_open(r->o, rule ? rule : &r->o->plan->fallback, f, &value, with, why);
+		ret = operation_open(r->o, rule ? rule : &r->o->plan->fallback, f, &value,
+				     shape == TOKEN_WHOLE ? &info : NULL, with, why);
 		if (ret < 0 && ret != -ENODATA)
 			return ret;
 		*replace = ret == 0;

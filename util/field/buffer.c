@@ -40,7 +40,7 @@ int buffer_reserve(struct buffer *b, size_t n)
 
 int buffer_add(struct buffer *b, const void *bytes, size_t n)
 {
-	int ret = buffer_reserve(b, n);
+	int ret = b->room - b->size < n ? buffer_reserve(b, n) : 0;
 
 	if (ret < 0 || !n)
 		return ret;

@@ -187,7 +187,7 @@ static int verify(struct run *r)
 	if (ret < 0 || used != r->out.size)
 		return differs(r, r->again.count);
 	ret = compare(r);
-	scan_advance(&r->again, used);
+	r->again.started = r->again.started || used; /* where it stands, r->scan tells */
 	return ret;
 }
 

@@ -8,7 +8,7 @@
 
 #include "util/field/format.h"
 
-enum { COLUMNS_MAX = 65536 };
+enum { COLUMNS_MAX = 65536, HEAD = 4096 };
 
 struct csv {
 	char separator;
@@ -209,6 +209,13 @@ static int csv_begin(struct scan *s)
 	return scan_open(s);
 }
 
+static int refuse_zero(struct scan *s, size_t at, size_t n)
+{
+	const char *zero = n ? memchr(s->text + at, '\0', n) : NULL;
+
+	return zero ? scan_error(s, (size_t)(zero - s->text), "a zero byte: this is no text") : 0;
+}
+
 static int csv_scan(struct scan *s, size_t *used)
 {
 	size_t at = scan_bom(s);
@@ -227,10 +234,14 @@ static int csv_scan(struct scan *s, size_t *used)
 			       : s->options->no_header ? ','
 						       : guess_separator(s, at);
 	}
+	/* At once where a binary file has no end of a line, so that it is not read to find one. */
+	ret = refuse_zero(s, at, s->size - at < HEAD ? s->size - at : HEAD);
 	while (ret == 0 && at < s->size) {
-		if (memchr(s->text + at, '\0', s->size - at < 4096 ? s->size - at : 4096))
-			return scan_error(s, at, "a zero byte: this is no text");
+		size_t from = at;
+
 		ret = scan_record(s, c, &at);
+		if (ret == 0)
+			ret = refuse_zero(s, from, at - from);
 	}
 	*used = ret == -EAGAIN && at == scan_bom(s) && s->first ? 0 : at;
 	return ret == -EAGAIN ? 0 : ret;

@@ -40,6 +40,11 @@ static int encrypt(struct operation *o, struct item *i, struct buffer *with, boo
 	return operation_seal(o, o->box, i->selected, i->f, i->f->source, i->f->source_size, with, why);
 }
 
+static const struct token_info *whole(const struct item *i)
+{
+	return i->shape == TOKEN_WHOLE ? &i->info : NULL;
+}
+
 /* Somebody may have put it in the place of a token: who reads by rules must not take it. */
 static int refuse_clear(const struct operation *o, const struct item *i, struct fault *why)
 {
@@ -56,7 +61,7 @@ static int decrypt(struct operation *o, struct item *i, struct buffer *with, boo
 		return refuse_clear(o, i, why);
 	if (!i->selected)
 		return 0;
-	ret = operation_open(o, i->selected, i->f, &i->value, with, why);
+	ret = operation_open(o, i->selected, i->f, &i->value, whole(i), with, why);
 	if (ret == -ENODATA)
 		return 0;
 	*replace = ret == 0;
@@ -69,7 +74,7 @@ static int reseal(struct operation *o, struct item *i, struct token_box *box, st
 {
 	_cleanup_buffer_ struct buffer source = {0};
 	struct rule r;
-	int ret = operation_open(o, i->reader, i->f, &i->value, &source, why);
+	int ret = operation_open(o, i->reader, i->f, &i->value, whole(i), &source, why);
 
 	if (ret == -ENODATA)
 		return 0;
@@ -149,7 +154,7 @@ static int clear_source(struct operation *o, struct item *i, struct buffer *out,
 {
 	if (i->shape == TOKEN_NOT)
 		return buffer_add(out, i->f->source, i->f->source_size);
-	return operation_open(o, i->reader, i->f, &i->value, out, why);
+	return operation_open(o, i->reader, i->f, &i->value, whole(i), out, why);
 }
 
 static int get(struct operation *o, struct item *i, struct fault *why)

@@ -56,9 +56,9 @@ size_t operation_few_values(const struct operation *o);
 /* An engine_edit; the context is the operation. */
 int operation_edit(void *context, const struct found *f, struct buffer *with, bool *replace, struct fault *why);
 
-/* The source text of a value: opened if it is a token.  -ENODATA with keep_going: does not open, and was reported. */
+/* The source text of a token; `info` NULL: it only looks like one.  -ENODATA with keep_going: does not open, and was reported. */
 int operation_open(struct operation *o, const struct rule *r, const struct found *f, const struct buffer *token,
-		   struct buffer *source, struct fault *why) MUST_CHECK;
+		   const struct token_info *info, struct buffer *source, struct fault *why) MUST_CHECK;
 /* The rule, with mode and domain as the token has them. */
 struct rule operation_manner_of(const struct operation *o, const struct rule *r, const struct token_info *info);
 /* The token for a source text, quoted for the place. */

@@ -142,20 +142,20 @@ static int does_not_open(struct operation *o, const struct rule *r, const struct
 }
 
 int operation_open(struct operation *o, const struct rule *r, const struct found *f, const struct buffer *token,
-		   struct buffer *source, struct fault *why)
+		   const struct token_info *info, struct buffer *source, struct fault *why)
 {
 	_cleanup_buffer_ struct buffer place = {0};
-	struct token_info info;
+	static const struct token_info none;
 	struct token_binding to;
 	int ret;
 
-	if (token_shape(token->bytes, token->size, &info) != TOKEN_WHOLE)
-		return does_not_open(o, r, f, &info, -EBADMSG, why);
-	if (info.mode == TOKEN_SEALED && !o->accept_sealed && r->mode != TOKEN_SEALED)
-		return does_not_open(o, r, f, &info, -EPERM, why);
+	if (!info)
+		return does_not_open(o, r, f, &none, -EBADMSG, why);
+	if (info->mode == TOKEN_SEALED && !o->accept_sealed && r->mode != TOKEN_SEALED)
+		return does_not_open(o, r, f, info, -EPERM, why);
 	ret = binding(r, f, &place, &to, why);
 	if (ret < 0)
 		return ret;
 	ret = token_open(o->box, &to, token->bytes, token->size, source);
-	return ret < 0 ? does_not_open(o, r, f, &info, ret, why) : 0;
+	return ret < 0 ? does_not_open(o, r, f, info, ret, why) : 0;
 }

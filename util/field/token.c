@@ -76,21 +76,22 @@ static int ad_bound(const struct token_box *b, enum token_mode mode, uint32_t ge
 /* ------------------------------------------------------------------ sealing */
 
 /* SIV of the padded text, appended. */
-static int seal_text(struct siv *siv, const struct buffer *ad, const uint8_t *nonce, const char *text, size_t n,
-		     uint32_t pad, struct buffer *out)
+static int seal_text(struct token_box *b, struct siv *siv, const struct buffer *ad, const uint8_t *nonce,
+		     const char *text, size_t n, uint32_t pad, struct buffer *out)
 {
-	_cleanup_buffer_ struct buffer padded = {0};
-	int ret = buffer_add(&padded, text, n);
+	struct buffer *padded = box_scratch(&b->padded);
+	int ret = buffer_add(padded, text, n);
 
 	if (ret == 0)
-		ret = add_padding(&padded, pad);
+		ret = add_padding(padded, pad);
 	if (ret == 0)
-		ret = buffer_reserve(out, SIV_TAG + padded.size);
+		ret = buffer_reserve(out, SIV_TAG + padded->size);
 	if (ret == 0)
-		ret = siv_seal(siv, ad->bytes, ad->size, nonce, padded.bytes, padded.size,
+		ret = siv_seal(siv, ad->bytes, ad->size, nonce, padded->bytes, padded->size,
 			       (uint8_t *)out->bytes + out->size);
 	if (ret == 0)
-		out->size += SIV_TAG + padded.size;
+		out->size += SIV_TAG + padded->size;
+	box_scratch(&b->padded); /* clear text goes at once */
 	return ret;
 }
 
@@ -125,7 +126,7 @@ static int put_head(const struct token_box *b, uint32_t generation, struct buffe
 static int seal_random(struct token_box *b, uint32_t pad, const struct token_binding *to, const char *source, size_t n,
 		       struct buffer *out)
 {
-	_cleanup_buffer_ struct buffer ad = {0}, bytes = {0};
+	struct buffer *ad = box_scratch(&b->ad), *bytes = box_scratch(&b->bytes);
 	uint8_t nonce[NONCE_SIZE];
 	uint32_t generation;
 	struct siv *siv;
@@ -137,16 +138,16 @@ static int seal_random(struct token_box *b, uint32_t pad, const struct token_bin
 	if (ret == 0)
 		ret = box_random(b, nonce, sizeof(nonce));
 	if (ret == 0)
-		ret = ad_bound(b, TOKEN_RANDOM, generation, to, &ad);
+		ret = ad_bound(b, TOKEN_RANDOM, generation, to, ad);
 	if (ret == 0)
-		ret = put_head(b, generation, &bytes);
+		ret = put_head(b, generation, bytes);
 	if (ret == 0)
-		ret = buffer_add(&bytes, nonce, sizeof(nonce));
+		ret = buffer_add(bytes, nonce, sizeof(nonce));
 	if (ret == 0)
-		ret = seal_text(siv, &ad, nonce, source, n, pad, &bytes);
+		ret = seal_text(b, siv, ad, nonce, source, n, pad, bytes);
 	if (ret == 0)
 		ret = put_prefix(TOKEN_RANDOM, out);
-	return ret < 0 ? ret : put_encoded(&bytes, out);
+	return ret < 0 ? ret : put_encoded(bytes, out);
 }
 
 static int seal_sealed(struct token_box *b, uint32_t pad, const struct token_binding *to, const char *source, size_t n,
@@ -166,7 +167,7 @@ static int seal_sealed(struct token_box *b, uint32_t pad, const struct token_bin
 	if (ret == 0)
 		ret = buffer_add(&bytes, public_key, sizeof(public_key));
 	if (ret == 0)
-		ret = seal_text(siv, &ad, NULL, source, n, pad, &bytes);
+		ret = seal_text(b, siv, &ad, NULL, source, n, pad, &bytes);
 	if (ret == 0)
 		ret = put_prefix(TOKEN_SEALED, out);
 	return ret < 0 ? ret : put_encoded(&bytes, out);
@@ -186,7 +187,7 @@ static int seal_source(struct token_box *b, const struct field_domain *d, uint32
 	if (ret == 0)
 		ret = buffer_add(&ad, first->bytes, first->size);
 	if (ret == 0)
-		ret = seal_text(siv, &ad, NULL, source, n, pad, &bytes);
+		ret = seal_text(b, siv, &ad, NULL, source, n, pad, &bytes);
 	if (ret == 0)
 		ret = buffer_byte(out, '.');
 	return ret < 0 ? ret : put_encoded(&bytes, out);
@@ -211,7 +212,7 @@ static int seal_value(struct token_box *b, const struct field_domain *d, uint32_
 		ret = put_head(b, d->generation, first);
 	if (ret == 0)
 		ret = buffer_add(first, id, sizeof(id));
-	return ret < 0 ? ret : seal_text(siv, &ad, NULL, value, n, pad, first);
+	return ret < 0 ? ret : seal_text(b, siv, &ad, NULL, value, n, pad, first);
 }
 
 static int seal_deterministic(struct token_box *b, const struct token_how *how, uint32_t pad,
@@ -292,16 +293,16 @@ static int open_text(struct siv *siv, const struct buffer *ad, const uint8_t *no
 static int open_random(struct token_box *b, const struct token_binding *to, const struct token_parts *p,
 		       struct buffer *out)
 {
-	_cleanup_buffer_ struct buffer ad = {0};
+	struct buffer *ad = box_scratch(&b->ad);
 	const uint8_t *nonce = (const uint8_t *)p->first.bytes + HEAD_COMMON;
 	struct siv *siv;
 	int ret;
 
 	ret = box_siv(b, p->info.generation, LABEL_FIELD_RANDOM, NULL, &siv);
 	if (ret == 0)
-		ret = ad_bound(b, TOKEN_RANDOM, p->info.generation, to, &ad);
+		ret = ad_bound(b, TOKEN_RANDOM, p->info.generation, to, ad);
 	return ret < 0 ? ret
-		       : open_text(siv, &ad, nonce, p->first.bytes + p->head_size, p->first.size - p->head_size, out);
+		       : open_text(siv, ad, nonce, p->first.bytes + p->head_size, p->first.size - p->head_size, out);
 }
 
 static int open_sealed(struct token_box *b, const struct token_binding *to, const struct token_parts *p,

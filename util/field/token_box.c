@@ -21,6 +21,9 @@ void token_box_free(struct token_box **b)
 	if ((*b)->remote)
 		close((*b)->remote - 1);
 	free((*b)->domains);
+	buffer_free(&(*b)->ad);
+	buffer_free(&(*b)->bytes);
+	buffer_free(&(*b)->padded);
 	wipe(*b, sizeof(**b));
 	free(*b);
 	*b = NULL;

@@ -45,10 +45,19 @@ struct token_box {
 	uint8_t sealing_key[SEALED_PUBLIC_KEY];
 	uint8_t pool[64 * NONCE_SIZE]; /* random bytes not yet used */
 	size_t pool_left;
+	struct buffer ad, bytes,
+		padded;         /* of the token under way; kept, as memory for each costs more than its cipher */
 	const uint8_t *fixed;   /* test vectors */
 	int remote;             /* descriptor of the agent that does the work, plus 1; 0: none, and `keys` is set */
 	uint32_t remote_active; /* generation */
 };
+
+/* One of the box's buffers, empty and wiped. */
+static inline struct buffer *box_scratch(struct buffer *b)
+{
+	buffer_reset(b);
+	return b;
+}
 
 /* The active generation of the fields' scope. */
 int box_active(struct token_box *b, uint32_t *generation) MUST_CHECK;
