@@ -13,7 +13,7 @@
 enum {
 	FINGERPRINT_TEXT = 2 * SPKI_HASH_SIZE,
 	CLIENT_NAME_MAX = 64,
-	PENDING_MAX = 1024, /* that registered within PENDING_S; older ones can still be accepted */
+	PENDING_MAX = 512, /* that registered within PENDING_S; older ones can still be accepted */
 	PENDING_S = 24 * 60 * 60,
 };
 
