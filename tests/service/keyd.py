@@ -240,3 +240,15 @@ class Case(unittest.TestCase):
         with open(issued, "w") as f:
             f.write(answer["certificate"])
         return self.client(service, issued, key)
+
+    def authority(self, name):
+        """A CA of somebody else, as a directory for openssl ca."""
+        top = self.path(name)
+        os.mkdir(top)
+        cert, key = self.self_signed(name, "basicConstraints=critical,CA:TRUE")
+        with open(top + "/index.txt", "w"):
+            pass
+        with open(top + "/cnf", "w") as f:
+            f.write(f"[ca]\ndefault_ca = d\n[d]\ndatabase = {top}/index.txt\nnew_certs_dir = {top}\nrand_serial = yes\n"
+                    "default_md = sha256\npolicy = p\nunique_subject = no\n[p]\ncommonName = supplied\n")
+        return top, cert, key
