@@ -38,9 +38,13 @@ int api_self(struct call *c)
 
 int api_self_renew(struct call *c)
 {
+	static const char *const members[] = {NULL};
 	_cleanup_(client_free) struct client renewed = {0};
-	int ret = client_renew(c->api->ledger, c->api->ca, c->client.fingerprint, &renewed);
+	int ret;
 
+	if (!call_members(c, members, &ret))
+		return ret;
+	ret = client_renew(c->api->ledger, c->api->ca, c->client.fingerprint, &renewed);
 	if (ret == 0)
 		ret = call_note(c, "client.renew", NULL);
 	return ret == 0 ? answer_client(c, 200, &renewed) : call_refuse_errno(c, ret);

@@ -140,6 +140,8 @@ def context(ca, cert=None, key=None, suites=None):
 class Client:
     """A client of the API, with a connection that it keeps."""
 
+    observer = None  # called with each exchange: method, path, status, answer
+
     def __init__(self, service, cert, key):
         self.service, self.cert, self.key = service, cert, key
         self.connection = None
@@ -160,10 +162,13 @@ class Client:
         try:
             self.connection.request(method, path, body, headers)
             response = self.connection.getresponse()
-            return response.status, json.loads(response.read())
+            status, answer = response.status, json.loads(response.read())
         except BaseException:
             self.close()
             raise
+        if Client.observer:
+            Client.observer(method, path, status, answer)
+        return status, answer
 
     def get(self, path):
         return self.raw("GET", "/v1/" + path)

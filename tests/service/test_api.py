@@ -12,6 +12,7 @@ import sys
 import unittest
 
 import keyd
+import openapi
 from keyd import TIMEOUT, Case, b64, context, unb64
 
 SOURCE = os.environ["SOURCE_ROOT"]
@@ -19,9 +20,16 @@ DOCUMENTATION = os.path.join(SOURCE, "docs", "service-api.md")
 ROLES = ("admin", "operator", "client", "auditor")
 
 
+DESCRIPTION = openapi.Description(os.path.join(SOURCE, "docs", "service-openapi.json"))
+
+
 class Api(Case):
+    """Every answer that a test gets is held against the description."""
+
     def setUp(self):
         super().setUp()
+        keyd.Client.observer = DESCRIPTION.check_answer
+        self.addCleanup(setattr, keyd.Client, "observer", None)
         self.s = self.service()
         self.a = self.admin(self.s)
 
@@ -134,6 +142,28 @@ class Roles(Api):
             routes = re.findall(r'^\t\{HTTP_(GET|POST), "([^"]+)"', f.read(), re.M)
         documented = sorted((method, re.sub(r"[A-Z]+", "*", path)) for method, path, _ in self.calls())
         self.assertEqual(documented, sorted(routes))
+
+    def test_description_is_complete(self):
+        described = {(method, re.sub(r"[{}]", "", path).removeprefix("/v1/")): tuple(o["x-roles"]) for method, path, o in DESCRIPTION.operations()}
+        self.assertEqual(described, {(m, p): ("anybody",) if "anybody" in roles else roles for m, p, roles in self.calls()})
+        ids = [o["operationId"] for _, _, o in DESCRIPTION.operations()]
+        self.assertEqual(len(ids), len(set(ids)))
+
+    def test_described_members(self):
+        """What a body may have, and nothing else: as the description says, so says the server."""
+        self.key("k")
+        for method, path, o in DESCRIPTION.operations():
+            if method != "POST":
+                continue
+            with self.subTest(path=path):
+                known = o["requestBody"]["content"]["application/json"]["schema"]["properties"]
+                at = path.replace("{NAME}", "new" if path.endswith("{NAME}") else "k").replace("{VERSION}", "1")
+                at = at.replace("{FINGERPRINT}", "0" * 64).replace("{VOLUME}", "0" * 32)
+                if at != "/v1/clients/register":  # which asks nothing of who is known already
+                    self.refused(self.a.raw("POST", at, '{"surely_not":1}'), 400, "unknown_member")
+                for member in known:
+                    status, answer = self.a.raw("POST", at, json.dumps({member: 1}))
+                    self.assertNotEqual(answer.get("error", {}).get("code"), "unknown_member", member)
 
     def test_who_may_what(self):
         everybody = {role: self.accepted(self.s, role, role) for role in ("admin", "operator", "client", "auditor")}
