@@ -64,7 +64,7 @@ static void wait_for(struct connection *c, short what)
 	}
 }
 
-void connection_new(struct server *s, int fd, const char *address)
+void connection_new(struct server *s, int fd, const char *address, const char *network)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	const int on = 1;
@@ -84,6 +84,7 @@ void connection_new(struct server *s, int fd, const char *address)
 	c->fd = fd;
 	c->state = HANDSHAKING;
 	snprintf(c->address, sizeof(c->address), "%s", address);
+	snprintf(c->network, sizeof(c->network), "%s", network);
 	TAILQ_INSERT_TAIL(&s->all, c, all);
 	s->count++;
 	evtimer_assign(&c->deadline, s->base, on_deadline, c);

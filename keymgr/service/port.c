@@ -22,6 +22,15 @@ void address_text(const union address *a, char out[ADDRESS_TEXT])
 		inet_ntop(AF_INET6, &a->six.sin6_addr, out, ADDRESS_TEXT);
 }
 
+void address_network(const union address *a, char out[ADDRESS_TEXT])
+{
+	union address network = *a;
+
+	if (a->any.sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&a->six.sin6_addr))
+		memset(network.six.sin6_addr.s6_addr + 8, 0, 8);
+	address_text(&network, out);
+}
+
 static bool is_loopback(const union address *a)
 {
 	if (a->any.sa_family == AF_INET)

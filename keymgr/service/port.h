@@ -19,6 +19,9 @@ union address {
 /* The address without its port; one that came over IPv6 but is IPv4 in its short form, so that it counts as one. */
 void address_text(const union address *a, char out[ADDRESS_TEXT]);
 
+/* What counts as one address where connections are counted: of IPv6 the first 64 bits, since a host has all that are below them. */
+void address_network(const union address *a, char out[ADDRESS_TEXT]);
+
 /* A listening, non-blocking socket.  IPv6 in brackets; port 0: any.  `loopback`: it has to be an address of this machine alone.  shown: what
  * was bound. */
 int port_open(const char *listen_on, bool loopback, char shown[ADDRESS_TEXT], struct fault *why) MUST_CHECK;

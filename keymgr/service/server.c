@@ -83,13 +83,13 @@ void server_wait_for_commit(struct server *s, struct connection *c)
 
 /* --- accepting */
 
-static int connections_from(const struct server *s, const char *address)
+static int connections_from(const struct server *s, const char *network)
 {
 	const struct connection *c;
 	int n = 0;
 
 	TAILQ_FOREACH(c, &s->all, all)
-	n += strcmp(c->address, address) == 0;
+	n += strcmp(c->network, network) == 0;
 	return n;
 }
 
@@ -107,9 +107,10 @@ static struct connection *oldest_stranger(const struct server *s)
 static void welcome(struct server *s, int fd, const union address *from)
 {
 	struct connection *stranger = s->count >= s->limits.connections ? oldest_stranger(s) : NULL;
-	char address[ADDRESS_TEXT];
+	char address[ADDRESS_TEXT], network[ADDRESS_TEXT];
 
 	address_text(from, address);
+	address_network(from, network);
 	if (stranger) {
 		server_log_refused(s, stranger->address,
 				   "there are too many connections; it was the oldest without a handshake");
@@ -118,12 +119,12 @@ static void welcome(struct server *s, int fd, const union address *from)
 	if (s->count >= s->limits.connections) {
 		server_log_refused(s, address, "there are too many connections");
 		close(fd);
-	} else if (connections_from(s, address) >= s->limits.per_address) {
+	} else if (connections_from(s, network) >= s->limits.per_address) {
 		server_log_refused(s, address, "there are too many connections from there");
 		close(fd);
 	} else {
 		s->counts.connections++;
-		connection_new(s, fd, address);
+		connection_new(s, fd, address, network);
 	}
 }
 

@@ -25,7 +25,7 @@ struct connection {
 	struct event io, deadline;
 	short wants; /* EV_READ or EV_WRITE: what `io` waits for; 0: nothing */
 	struct tls_peer peer;
-	char address[ADDRESS_TEXT];
+	char address[ADDRESS_TEXT], network[ADDRESS_TEXT];
 	char *in; /* what has come and was not used yet */
 	size_t in_used, in_room;
 	bool begun, keep; /* a request has begun; the connection goes on behind its answer */
@@ -51,7 +51,7 @@ struct server {
 };
 
 /* Takes fd over.  Nothing is said to a peer that is one too many. */
-void connection_new(struct server *s, int fd, const char *address);
+void connection_new(struct server *s, int fd, const char *address, const char *network);
 void connection_free(struct connection *c);
 /* Behind the commit: failed says that there was none. */
 void connection_answer(struct connection *c, bool failed);
