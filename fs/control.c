@@ -199,6 +199,7 @@ static void *serve_client(void *data)
 
 	if (c) {
 		c->data = k->service.data;
+		c->fd = me->fd;
 		talk(k, c, me->fd);
 		k->service.release(c);
 	}

@@ -31,6 +31,7 @@ struct control; /* the socket and its threads */
 struct control_call {
 	void *data; /* of control_open */
 	json_object *request, *answer;
+	int fd;        /* of the connection, for verbs that want more than a request */
 	uint64_t held; /* what this connection holds; 0: nothing */
 };
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "fs/control_path.h"
+#include "keymgr/hand_over.h"
 #include "util/base/cleanup.h"
 
 enum { CONNECT_SECONDS = 5 };
@@ -113,12 +114,12 @@ static int send_request(int fd, const char *verb, json_object *arguments)
 	return r;
 }
 
-int control_ask(int fd, const char *verb, json_object *arguments, unsigned seconds, struct control_answer *out,
-		struct fault *why)
+/* sent: what sending the request has returned. */
+static int wait_for_answer(int fd, ssize_t sent, unsigned seconds, struct control_answer *out, struct fault *why)
 {
 	const struct timeval patience = {.tv_sec = seconds};
 	_cleanup_free_ char *text = malloc(CONTROL_ANSWER_MAX + 1);
-	ssize_t n = send_request(fd, verb, arguments);
+	ssize_t n = sent;
 
 	control_answer_free(out);
 	if (!text)
@@ -135,4 +136,20 @@ int control_ask(int fd, const char *verb, json_object *arguments, unsigned secon
 	text[n] = '\0';
 	out->members = json_tokener_parse(text);
 	return control_flag(out, "ok") ? 0 : refusal(out, why);
+}
+
+int control_ask(int fd, const char *verb, json_object *arguments, unsigned seconds, struct control_answer *out,
+		struct fault *why)
+{
+	return wait_for_answer(fd, send_request(fd, verb, arguments), seconds, out, why);
+}
+
+int control_ask_with_root(int fd, const char *verb, const struct keyring *k, unsigned seconds,
+			  struct control_answer *out, struct fault *why)
+{
+	int r = send_request(fd, verb, NULL);
+
+	if (r == 0)
+		r = keyring_send_root(k, fd);
+	return wait_for_answer(fd, r, seconds, out, why);
 }

@@ -20,6 +20,10 @@ int control_connect(const uint8_t instance[INSTANCE_ID_SIZE]) MUST_CHECK;
 int control_ask(int fd, const char *verb, json_object *arguments, unsigned seconds, struct control_answer *out,
 		struct fault *why) MUST_CHECK;
 
+/* The same with the root of an unlocked keyring as a packet of its own behind the request. */
+int control_ask_with_root(int fd, const char *verb, const struct keyring *k, unsigned seconds,
+			  struct control_answer *out, struct fault *why) MUST_CHECK;
+
 /* Members of an answer; false, NULL if there is none of this name and kind. */
 bool control_number(const struct control_answer *a, const char *name, uint64_t *out);
 bool control_flag(const struct control_answer *a, const char *name);

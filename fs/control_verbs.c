@@ -62,6 +62,7 @@ static int run_status(struct control_call *c, struct fault *why)
 	control_put_number(c, "recovery_ms", counts.recovery_ms);
 	control_put_number(c, "lost_files", counts.lost);
 	control_put_flag(c, "looking", counts.looking);
+	control_put_flag(c, "locked", live_keys_are_locked(s->live_keys));
 	put_reencryption(c, s->reencrypt);
 	return 0;
 }
@@ -142,6 +143,20 @@ static int run_read_keys(struct control_call *c, struct fault *why)
 	int r = live_keys_read_again(subject(c)->live_keys, why);
 
 	/* Another generation may be the target now. */
+	return r < 0 ? r : reencrypt_look(subject(c)->reencrypt, why);
+}
+
+static int run_lock(struct control_call *c, struct fault *why)
+{
+	reencrypt_halt(subject(c)->reencrypt);
+	return live_keys_lock(subject(c)->live_keys, why);
+}
+
+/* The root key is the next packet. */
+static int run_unlock(struct control_call *c, struct fault *why)
+{
+	int r = live_keys_unlock(subject(c)->live_keys, c->fd, why);
+
 	return r < 0 ? r : reencrypt_look(subject(c)->reencrypt, why);
 }
 
@@ -244,6 +259,8 @@ static int run_users(struct control_call *c, struct fault *why)
 
 	if (!control_get_number(c, "generation", &generation) || generation == 0 || generation > UINT32_MAX)
 		return fault_set(why, EXIT_USAGE, EINVAL, "users wants the number of a generation");
+	if (live_keys_are_locked(subject(c)->live_keys))
+		return fault_set(why, EXIT_REFUSED, ENOKEY, "the mount is locked; coffer unlock ends that");
 	r = reencrypt_users(subject(c)->engine, (uint32_t)generation, &count);
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot look at all files");
@@ -267,6 +284,8 @@ const struct control_verb control_verbs[] = {
 	{"freeze", run_freeze},
 	{"thaw", run_thaw},
 	{"read-keys", run_read_keys},
+	{"lock", run_lock},
+	{"unlock", run_unlock},
 	{"reencryption", run_reencryption},
 	{"reencrypt", run_reencrypt},
 	{"users", run_users},

@@ -6,13 +6,15 @@
 
 #include "fs/forget.h"
 #include "fs/freeze.h"
+#include "keymgr/hand_over.h"
 #include "util/base/log.h"
 
-enum { STILL_SECONDS = 120, DRAIN_SECONDS = 60 };
+enum { STILL_SECONDS = 120, DRAIN_SECONDS = 60, ROOT_SECONDS = 5 };
 
 struct live_keys {
 	struct live_keys_parts p;
 	pthread_mutex_t lock; /* of the keyring and the keys in p.opened */
+	bool locked;          /* there is no keyring then */
 };
 
 struct live_keys *live_keys_new(const struct live_keys_parts *p)
@@ -139,13 +141,18 @@ static int change(struct live_keys *l, int (*edit)(struct keyring *k, void *cont
 	return r;
 }
 
+static int refuse_locked(struct fault *why)
+{
+	return fault_set(why, EXIT_REFUSED, ENOKEY, "the mount is locked; coffer unlock ends that");
+}
+
 int live_keys_change(struct live_keys *l, int (*edit)(struct keyring *k, void *context, struct fault *why),
 		     void *context, struct fault *why)
 {
 	int r;
 
 	pthread_mutex_lock(&l->lock);
-	r = change(l, edit, context, why);
+	r = l->locked ? refuse_locked(why) : change(l, edit, context, why);
 	if (r == 0)
 		r = give(l, why);
 	pthread_mutex_unlock(&l->lock);
@@ -160,6 +167,90 @@ int live_keys_read_again(struct live_keys *l, struct fault *why)
 void live_keys_look(struct live_keys *l, void (*look)(const struct keyring *k, void *context), void *context)
 {
 	pthread_mutex_lock(&l->lock);
-	look(l->p.opened->keyring, context);
+	if (!l->locked)
+		look(l->p.opened->keyring, context);
 	pthread_mutex_unlock(&l->lock);
+}
+
+/* ------------------------------------------------------------------ the lock */
+
+bool live_keys_are_locked(struct live_keys *l)
+{
+	bool locked;
+
+	pthread_mutex_lock(&l->lock);
+	locked = l->locked;
+	pthread_mutex_unlock(&l->lock);
+	return locked;
+}
+
+static void set_refusing(struct live_keys *l, bool so)
+{
+	if (l->p.refuse)
+		l->p.refuse(l->p.data, so);
+}
+
+/* (3).  It goes on where the store refuses: keys that are to go, go. */
+static int lock_now(struct live_keys *l, struct fault *why)
+{
+	struct keys *none = keys_locked(l->p.opened->keys);
+	struct fault late = {.status = EXIT_OK};
+	uint64_t number = 0;
+	int r;
+
+	if (!none)
+		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory for a lock");
+	set_refusing(l, true);
+	/* Pages of shared mappings come back while they can still be sealed. */
+	l->p.forget(l->p.data);
+	if (hold_still(l, &number, &late) < 0)
+		log_error("locked with changes that are in the journal only: %s", late.text);
+	r = replace(l, none, why);
+	engine_forget_content(l->p.engine);
+	keyring_free(&l->p.opened->keyring);
+	l->locked = true;
+	if (number && freeze_end(l->p.freeze, number) < 0)
+		log_info("a lock took longer than the volume held still");
+	l->p.forget(l->p.data);
+	log_info("locked");
+	return r;
+}
+
+int live_keys_lock(struct live_keys *l, struct fault *why)
+{
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	r = l->locked ? fault_set(why, EXIT_REFUSED, EALREADY, "the mount is locked already") : lock_now(l, why);
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+static int unlock_now(struct live_keys *l, int fd, struct fault *why)
+{
+	struct opened *o = l->p.opened;
+	_cleanup_(keyring_free) struct keyring *k = NULL;
+	int r = keyring_read(o->store, o->dot, &k, why);
+
+	if (r == 0)
+		r = keyring_receive_root(k, fd, ROOT_SECONDS, why);
+	if (r < 0)
+		return r;
+	o->keyring = k;
+	k = NULL;
+	r = give(l, why);
+	l->locked = false;
+	set_refusing(l, false);
+	log_info("unlocked");
+	return r;
+}
+
+int live_keys_unlock(struct live_keys *l, int fd, struct fault *why)
+{
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	r = l->locked ? unlock_now(l, fd, why) : fault_set(why, EXIT_REFUSED, EALREADY, "the mount is not locked");
+	pthread_mutex_unlock(&l->lock);
+	return r;
 }

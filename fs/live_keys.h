@@ -3,6 +3,7 @@
  *  1. What can be read now and cannot with the new keys (its generation was suspended, destroyed, put below the floor) is written back and brought in
  *     place first, with no change under way; then memory and the kernel's caches forget it.
  *  2. Otherwise nobody waits: an operation works with the keys that it began with, the next one with the new ones.
+ *  3. A lock refuses requests first, so that nothing new is decrypted; then as in 1 with all keys of generations, and the root goes, too.
  *
  * Thread-safe; not from inside an operation of the engine. */
 #ifndef COFFER_FS_LIVE_KEYS_H
@@ -17,7 +18,8 @@ struct live_keys_parts {
 	struct opened *opened; /* its keyring and keys are theirs from now on */
 	struct engine *engine;
 	struct freeze *freeze;
-	void (*forget)(void *data); /* empties the kernel's caches of the mount */
+	void (*forget)(void *data);          /* empties the kernel's caches of the mount */
+	void (*refuse)(void *data, bool so); /* requests get ENOKEY from now on; NULL: there are none */
 	void *data;
 };
 
@@ -26,6 +28,13 @@ void live_keys_free(struct live_keys **l);
 
 /* Reads the keyring again.  -EKEYREJECTED: it has another root now, which only a new mount can open. */
 int live_keys_read_again(struct live_keys *l, struct fault *why) MUST_CHECK;
+
+/* (3) Takes the keys away: what programs ask gives ENOKEY until live_keys_unlock().  What they wrote is in place then, unless the store refused
+ * it: in that case the journal has it.  -EALREADY, with *why: it is locked. */
+int live_keys_lock(struct live_keys *l, struct fault *why) MUST_CHECK;
+/* A root comes over this socket (keymgr/hand_over.h).  -EALREADY: it is not locked. */
+int live_keys_unlock(struct live_keys *l, int fd, struct fault *why) MUST_CHECK;
+bool live_keys_are_locked(struct live_keys *l);
 
 /* One change of the keyring, as by `coffer key`: under its lock, read again, edited, written; then as above. */
 int live_keys_change(struct live_keys *l, int (*edit)(struct keyring *k, void *context, struct fault *why),

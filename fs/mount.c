@@ -310,6 +310,12 @@ static void forget(void *data)
 	transport_forget_everything(m->session, nodes, count);
 }
 
+static void refuse(void *data, bool so)
+{
+	(void)data;
+	transport_refuse(so);
+}
+
 static uint64_t activity(void *data)
 {
 	(void)data;
@@ -318,7 +324,7 @@ static uint64_t activity(void *data)
 
 static int start_keys(struct mounting *m)
 {
-	const struct live_keys_parts parts = {&m->opened, m->engine, m->freeze, forget, m};
+	const struct live_keys_parts parts = {&m->opened, m->engine, m->freeze, forget, refuse, m};
 	struct reencrypt_parts more = {m->engine, NULL, activity, NULL};
 
 	more.keys = m->live_keys = live_keys_new(&parts);

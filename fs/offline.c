@@ -36,7 +36,7 @@ static int start_engine(struct offline *o, struct fault *why)
 
 static int start_keys(struct offline *o, struct fault *why)
 {
-	const struct live_keys_parts parts = {&o->opened, o->engine, o->freeze, forget, o};
+	const struct live_keys_parts parts = {&o->opened, o->engine, o->freeze, forget, NULL, o};
 	struct reencrypt_parts more = {.engine = o->engine};
 
 	o->keys = more.keys = live_keys_new(&parts);

@@ -394,6 +394,12 @@ static void cancel(struct reencrypt *r)
 	join(r);
 }
 
+void reencrypt_halt(struct reencrypt *r)
+{
+	cancel(r);
+	set_phase(r, REENCRYPT_NONE, 0);
+}
+
 void reencrypt_free(struct reencrypt **rp)
 {
 	struct reencrypt *r = *rp;

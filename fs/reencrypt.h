@@ -29,6 +29,8 @@ void reencrypt_free(struct reencrypt **r);
 
 /* Does what the keyring says, from the moment on: begins, goes on, stops.  After each change of it. */
 int reencrypt_look(struct reencrypt *r, struct fault *why) MUST_CHECK;
+/* Ends what is under way, until the next look. */
+void reencrypt_halt(struct reencrypt *r);
 /* Waits until nothing is under way any more (it ended, failed, is paused or stuck), at most so long.  True if so. */
 bool reencrypt_wait(struct reencrypt *r, unsigned milliseconds);
 

@@ -24,6 +24,7 @@ static struct {
 	atomic_uint_fast64_t init_unique; /* of the INIT request; 0 once it is answered */
 	uint32_t kernel_flags;            /* what the kernel offered */
 	atomic_bool last;                 /* transport_serve_the_last */
+	atomic_bool refusing;             /* transport_refuse */
 	atomic_uint under_way;            /* requests that a thread works on */
 } transport;
 
@@ -263,8 +264,34 @@ static void serve_change(const struct crew *c, struct fuse_buf *buf)
 	freeze_leave(c->freeze);
 }
 
+/* What a locked mount answers as ever. */
+static bool needs_no_key(const struct fuse_buf *buf)
+{
+	const struct fuse_in_header *h = buf->mem;
+
+	if (buf->size < sizeof *h)
+		return true;
+	return h->opcode == FUSE_INIT || h->opcode == FUSE_DESTROY || h->opcode == FUSE_STATFS ||
+	       h->opcode == FUSE_INTERRUPT || (h->opcode == FUSE_GETATTR && h->nodeid == FUSE_ROOT_ID) ||
+	       (h->opcode != FUSE_GETXATTR && h->opcode != FUSE_FSYNC && writes_back(buf->mem, buf->size));
+}
+
+static void refuse(const struct crew *c, const struct fuse_buf *buf)
+{
+	const struct fuse_in_header *in = buf->mem;
+	const struct fuse_out_header out = {.len = sizeof out, .error = -ENOKEY, .unique = in->unique};
+
+	/* Whoever asked may have been killed meanwhile. */
+	if (write(fuse_session_fd(c->se), &out, sizeof out) < 0 && errno != ENOENT)
+		log_warning("cannot answer a request: %s", strerror(errno));
+}
+
 static void serve_if_allowed(const struct crew *c, struct fuse_buf *buf)
 {
+	if (atomic_load(&transport.refusing) && !needs_no_key(buf)) {
+		refuse(c, buf);
+		return;
+	}
 	/* Not answered at the end: whoever asked gets an error when the device is closed. */
 	if (atomic_load(&transport.last) && !writes_back(buf->mem, buf->size))
 		return;
@@ -402,6 +429,11 @@ int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threa
 uint64_t transport_writes(void)
 {
 	return atomic_load(&transport.count[FUSE_WRITE]);
+}
+
+void transport_refuse(bool so)
+{
+	atomic_store(&transport.refusing, so);
 }
 
 uint64_t transport_requests(void)

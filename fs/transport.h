@@ -35,6 +35,9 @@ void transport_serve_the_last(void);
 void transport_forget_attributes(struct fuse_session *se, const uint64_t *nodes, size_t count);
 /* Empties the kernel's caches: names, and attributes and pages of these nodes.  It waits for what the kernel has to write to them. */
 void transport_forget_everything(struct fuse_session *se, const uint64_t *nodes, size_t count);
+/* While it is so, requests get ENOKEY, but those of the kernel's own (to get rid of what it has, to let go), and of the root's attributes and the
+ * store's space, which need no key. */
+void transport_refuse(bool so);
 /* Requests so far, but those that only let go of something. */
 uint64_t transport_requests(void);
 /* Ends transport_run. */
@@ -43,6 +46,9 @@ void transport_end(struct fuse_session *se);
 /* What the request that this thread works on carried beside what libfuse shows. */
 bool transport_kills_privileges(void);
 
+/* While it is so, requests get ENOKEY, but those of the kernel's own (to get rid of what it has, to let go), and of the root's attributes and the
+ * store's space, which need no key. */
+void transport_refuse(bool so);
 /* Requests so far, by opcode; the opcodes with a name. */
 enum { TRANSPORT_OPCODES = 64 };
 void transport_counts(uint64_t out[TRANSPORT_OPCODES]);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/base/kdf_labels.h"
 
@@ -22,6 +23,40 @@ void keys_unref(struct keys *k)
 	secret_free(&k->directory_key);
 	secret_free(&k->journal_prk);
 	free(k);
+}
+
+/* A copy, as the two tables have lives of their own. */
+static struct secret *another(const struct secret *s)
+{
+	struct secret *copy = secret_new(s->size);
+
+	if (copy)
+		memcpy(copy->bytes, s->bytes, s->size);
+	return copy;
+}
+
+struct keys *keys_locked(const struct keys *k)
+{
+	struct keys *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	*l = *k;
+	l->refs = 1;
+	l->directory_key = another(k->directory_key);
+	l->journal_prk = another(k->journal_prk);
+	l->generations = calloc(k->count ? k->count : 1, sizeof(*l->generations));
+	l->count = l->generations ? k->count : 0;
+	for (uint32_t i = 0; i < l->count; i++) {
+		l->generations[i] = k->generations[i];
+		l->generations[i].prk = NULL;
+		if (l->generations[i].state != KEY_DESTROYED)
+			l->generations[i].state = KEY_SUSPENDED;
+	}
+	if (l->directory_key && l->journal_prk && l->generations)
+		return l;
+	keys_unref(l);
+	return NULL;
 }
 
 static const struct generation_key *find(const struct keys *k, uint32_t number)

@@ -49,6 +49,10 @@ struct keys {
 struct keys *keys_ref(struct keys *k);
 void keys_unref(struct keys *k);
 
+/* The same volume without the key of any generation: what needs one gives -ENOKEY.  The journal can still be kept, and ids be told from what
+ * somebody else made.  NULL without memory. */
+struct keys *keys_locked(const struct keys *k);
+
 /* The generation that new data of the scope is sealed under. */
 const struct generation_key *keys_active(const struct keys *k, uint32_t scope);
 

@@ -8,11 +8,11 @@ import cli
 
 VERBS = ["init", "mount", "umount", "status", "check", "freeze", "thaw", "path", "erase",
          "key list", "key add", "key remove", "key passwd", "key test",
-         "adopt", "key init", "key rotate", "key suspend", "key resume", "key deactivate", "key compromise", "key floor", "key destroy",
+         "lock", "unlock", "adopt", "key init", "key rotate", "key suspend", "key resume", "key deactivate", "key compromise", "key floor", "key destroy",
          "key undelete", "key audit show", "key audit verify", "key audit export", "key backup", "key restore", "key policy set",
          "key policy show", "key policy run", "key reencrypt start", "key reencrypt pause", "key reencrypt resume",
          "key reencrypt stop", "key reencrypt status", "help", "version"]
-OVERVIEW, DOCUMENTED = VERBS[:14], VERBS[:-2]
+OVERVIEW, DOCUMENTED = VERBS[:15], VERBS[:-2]
 KEYS = [verb for verb in VERBS if verb.startswith("key ")]
 SOURCE = Path(__file__).resolve().parents[2]
 

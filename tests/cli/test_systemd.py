@@ -10,7 +10,7 @@ import unittest
 import cli
 
 UNITS = os.environ["UNITS"]
-SERVICES = ("coffer@.service", "coffer-policy@.service", "coffer-keyd.service")
+SERVICES = ("coffer@.service", "coffer-policy@.service", "coffer-lock.service", "coffer-keyd.service")
 ROOT = os.geteuid() == 0
 
 

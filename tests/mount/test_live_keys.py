@@ -11,7 +11,7 @@ import sys
 import time
 
 import harness
-from harness import content, equal, fails, need_mount, read_file, write_file
+from harness import content, equal, fails, need_mount, read_file, run, write_file
 
 SLOW = 4 if harness.SCALE > 1 else 1
 
@@ -176,6 +176,86 @@ def test_suspend_a_frozen_mount(volume):
     volume.coffer("thaw", volume.mnt)
     key(volume, "resume", "1")
     equal(read_file(f"{volume.mnt}/f"), b"f")
+    volume.umount()
+
+
+def test_rule_3_lock_and_unlock(volume):
+    """Programs go on, with ENOKEY in between."""
+    need_mount()
+    volume.mount()
+    m = volume.mnt
+    write_file(f"{m}/f", content("f", 30000))
+    os.mkdir(f"{m}/d")
+    fd = os.open(f"{m}/f", os.O_RDWR)
+    shared = os.open(f"{m}/shared", os.O_CREAT | os.O_RDWR)
+    os.write(shared, bytes(4096))
+    mapping = mmap.mmap(shared, 4096)
+    equal(os.pread(fd, 30000, 0), content("f", 30000))
+    os.pwrite(fd, b"unsynced", 0)
+    mapping[:5] = b"dirty"
+    cwd = os.getcwd()
+    os.chdir(f"{m}/d")
+    volume.coffer("lock", m)
+    equal("locked" in volume.coffer("status", volume.dir).stdout, True)
+    fails(errno.ENOKEY, os.pread, fd, 10, 0)
+    fails(errno.ENOKEY, os.pwrite, fd, b"x", 0)
+    fails(errno.ENOKEY, os.listdir, m)
+    fails(errno.ENOKEY, os.mkdir, f"{m}/new")
+    fails(errno.ENOKEY, os.fsync, fd)
+    equal(os.statvfs(m).f_namemax, 255)
+    os.stat(m)
+    r = volume.coffer("lock", m, check=False)
+    equal((r.returncode, "already" in r.stderr), (13, True), r.stderr)
+    equal("is locked" in key(volume, "rotate", check=False).stderr, True)  # noted, but not by this mount
+    wrong = f"{volume.base}/wrong"
+    write_file(wrong, b"another key file of some length, at least 32 bytes")
+    equal(volume.coffer("unlock", m, "--key-file", wrong, check=False).returncode, 3)
+    fails(errno.ENOKEY, os.pread, fd, 10, 0)
+    volume.coffer("unlock", m, *volume.unlock())
+    equal(os.pread(fd, 30000, 0), b"unsynced" + content("f", 30000)[8:])
+    equal(read_file(f"{m}/shared")[:5], b"dirty")
+    os.mkdir("inside")
+    equal(os.listdir(f"{m}/d"), ["inside"])
+    os.chdir(cwd)
+    equal(volume.coffer("unlock", m, *volume.unlock(), check=False).returncode, 13)
+    mapping.close()
+    os.close(fd)
+    os.close(shared)
+    if harness.ROOT:
+        # Mounts of others are none of this test's business: it does not see them.
+        others = 'grep " - fuse.coffer" /proc/self/mountinfo | cut -d" " -f5 | grep -vxF "$1" | while read -r p; do umount -l "$p"; done; "$2" lock --all'
+        run("unshare", "-m", "--propagation", "private", "sh", "-c", others, "sh", m, harness.COFFER, env=volume.environment())
+        fails(errno.ENOKEY, os.listdir, m)
+    volume.umount()
+    volume.mount()
+    equal(read_file(f"{m}/f")[:8], b"unsynced")
+    volume.umount()
+    volume.check("--deep")
+
+
+def test_rule_3_under_load(volume):
+    """Each writer meets ENOKEY, and nothing that was accepted is lost."""
+    need_mount()
+    volume.mount()
+    script = (
+        "import os, sys, errno\n"
+        "fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)\n"
+        "n = 0\n"
+        "try:\n"
+        "    while True:\n"
+        "        n += os.pwrite(fd, b'%08d' % (n // 8), n)\n"
+        "except OSError as e:\n"
+        "    assert e.errno == errno.ENOKEY, e\n"
+        "print(n)\n"
+    )
+    argv = ["/usr/bin/python3", "-c", script]
+    writers = [subprocess.Popen([*argv, f"{volume.mnt}/w{i}"], stdout=subprocess.PIPE, text=True) for i in range(3)]
+    time.sleep(0.5 * SLOW)
+    volume.coffer("lock", volume.mnt)
+    sizes = [int(w.communicate(timeout=60)[0]) for w in writers]
+    volume.coffer("unlock", volume.mnt, *volume.unlock())
+    for i, size in enumerate(sizes):
+        equal(read_file(f"{volume.mnt}/w{i}") == b"".join(b"%08d" % n for n in range(size // 8)), True, f"w{i}")
     volume.umount()
 
 

@@ -25,6 +25,8 @@ int cmd_status(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_check(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_freeze(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_thaw(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_lock(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_unlock(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_erase(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_path(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_adopt(const struct verb *v, int argc, char **argv, struct fault *why);

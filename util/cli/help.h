@@ -88,6 +88,21 @@
 	"example:\n"                                                                                                   \
 	"  coffer thaw ~/vault\n"
 
+#define ARGUMENTS_LOCK "MNT|--all"
+#define HELP_LOCK                                                                                                      \
+	"Takes the keys away from a mount that stays, and from the kernel's caches what they opened.  Programs go "    \
+	"on\n"                                                                                                         \
+	"and get \"Required key not available\" until the mount is unlocked.  What they wrote is in place before.\n\n" \
+	"  --all                   every mount of yours; of a root also those of others\n\n"                           \
+	"example:\n"                                                                                                   \
+	"  coffer lock ~/plain\n"
+
+#define ARGUMENTS_UNLOCK "MNT"
+#define HELP_UNLOCK_VERB                                                                                               \
+	"Brings the keys back to a mount that is locked: programs go on where they were.\n\n" HELP_UNLOCK              \
+	"\nexample:\n"                                                                                                 \
+	"  coffer unlock ~/plain\n"
+
 #define ARGUMENTS_ERASE "DIR [--yes]"
 #define HELP_ERASE                                                                                                     \
 	"Destroys every wrapped key of the volume, after a typed confirmation.  Nothing opens the data any more,\n"    \

@@ -21,6 +21,8 @@ static const struct verb verbs[] = {
 	{"check", ARGUMENTS_CHECK, "look for damage, and mend it", HELP_CHECK, cmd_check},
 	{"freeze", ARGUMENTS_FREEZE, "hold the volume still for a backup of it", HELP_FREEZE, cmd_freeze},
 	{"thaw", ARGUMENTS_THAW, "let it move again", HELP_THAW, cmd_thaw},
+	{"lock", ARGUMENTS_LOCK, NULL, HELP_LOCK, cmd_lock},
+	{"unlock", ARGUMENTS_UNLOCK, NULL, HELP_UNLOCK_VERB, cmd_unlock},
 	{"path", ARGUMENTS_PATH, "the name below of a name in the mount", HELP_PATH, cmd_path},
 	{"erase", ARGUMENTS_ERASE, "destroy the keys: the data is gone for good", HELP_ERASE, cmd_erase},
 	{"key list", ARGUMENTS_KEY_LIST, "the protectors: what opens the volume", HELP_KEY_LIST, cmd_key_list},
@@ -93,8 +95,8 @@ static void print_overview(FILE *to)
 	for (int i = 0; i < VERBS; i++)
 		if (verbs[i].summary)
 			fprintf(to, "  %-11s %s\n", verbs[i].name, verbs[i].summary);
-	fputs("  key ...     rotate, suspend, destroy, undelete ...: coffer help key\n", to);
-	fputs("  field ...   encrypt single values inside files: see coffer help field\n", to);
+	fputs("  lock MNT    take the keys from a mount that stays; unlock MNT undoes it\n", to);
+	fputs("  key ...     rotate, destroy ...: coffer help key; field ...: values in files\n", to);
 	fputs("\nTo begin:  coffer init ~/vault; mkdir -p ~/plain; coffer mount ~/vault ~/plain\n"
 	      "To unlock: --passphrase-file F | --passphrase-fd N | --passphrase-command C |\n"
 	      "           --key-file F | --credential NAME; else the passphrase is asked for\n"

@@ -92,6 +92,8 @@ static void print_process(const struct volume_status *s)
 		printf("recovered    %" PRIu64 " files, %" PRIu64 " pages, in %" PRIu64 " ms, when it was mounted\n",
 		       process_number(s, "recovered_files"), process_number(s, "recovered_pages"),
 		       process_number(s, "recovery_ms"));
+	if (s->reached && process_number(s, "locked"))
+		printf("locked       until: coffer unlock %s\n", s->volume.dir);
 	print_reencryption(s);
 	if (s->reached && process_number(s, "looking"))
 		puts("looking      at files that were changed at the time of a crash");

@@ -79,7 +79,7 @@ _coffer()
 	compopt +o default 2>/dev/null
 
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase adopt key field help version --help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw lock unlock path erase adopt key field help version --help" -- "$cur")
 		return
 	fi
 	verb=${COMP_WORDS[1]}
@@ -181,13 +181,15 @@ _coffer()
 	"key reencrypt pause" | "key reencrypt stop") options="$unlock --json" ;;
 	"key reencrypt resume") options="$unlock --wait --give-up --json" ;;
 	"key reencrypt status") options="--wait --json" ;;
+	lock) options="--all" ;;
+	unlock) options="$unlock" ;;
 	"key policy run") options="$unlock --json" ;;
 	"key audit show" | "key audit verify") options="$unlock --json" ;;
 	"key audit export") options="$unlock --output" ;;
 	"key destroy") options="$unlock --now --yes --scope --json" ;;
 	help)
 		((COMP_CWORD == 2)) &&
-			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw path erase adopt key field version" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw lock unlock path erase adopt key field version" -- "$cur")
 		return
 		;;
 	esac
