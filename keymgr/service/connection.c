@@ -215,8 +215,12 @@ static bool look(struct connection *c)
 {
 	struct http_request r;
 	const char *reason;
-	int status = c->in_used ? http_parse(c->in, c->in_used, &r, &reason) : HTTP_MORE;
+	int status = HTTP_MORE;
 
+	if (c->in_used > 0 && c->in_used >= c->expected) {
+		status = http_parse(c->in, c->in_used, &r, &reason);
+		c->expected = status == HTTP_MORE ? r.size : 0;
+	}
 	if (c->in_used && !c->begun) {
 		c->begun = true;
 		set_deadline(c, c->server->limits.request_s);

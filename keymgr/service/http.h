@@ -40,7 +40,8 @@ struct http_request {
 
 enum { HTTP_MORE = 0, HTTP_WHOLE = 1 };
 
-/* Looks at the n bytes that have come so far.  HTTP_WHOLE: *out is filled and points into buf.  HTTP_MORE: the request goes on.  Otherwise the
+/* Looks at the n bytes that have come so far.  HTTP_WHOLE: *out is filled and points into buf.  HTTP_MORE: the request goes on; out->size is then how
+ * many bytes it will have, or 0 while that is not known.  Otherwise the
  * status code (400 to 599) to refuse it with, and *reason in words; the connection must be closed behind that answer. */
 int http_parse(const char *buf, size_t n, struct http_request *out, const char **reason) MUST_CHECK;
 

@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		inside(text, size, whole.origin);
 		inside(text, size, whole.body);
 		for (size_t n = 0; n < whole.size; n += n < 64 ? 1 : whole.size / 16 + 1)
-			must(http_parse(text, n, &part, &reason) == HTTP_MORE);
+			must(http_parse(text, n, &part, &reason) == HTTP_MORE &&
+			     (part.size == 0 || part.size == whole.size));
 		must(http_parse(text, whole.size, &part, &reason) == HTTP_WHOLE);
 		must(part.size == whole.size && same(part.path, whole.path) && same(part.host, whole.host) &&
 		     same(part.body, whole.body) && part.method == whole.method && part.json == whole.json &&

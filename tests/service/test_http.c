@@ -131,8 +131,10 @@ START_TEST(takes)
 	const char *reason;
 	struct http_request r;
 
-	for (size_t n = 0; n < whole; n++)
+	for (size_t n = 0; n < whole; n++) {
 		ck_assert_int_eq(parse(text, n, &r), HTTP_MORE);
+		ck_assert_uint_eq(r.size, n < whole - 7 ? 0 : whole); /* known once the head is there */
+	}
 	for (size_t n = whole; n < sizeof(text); n++) {
 		ck_assert_int_eq(http_parse(text, n, &r, &reason), HTTP_WHOLE);
 		ck_assert_uint_eq(r.size, whole);
