@@ -1,6 +1,7 @@
 /* The audit log as a file.
  *
- * 1. A line counts as written when it is synced; only then what it tells of is done.
+ * 1. A line counts as written when it is synced; only then what it tells of is done, and only then the next line is written: a power
+ *    cut may keep a later write and lose an earlier one, and what is torn before a whole line is no end that a crash left.
  * 2. What a crash tore at the end stays; the next line says how long it is.
  * 3. A log that was cut or changed does not lock anybody out of the volume; but the next line says so for ever. */
 #include "keymgr/audit.h"
@@ -177,7 +178,7 @@ static int put_line(struct store *s, int fd, const struct audit_keys *keys, stru
 		return (int)done;
 	t->size += lead + size;
 	t->torn = t->open = 0;
-	return 0;
+	return s->ops->fsync(s, fd);
 }
 
 static int put_lines(struct store *s, int fd, const struct audit_keys *keys, struct tail *t, json_object *events)
@@ -194,8 +195,6 @@ static int put_lines(struct store *s, int fd, const struct audit_keys *keys, str
 	}
 	for (size_t i = 0; ret == 0 && i < json_object_array_length(events); i++)
 		ret = put_line(s, fd, keys, t, json_object_array_get_idx(events, i));
-	if (ret == 0)
-		ret = s->ops->fsync(s, fd);
 	return ret;
 }
 
