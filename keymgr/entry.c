@@ -1,7 +1,9 @@
 /* Entering a volume.
  *
  * 1. Order: the pin, where a person may be asked; keyring.lock, the host's memory, its verdict, the audit line, the memory written.
- * 2. On a store that cannot be written, or by who only looks, the line waits in the host's memory, and is written at the next
+ * 2. The keyring is read again once the memory is held: whoever changed it meanwhile has told the host, which would take what was read
+ *    before for an old one.
+ * 3. On a store that cannot be written, or by who only looks, the line waits in the host's memory, and is written at the next
  *    unlocking that can. */
 #include "keymgr/entry.h"
 
@@ -77,6 +79,8 @@ static int enter(struct entering *n, const struct trust *trust, struct fault *wh
 {
 	int ret = host_memory_open(n->k->settings.volume_id, &n->memory, why);
 
+	if (ret == 0)
+		ret = keyring_refresh(n->s, n->dot, n->k, why);
 	if (ret == 0)
 		ret = n->memory ? host_memory_check(n->memory, n->k, trust, &n->accepted, why)
 				: host_memory_check_root(NULL, n->k, trust, &n->accepted, why);

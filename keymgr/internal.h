@@ -94,6 +94,8 @@ int document_put_format(json_object *doc, enum document_kind kind) MUST_CHECK; /
 int settings_put(json_object *doc, const struct settings *s) MUST_CHECK;
 int settings_file_read(struct store *s, int dot, json_object **doc, struct fault *why) MUST_CHECK;
 int settings_file_write(struct store *s, int dot, const struct settings *set) MUST_CHECK;
+/* Takes keyring.lock: whoever holds it may clear temporary files away. */
+int settings_text_write(struct store *s, int dot, const struct sealed_text *t) MUST_CHECK;
 
 /* --- keyring_load.c: from k->doc to the rest of *k */
 int keyring_load(struct keyring *k, struct problem *p, struct fault *why) MUST_CHECK;
@@ -139,6 +141,12 @@ int keyring_root_prk(const struct keyring *k, struct stack_key *prk) MUST_CHECK;
 /* --- keyring_write.c */
 int keyring_seal(const struct keyring *k, struct sealed_text *out) MUST_CHECK;
 int keyring_file_write(struct store *s, int dot, struct keyring *k, bool *first) MUST_CHECK;
+/* Says what has become of a keyring of this sequence whose first copy could not be written, for `error`.  False: it is in place all the
+ * same, and perhaps not durable. */
+bool keyring_write_failed(struct store *s, int dot, uint64_t sequence, int error, struct fault *why);
+
+/* Puts what is on disk now into k, opened with the root that k holds. */
+int keyring_refresh(struct store *s, int dot, struct keyring *k, struct fault *why) MUST_CHECK;
 
 /* The handle that holds .coffer/keyring.lock, waiting for it. */
 int keyring_lock(struct store *s, int dot) MUST_CHECK;
@@ -171,6 +179,8 @@ int keyring_new(const struct settings *set, const struct unlock_secret *secrets,
 /* --- volume.c */
 /* Puts zeros over the content of a regular file, and syncs it. */
 int file_overwrite(struct store *s, int fd) MUST_CHECK;
+/* The same to temporary files of changes that were cut short, and removes them; keyring.lock is held. */
+int erase_temporaries(struct store *s, int dot) MUST_CHECK;
 
 /* --- volume_init.c */
 int volume_init_on(struct store *s, const char *dir, const struct new_volume *how, struct keyring **out,

@@ -107,13 +107,12 @@ static int accept_own_settings(struct sealed_text *t, void *context, struct prob
 int keyring_mend_settings(struct store *s, int dot, const struct keyring *k, struct fault *why)
 {
 	struct mended m = {.keyring = k};
-	bool first;
 	int ret;
 
 	ret = sealed_file_read(s, dot, SETTINGS_FILE, SEAL_HASH, accept_own_settings, &m, why);
 	if (ret < 0)
 		return ret;
-	ret = sealed_file_write(s, dot, SETTINGS_FILE, &m.text, &first);
+	ret = settings_text_write(s, dot, &m.text);
 	sealed_text_free(&m.text);
 	return ret < 0 ? fault_errno(why, EXIT_STORE, ret, "cannot write .coffer/%s", SETTINGS_FILE) : 0;
 }

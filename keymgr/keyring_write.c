@@ -4,8 +4,11 @@
  * 2. A change is in the audit log before it is in the keyring; one that could not be written then is followed by a line that says so.
  * 3. The first copy is replaced before the second: a cut leaves the old or the new keyring in the first, and whichever copies are
  *    whole open with the same root.  Copies that differ become equal with the next change.
- * 4. Where a key is to be gone, the content of both replaced files is overwritten after both new ones are in place.
- * 5. What is written has been read back from its bytes by the reader's own rules first. */
+ * 4. Where a key is to be gone, the content of both replaced files is overwritten after both new ones are in place, and so is what
+ *    changes that were cut short have left behind.
+ * 5. What is written has been read back from its bytes by the reader's own rules first.
+ * 6. A change that failed was not made: the old keyring is in place.  The one exception is a new one that the store put in place and then
+ *    could not sync; that is said as what it is, and the host is not told, because a power cut may bring the old one back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -104,29 +107,41 @@ static void swap_content(struct keyring *a, struct keyring *b)
 	*b = t;
 }
 
-/* Puts what is on disk now into k, opened with the root that k holds. */
-static int refresh(struct keyring_change *c, struct keyring *k, struct fault *why)
+int keyring_refresh(struct store *s, int dot, struct keyring *k, struct fault *why)
 {
 	_cleanup_(keyring_free) struct keyring *now = NULL;
 	struct secret *root;
 	int ret;
 
-	ret = keyring_read(c->store, c->dot, &now, why);
+	ret = keyring_read(s, dot, &now, why);
 	if (ret < 0)
 		return ret;
-	if (now->read_only)
-		return fault_set(why, EXIT_UNSUPPORTED, EROFS,
-				 "the volume uses a feature that this coffer may not change; use a newer coffer");
 	root = secret_move(&k->root);
 	ret = keyring_take_root(now, &root, why);
-	if (ret < 0) {
+	if (ret < 0)
 		k->root = root;
+	if (ret == -EKEYREJECTED)
+		return fault_set(
+			why, EXIT_REFUSED, EKEYREJECTED,
+			"the root is another one than a moment ago: somebody gave the volume a new one, or put "
+			"another keyring in place; nothing was done, run this again");
+	if (ret < 0)
 		return ret;
-	}
 	now->opened_by = k->opened_by;
+	now->by_public_key = k->by_public_key;
 	now->remembered = k->remembered;
 	swap_content(k, now);
 	return 0;
+}
+
+static int refresh(struct keyring_change *c, struct keyring *k, struct fault *why)
+{
+	int ret = keyring_refresh(c->store, c->dot, k, why);
+
+	if (ret == 0 && k->read_only)
+		return fault_set(why, EXIT_UNSUPPORTED, EROFS,
+				 "the volume uses a feature that this coffer may not change; use a newer coffer");
+	return ret;
 }
 
 int keyring_change_begin(struct store *s, int dot, struct keyring *k, struct keyring_change **out, struct fault *why)
@@ -179,6 +194,15 @@ static void replaced_wipe(const struct keyring_change *c, const struct replaced 
 			log_warning("the destroyed key may still be on the disk, in what was .coffer/%s (%s)",
 				    copies[i], strerror(-ret));
 	}
+	/* The directory of a keyring that stands alone has temporary files of others, too. */
+	if (c->keyring->wipe_replaced && !keyring_stands_alone(c->keyring)) {
+		int ret = erase_temporaries(c->store, c->dot);
+
+		if (ret < 0)
+			log_warning("the destroyed key may still be on the disk, in what an interrupted change left in "
+				    ".coffer (%s)",
+				    strerror(-ret));
+	}
 }
 
 static void replaced_close(const struct keyring_change *c, const struct replaced *r)
@@ -194,12 +218,38 @@ static void note_failure(struct keyring_change *c)
 	struct fault why = {0};
 	json_object *event;
 
-	/* With a new root, the key of the log as it stands is not at hand any more. */
-	if (c->keyring->recorded || !events || audit_event("change-failed", &event) < 0 ||
-	    put_element(events, event) < 0)
+	if (!events || audit_event("change-failed", &event) < 0 || put_element(events, event) < 0)
 		return;
 	if (audit_append(c->store, c->dot, c->keyring, &c->keyring->audit, events, &c->keyring->audit, &why) < 0)
 		log_error("%s", why.text);
+}
+
+bool keyring_write_failed(struct store *s, int dot, uint64_t sequence, int error, struct fault *why)
+{
+	_cleanup_(keyring_free) struct keyring *now = NULL;
+	struct fault ignored = {0};
+
+	if (keyring_file_read(s, dot, &now, &ignored) == 0 && now->sequence == sequence) {
+		fault_errno(why, EXIT_STORE, error,
+			    "the change is in .coffer/%s, but a power cut may take it back: the store could not sync "
+			    "it; see that the disk is well, then make another change",
+			    KEYRING_FILE);
+		return false;
+	}
+	fault_errno(why, EXIT_STORE, error, "cannot write .coffer/%s; the change was not made", KEYRING_FILE);
+	return true;
+}
+
+/* The first copy could not be written. */
+static int fail(struct keyring_change *c, int ret, struct fault *why)
+{
+	bool recorded = c->keyring->recorded;
+
+	c->keyring->recorded = false;
+	/* With a new root, the key of the log as it stands is not at hand any more. */
+	if (keyring_write_failed(c->store, c->dot, c->keyring->sequence + 1, ret, why) && !recorded)
+		note_failure(c);
+	return ret;
 }
 
 int keyring_change_commit(struct keyring_change **change, struct fault *why)
@@ -227,11 +277,8 @@ int keyring_change_commit(struct keyring_change **change, struct fault *why)
 	replaced_close(c, &replaced);
 	k->wipe_replaced = false;
 	if (ret < 0 && !first)
-		note_failure(c);
+		return fail(c, ret, why);
 	k->recorded = false;
-	if (ret < 0 && !first)
-		return fault_errno(why, EXIT_STORE, ret, "cannot write .coffer/%s; the change was not made",
-				   KEYRING_FILE);
 	k->sequence++;
 	keyring_remember(k);
 	if (ret < 0) /* the change stands; what is lost for now is the spare */

@@ -348,10 +348,23 @@ static int prove(const struct work *w, struct fault *why)
 	return ret < 0 ? ret : keyring_unlock(again, &w->how->secret, why);
 }
 
+/* What stands in place now is not taken back for want of a spare, or because the host is forgetful. */
+static void finish(struct work *w, int second_copy)
+{
+	struct fault why = {0};
+
+	if (second_copy < 0)
+		log_warning(".coffer/%s.bak could not be written (%s); the next change writes both", KEYRING_FILE,
+			    strerror(-second_copy));
+	if (w->memory &&
+	    (host_memory_note(w->memory, w->new, &w->new->audit) < 0 || host_memory_save(w->memory, &why) < 0))
+		log_warning("the keyring is restored, but this host could not remember it: %s", why.text);
+}
+
 static int write_down(struct work *w, struct fault *why)
 {
 	json_object *event;
-	bool first;
+	bool first = false;
 	int ret = keyring_note(w->new, "restore", &event);
 
 	if (ret == 0)
@@ -360,11 +373,15 @@ static int write_down(struct work *w, struct fault *why)
 		ret = keyring_record(w->s, w->dot, w->new, why);
 	if (ret == 0 && w->settings_lost && !keyring_stands_alone(w->new))
 		ret = settings_file_write(w->s, w->dot, &w->new->settings);
-	if (ret == 0)
-		ret = keyring_file_write(w->s, w->dot, w->new, &first);
-	if (ret == 0 && w->memory)
-		ret = host_memory_note(w->memory, w->new, &w->new->audit);
-	return ret < 0 || !w->memory ? ret : host_memory_save(w->memory, why);
+	if (ret < 0)
+		return ret;
+	ret = keyring_file_write(w->s, w->dot, w->new, &first);
+	if (!first) {
+		(void)keyring_write_failed(w->s, w->dot, w->new->sequence, ret, why);
+		return ret;
+	}
+	finish(w, ret);
+	return 0;
 }
 
 static int run(struct work *w, struct fault *why)

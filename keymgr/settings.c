@@ -158,12 +158,23 @@ int settings_put(json_object *doc, const struct settings *s)
 }
 
 /* As the keyring's document has them: members that this program does not know included. */
+int settings_text_write(struct store *s, int dot, const struct sealed_text *t)
+{
+	int ret, lock = keyring_lock(s, dot);
+	bool first;
+
+	if (lock < 0)
+		return lock;
+	ret = sealed_file_write(s, dot, SETTINGS_FILE, t, &first);
+	store_close(s, lock);
+	return ret;
+}
+
 int keyring_write_settings(struct store *s, int dot, const struct keyring *k, struct fault *why)
 {
 	_cleanup_(sealed_text_free) struct sealed_text t = {0};
 	_cleanup_json_ json_object *doc = json_object_new_object();
 	json_object *settings, *copy = NULL;
-	bool first;
 	int ret = -ENOMEM;
 
 	if (doc && json_object_object_get_ex(k->doc, "settings", &settings) &&
@@ -175,7 +186,7 @@ int keyring_write_settings(struct store *s, int dot, const struct keyring *k, st
 	if (ret == 0)
 		ret = seal_make(doc, SEAL_HASH, NULL, &t);
 	if (ret == 0)
-		ret = sealed_file_write(s, dot, SETTINGS_FILE, &t, &first);
+		ret = settings_text_write(s, dot, &t);
 	return ret < 0 ? fault_errno(why, EXIT_STORE, ret, "cannot write .coffer/%s", SETTINGS_FILE) : 0;
 }
 

@@ -127,6 +127,11 @@ static int erase_temporary(struct store *s, int dot, const char *name, void *con
 	return strncmp(name, ATOMIC_FILE_PREFIX, strlen(ATOMIC_FILE_PREFIX)) == 0 ? erase_file(s, dot, name) : 0;
 }
 
+int erase_temporaries(struct store *s, int dot)
+{
+	return for_each_entry(s, dot, erase_temporary, NULL);
+}
+
 int volume_erase(struct store *s, int dot, struct fault *why)
 {
 	int lock, ret;
@@ -141,7 +146,7 @@ int volume_erase(struct store *s, int dot, struct fault *why)
 	if (ret == 0)
 		ret = erase_file(s, dot, KEYRING_FILE);
 	if (ret == 0)
-		ret = for_each_entry(s, dot, erase_temporary, NULL);
+		ret = erase_temporaries(s, dot);
 	if (ret == 0)
 		ret = s->ops->fsync(s, dot);
 	store_close(s, lock);
