@@ -37,6 +37,30 @@ class Generations(cli.Case):
         self.assertRegex(text, r"(?m)^3 +default +compromised +\d{4}-")
         self.good("key", "test", self.vault, "--key-file", self.key)
 
+    def test_many_at_once(self):
+        """Commands that change one keyring wait for each other; none undoes another's work."""
+        os.environ["COFFER_STATE_DIR"] = self.path("state")
+        self.addCleanup(os.environ.__setitem__, "COFFER_STATE_DIR", "")
+        second = self.file("second", os.urandom(64))
+        verbs = [["rotate", "--json"], ["rotate", "--json"], ["rotate", "--scope", "fields", "--json"],
+                 ["policy", "set", "--rotate-every", "90d"], ["add", "--new-key-file", second],
+                 ["backup", "-o", self.path("backup"), "--backup-key-file", second]]
+        running = []
+        for verb in verbs:
+            words = 2 if verb[0] == "policy" else 1
+            running.append(cli.start([cli.COFFER, "key", *verb[:words], self.vault, "--key-file", self.key, *verb[words:]]))
+        made = []
+        for process in running:
+            out, err = process.communicate(timeout=cli.TIMEOUT)
+            self.assertEqual((process.returncode, err), (cli.OK, b""))
+            made += [json.loads(out)["generation"]] if b"unbacked" in out else []
+        self.assertEqual(sorted(made), [3, 4, 5])
+        self.assertEqual(sorted(self.states()), [1, 2, 3, 4, 5])
+        self.good("key", "test", self.vault, "--key-file", second)
+        self.assertIn("90 days", self.good("key", "policy", "show", self.vault).out)
+        self.good("key", "backup", "--verify", self.path("backup"), "--backup-key-file", second)
+        self.good("key", "audit", "verify", self.vault, "--key-file", self.key)
+
     def test_text(self):
         out = self.good("key", "rotate", self.vault, "--key-file", self.key).out
         self.assertIn("generation 3 is active now", out)

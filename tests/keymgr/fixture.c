@@ -212,13 +212,27 @@ static int f_open(struct store *s, int dir, const char *name, int flags, mode_t 
 	}
 	return store_open(REAL, dir, name, flags, mode);
 }
+/* Of a write that fails a part gets through. */
 static ssize_t f_pwrite(struct store *s, int fd, const void *buf, size_t n, uint64_t off)
 {
-	FAIL return store_pwrite(REAL, fd, buf, n, off);
+	int ret = spend(s);
+
+	if (ret < 0 && n > 1)
+		ck_assert_int_ge(store_pwrite(REAL, fd, buf, n / 2, off), 0);
+	return ret < 0 ? ret : store_pwrite(REAL, fd, buf, n, off);
 }
+static int f_fallocate(struct store *s, int fd, int mode, uint64_t off, uint64_t n)
+{
+	FAIL return REAL->ops->fallocate(REAL, fd, mode, off, n);
+}
+/* The others need no space. */
+#define FAIL_UNLESS_FULL                                                                                               \
+	if (((struct failing_store *)s)->error != ENOSPC) {                                                            \
+		FAIL                                                                                                   \
+	}
 static int f_fsync(struct store *s, int fd)
 {
-	FAIL return REAL->ops->fsync(REAL, fd);
+	FAIL_UNLESS_FULL return REAL->ops->fsync(REAL, fd);
 }
 static int f_mkdir(struct store *s, int dir, const char *name, mode_t mode)
 {
@@ -230,11 +244,11 @@ static int f_symlink(struct store *s, const char *target, int dir, const char *n
 }
 static int f_unlink(struct store *s, int dir, const char *name)
 {
-	FAIL return REAL->ops->unlink(REAL, dir, name);
+	FAIL_UNLESS_FULL return REAL->ops->unlink(REAL, dir, name);
 }
 static int f_rmdir(struct store *s, int dir, const char *name)
 {
-	FAIL return REAL->ops->rmdir(REAL, dir, name);
+	FAIL_UNLESS_FULL return REAL->ops->rmdir(REAL, dir, name);
 }
 static int f_rename(struct store *s, int a, const char *from, int b, const char *to, unsigned flags)
 {
@@ -251,6 +265,7 @@ void failing_store_init(struct failing_store *f, long allowed, int error, bool f
 	failing_ops = *f->real->ops;
 	failing_ops.open = f_open;
 	failing_ops.pwrite = f_pwrite;
+	failing_ops.fallocate = f_fallocate;
 	failing_ops.fsync = f_fsync;
 	failing_ops.mkdir = f_mkdir;
 	failing_ops.symlink = f_symlink;

@@ -54,7 +54,8 @@ void rehash(struct text *t);
 /* Replaces the first `from` in t by `to` (any length). */
 void replace(struct text *t, const char *from, const char *to);
 
-/* A store over the real one: `allowed` calls that change something work, then each fails with `error` (once, or for ever). */
+/* A store over the real one: `allowed` calls that change something work, then each fails with `error` (once, or for ever); with ENOSPC
+ * those that need no space work on. */
 struct failing_store {
 	struct store store;
 	struct store *real;

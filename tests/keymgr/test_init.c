@@ -177,7 +177,7 @@ START_TEST(failures_leave_nothing)
 		ck_assert_msg(why.status == EXIT_STORE, "%ld: %s", n, why.text);
 		ck_assert_msg(access("vol", F_OK) < 0, "%ld: something is left after: %s", n, why.text);
 	}
-	ck_assert_int_gt(n, 40);
+	ck_assert_int_gt(n, 30);
 	assert_opens("vol");
 }
 END_TEST
