@@ -7,6 +7,7 @@
 #include "keymgr/backup.h"
 #include "keymgr/domain.h"
 #include "keymgr/entry.h"
+#include "keymgr/reencryption.h"
 #include "keymgr/rotate_root.h"
 
 void (*updates_committed)(void);
@@ -218,6 +219,18 @@ static int edit_adopt(struct updates_place *p, struct fault *why)
 	return keyring_adopt(p->k, why);
 }
 
+static int edit_reencrypt(struct updates_place *p, struct fault *why)
+{
+	const struct reencryption how = {.touch = true};
+
+	return keyring_start_reencryption(p->k, &how, why);
+}
+
+static int edit_reencrypted(struct updates_place *p, struct fault *why)
+{
+	return keyring_end_reencryption(p->k, 7, why);
+}
+
 /* --- the updates */
 
 int updates_enter(struct updates_place *p, struct fault *why)
@@ -248,6 +261,8 @@ ONE(root)
 ONE(backup)
 ONE(verified)
 ONE(domain)
+ONE(reencrypt)
+ONE(reencrypted)
 
 /* As `key passwd` does it. */
 static int run_passwd(struct updates_place *p, struct fault *why)
@@ -302,6 +317,8 @@ const struct update updates[] = {
 	{"backup", run_backup, 1, 0, false},
 	{"backup verified", run_verified, 1, 0, false},
 	{"domain", run_domain, 1, 0, false},
+	{"start of a re-encryption", run_reencrypt, 1, 0, false},
+	{"end of a re-encryption", run_reencrypted, 1, 0, false},
 	{"adopt", run_adopt, 2, 0, true},
 	{"restore", run_restore, 1, 0, false},
 };
