@@ -260,6 +260,11 @@ void fs_forget(struct engine *e, uint64_t node, uint64_t count)
 		node_forget(e, node, count);
 }
 
+uint64_t engine_sealed(struct engine *e)
+{
+	return atomic_load_explicit(&e->sealed, memory_order_relaxed);
+}
+
 void engine_counts(struct engine *e, struct engine_counts *out)
 {
 	pthread_mutex_lock(&e->table.lock);

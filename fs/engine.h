@@ -123,6 +123,9 @@ int fs_removexattr(struct engine *e, uint64_t node, const char *name);
 /* Called at the end of each thread that used the engine. */
 void fs_thread_end(void);
 
+/* Bytes of content that were sealed since it was started. */
+uint64_t engine_sealed(struct engine *e);
+
 /* Counters for `status`. */
 struct engine_counts {
 	uint64_t recovered_files, recovered_pages, recovery_ms; /* by the mount, after an unclean end */

@@ -19,6 +19,7 @@
 #include "fs/control.h"
 #include "fs/control_verbs.h"
 #include "fs/freeze.h"
+#include "fs/keeper.h"
 #include "fs/known.h"
 #include "fs/mount_point.h"
 #include "fs/opened.h"
@@ -45,6 +46,7 @@ struct mounting {
 	struct control_subject subject;
 	struct live_keys *live_keys;
 	struct reencrypt *reencrypt;
+	struct keeper *keeper;
 	struct ending ending;
 	struct watch *watch;
 	int report; /* pipe to the waiting parent; -1 in the foreground */
@@ -358,6 +360,8 @@ static int start_threads(struct mounting *m)
 		r = control_serve(m->control);
 	if (r == 0)
 		go_on(m);
+	if (r == 0 && !is_read_only(m) && !m->options->old_copy)
+		r = keeper_start(&(struct keeper_parts){m->engine, m->live_keys, m->reencrypt}, &m->keeper);
 	return r;
 }
 
@@ -378,6 +382,7 @@ static int stop_all(struct mounting *m)
 	if (m->freeze)
 		freeze_stop(m->freeze);
 	control_close(&m->control);
+	keeper_stop(&m->keeper);
 	reencrypt_free(&m->reencrypt);
 	slow_stop(&m->slow);
 	watch_stop(&m->watch);

@@ -69,6 +69,7 @@ int page_seal(struct engine *e, const struct page_place *where, struct nonce *no
 	memcpy(entry->nonce, nonce->bytes, AEAD_NONCE);
 	nonce_next(nonce);
 	put_le32(entry->generation, generation);
+	atomic_fetch_add_explicit(&e->sealed, n, memory_order_relaxed);
 	return aead_seal(a, entry->nonce, place, sizeof place, in, n, out, entry->tag);
 }
 
@@ -114,6 +115,7 @@ int head_seal(struct engine *e, const struct head *h, struct nonce *nonce, const
 	put_le64(fields + AT_COMMIT, h->commit);
 	memcpy(fields + AT_BIRTH, h->birth, DIRECTORY_ID_SIZE);
 	memcpy(fields + FIELDS_SIZE, body, body_size);
+	atomic_fetch_add_explicit(&e->sealed, FIELDS_SIZE + body_size, memory_order_relaxed);
 	r = aead_seal(a, out + AT_NONCE, out, AT_TAG, fields, FIELDS_SIZE + body_size, fields, out + AT_TAG);
 	return r < 0 ? r : (int)(HEAD_MIN + body_size);
 }

@@ -75,6 +75,26 @@ int keyring_set_policy(struct keyring *k, const struct policy *p, struct fault *
 	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot set the policy") : 0;
 }
 
+/* --- how much was sealed */
+
+uint64_t keyring_sealed(const struct keyring *k)
+{
+	const struct generation *g = generation_find(k, k->active[SCOPE_DEFAULT]);
+	struct problem ignored = {0};
+	uint64_t bytes;
+
+	return g && member_number(g->json, "sealed", 0, DOCUMENT_NUMBER_MAX, &bytes, &ignored) == 0 ? bytes : 0;
+}
+
+int keyring_note_sealed(struct keyring *k, uint64_t bytes, struct fault *why)
+{
+	const struct generation *g = generation_find(k, k->active[SCOPE_DEFAULT]);
+	uint64_t before = keyring_sealed(k), room = DOCUMENT_NUMBER_MAX - before;
+	int ret = put_number(g->json, "sealed", before + (bytes < room ? bytes : room));
+
+	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot note how much was written") : 0;
+}
+
 /* --- running */
 
 /* A clock that was set back makes nothing due. */

@@ -20,6 +20,11 @@ void keyring_policy(const struct keyring *k, struct policy *out);
 /* Between keyring_change_begin and _commit. */
 int keyring_set_policy(struct keyring *k, const struct policy *p, struct fault *why) MUST_CHECK;
 
+/* Bytes that were sealed under the active generation of files, as far as mounts have noted them. */
+uint64_t keyring_sealed(const struct keyring *k);
+/* So many more; between keyring_change_begin and _commit. */
+int keyring_note_sealed(struct keyring *k, uint64_t bytes, struct fault *why) MUST_CHECK;
+
 struct policy_facts {
 	uint64_t bytes; /* sealed under the active generation of files so far; UINT64_MAX: not known */
 	const struct generation_users *users; /* what still needs a generation */

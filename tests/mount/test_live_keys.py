@@ -11,7 +11,7 @@ import sys
 import time
 
 import harness
-from harness import content, equal, fails, need_mount, read_file, run, write_file
+from harness import content, equal, fails, need_mount, read_file, run, wait_until, write_file
 
 SLOW = 4 if harness.SCALE > 1 else 1
 
@@ -45,7 +45,8 @@ print(i)
 
 
 def key(volume, verb, *words, check=True):
-    return volume.coffer("key", verb, volume.dir, *words, *volume.unlock(), check=check)
+    verb, words = ((verb, words[0]), words[1:]) if verb == "policy" else ((verb,), words)
+    return volume.coffer("key", *verb, volume.dir, *words, *volume.unlock(), check=check)
 
 
 def generations(volume):
@@ -231,6 +232,22 @@ def test_rule_3_lock_and_unlock(volume):
     equal(read_file(f"{m}/f")[:8], b"unsynced")
     volume.umount()
     volume.check("--deep")
+
+
+def test_policy_by_what_was_written(volume):
+    """The mount itself makes a new generation, and counts across mounts."""
+    need_mount()
+    key(volume, "policy", "set", "--rotate-after", "3M")
+    volume.mount()
+    write_file(f"{volume.mnt}/a", content("a", 2_000_000))
+    volume.remount()
+    equal(active(volume), 1)
+    write_file(f"{volume.mnt}/b", content("b", 2_000_000))
+    wait_until(lambda: active(volume) == 3, 15 * SLOW, "the rotation")
+    equal(read_file(f"{volume.mnt}/a"), content("a", 2_000_000))
+    equal(key(volume, "policy", "run").returncode, 0)
+    equal(active(volume), 3)
+    volume.umount()
 
 
 def test_rule_3_under_load(volume):

@@ -159,7 +159,7 @@ static bool did_something(const struct policy_done *d)
 static int run(struct cli_volume *v, struct policy_done *done, struct fault *why)
 {
 	struct generation_users users = key_users(v);
-	const struct policy_facts facts = {.bytes = UINT64_MAX, .users = &users};
+	const struct policy_facts facts = {.bytes = keyring_sealed(v->keyring), .users = &users};
 	struct keyring_change *change;
 
 	int r = keyring_change_begin(v->store, v->dot, v->keyring, &change, why);
