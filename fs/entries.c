@@ -9,6 +9,7 @@
 #include "fs/directory.h"
 #include "fs/dirty.h"
 #include "fs/file.h"
+#include "fs/list.h"
 #include "fs/moved.h"
 #include "fs/names.h"
 #include "fs/node.h"
@@ -126,6 +127,7 @@ static int make_entry(struct engine *e, const struct caller *c, uint64_t parent,
 			       : store_stat_at(e->store, m->dir->fd, m->b.name, &m->st);
 		if (r == 0)
 			r = answer(e, m->dir, m->b.name, &m->st, out, keep);
+		list_came(m->dir->dir, name);
 		note_new_entry(m, r == 0 ? *keep : NULL);
 		if (r < 0)
 			store_close(e->store, m->fd);
@@ -386,6 +388,7 @@ int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t pa
 		if (r == 0) {
 			dirty_renamed(e, m.old);
 			moved_note(e, m.old);
+			list_came(m.dir->dir, name);
 			node_linked(e, m.old, m.dir, l);
 			l = NULL;
 			r = store_stat(e->store, m.old->fd, &m.st);

@@ -47,7 +47,8 @@ struct dir {
 	struct node *claim_chain;
 	atomic_bool listing;           /* somebody has read a part of it, and not its end */
 	atomic_int_fast64_t listed_ms; /* when a part was read last */
-	const struct name_list *shown; /* what it is listed from while its names move below; under lock (list.c) */
+	struct name_list *shown;       /* what it is listed from while its names move below; under lock (list.c) */
+	bool shown_over;               /* they have moved: it serves listings that began with it, until the node goes */
 };
 
 /* An inode that the kernel or an operation knows. */

@@ -270,6 +270,21 @@ int list_gather(struct engine *e, struct node *dir, struct name_list **out)
 	return r;
 }
 
+static bool has_name(const struct name_list *l, const char *name)
+{
+	for (size_t i = 0; i < l->size; i += strlen(l->text + i) + 1)
+		if (strcmp(l->text + i, name) == 0)
+			return true;
+	return false;
+}
+
+void list_came(struct dir *d, const char *name)
+{
+	/* What was there before and comes back is in it. */
+	if (d->shown && !d->shown_over && !has_name(d->shown, name) && add_name(d->shown, name) < 0)
+		log_warning("no memory to show a new name until the next listing");
+}
+
 void name_list_free(struct name_list *l)
 {
 	if (l)
@@ -312,7 +327,7 @@ int fs_readdir(struct engine *e, uint64_t node, int64_t cookie, bool plus, fs_em
 
 	if (r < 0)
 		return r;
-	if (l.dir->dir->shown && (cookie == 0 || is_shown_cookie(cookie)))
+	if (l.dir->dir->shown && (is_shown_cookie(cookie) || (cookie == 0 && !l.dir->dir->shown_over)))
 		r = list_shown(&l, l.dir->dir->shown, cookie);
 	else
 		r = is_shown_cookie(cookie) ? -ESTALE : list_batches(&l, cookie);

@@ -7,6 +7,7 @@
 #include "fs/dirty.h"
 #include "fs/file.h"
 #include "fs/ids.h"
+#include "fs/list.h"
 
 /* Invariants (all under table.lock):
  *  (1) a node is in by_id from its making until lookups and refs are both 0; then it is freed.
@@ -206,6 +207,7 @@ static void free_node(struct engine *e, struct node *n)
 			e->store->ops->unlink(e->store, e->open_dir, l->name);
 	descriptor_drop(e, n);
 	if (n->dir) {
+		name_list_free(n->dir->shown);
 		pthread_rwlock_destroy(&n->dir->lock);
 		pthread_mutex_destroy(&n->dir->position);
 		pthread_mutex_destroy(&n->dir->loading);

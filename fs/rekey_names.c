@@ -19,7 +19,7 @@
 #include "fs/rename.h"
 #include "fs/worker.h"
 
-enum { AT_ONCE = 256, QUIET_MS = 2000, QUIET_TRIES = 100, QUIET_STEP_MS = 100 };
+enum { AT_ONCE = 256, QUIET_MS = 5000, QUIET_TRIES = 100, QUIET_STEP_MS = 100 };
 
 /* ------------------------------------------------------------------ the record */
 
@@ -125,9 +125,18 @@ static int move_some(struct engine *e, struct node *dir, const struct name_list 
 	return r;
 }
 
-/* The first of them, under the lock under which the list is made. */
-static int begin_moving(struct rekey *k, struct node *dir, struct name_list **names, size_t *at)
+/* The list belongs to the directory from then on. */
+static void show(struct dir *d, struct name_list *names)
 {
+	name_list_free(d->shown);
+	d->shown = names;
+	d->shown_over = names->count <= AT_ONCE;
+}
+
+/* The first of them, under the lock under which the list is made. */
+static int begin_moving(struct rekey *k, struct node *dir, size_t *at)
+{
+	struct name_list *names;
 	struct timespec mtime;
 	int r;
 
@@ -135,43 +144,35 @@ static int begin_moving(struct rekey *k, struct node *dir, struct name_list **na
 	r = rekey_hold(k, dir, &mtime);
 	if (r != 0)
 		return r;
-	r = list_gather(k->e, dir, names);
-	if (r == 0 && (*names)->count > AT_ONCE)
-		dir->dir->shown = *names;
-	if (r == 0)
-		r = move_some(k->e, dir, *names, at, AT_ONCE);
+	r = list_gather(k->e, dir, &names);
+	if (r == 0) {
+		show(dir->dir, names);
+		r = move_some(k->e, dir, names, at, AT_ONCE);
+	}
 	rekey_let_go(k, dir, &mtime);
 	return r;
-}
-
-static void stop_showing(struct node *dir)
-{
-	wait_for_listings(dir->dir);
-	pthread_rwlock_wrlock(&dir->dir->lock);
-	dir->dir->shown = NULL;
-	pthread_rwlock_unlock(&dir->dir->lock);
 }
 
 /* (2) */
 static int move_all(struct rekey *k, struct node *dir)
 {
-	struct name_list *names = NULL;
 	struct timespec mtime;
 	size_t at = 0;
-	int r = begin_moving(k, dir, &names, &at);
+	int r = begin_moving(k, dir, &at);
 
-	while (r == 0 && at < names->size) {
+	while (r == 0 && at < dir->dir->shown->size) {
 		r = k->rest ? k->rest(k->data, 0) : 0;
 		if (r == 0)
 			r = rekey_hold(k, dir, &mtime);
 		if (r != 0)
 			break;
-		r = move_some(k->e, dir, names, &at, AT_ONCE);
+		r = move_some(k->e, dir, dir->dir->shown, &at, AT_ONCE);
 		rekey_let_go(k, dir, &mtime);
 	}
-	if (names && names->count > AT_ONCE)
-		stop_showing(dir);
-	name_list_free(names);
+	/* Also where it was broken off: names are found under either generation. */
+	pthread_rwlock_wrlock(&dir->dir->lock);
+	dir->dir->shown_over = true;
+	pthread_rwlock_unlock(&dir->dir->lock);
 	return r;
 }
 

@@ -7,6 +7,7 @@
 #include "fs/dirty.h"
 #include "fs/file.h"
 #include "fs/lend.h"
+#include "fs/list.h"
 #include "fs/moved.h"
 #include "fs/names.h"
 #include "fs/node.h"
@@ -321,6 +322,8 @@ int fs_rename(struct engine *e, uint64_t old_parent, const char *old_name, uint6
 		r = find_both(&m, old_name, new_name);
 		if (r == 0)
 			r = move_entry(&m);
+		if (r == 0)
+			list_came(m.to->dir, new_name);
 		free_spares(&m);
 		directory_end_two(e, m.from, m.to);
 	} while (removal_wait(e, m.busy));
