@@ -339,6 +339,7 @@ def mounted(point):
 def answers(point):
     """Mounted, and not a dead mount that somebody left there."""
     try:
+        os.statvfs(point)  # of a dead mount the kernel may still know the attributes, but not this
         device = os.stat(point).st_dev
     except PermissionError:
         return mounted(point)  # another user's mount answers that
