@@ -86,7 +86,9 @@ int backup_make(struct keyring *k, const struct unlock_secret *secret, char **te
 	*text = NULL;
 	if (!k->root)
 		return fault_set(why, EXIT_FAILED, ENOKEY, "the keyring is locked");
-	ret = fill(k, secret, &doc, why);
+	ret = approval_needed(k, "the keys leave the volume", why);
+	if (ret == 0)
+		ret = fill(k, secret, &doc, why);
 	if (ret == 0)
 		ret = seal(k, doc, text, n);
 	if (ret == 0)

@@ -105,11 +105,50 @@ static int note(struct keyring *k, const char *event, const struct keyring *back
 	return ret < 0 ? ret : put_string(o, "type", backup_type(backup));
 }
 
+/* Of a backup in shares, what tells its shares again (approval.h). */
+static int put_shares(json_object *record, const struct keyring *backup)
+{
+	const struct protector *p = &backup->protectors[0];
+	struct problem ignored = {0};
+	uint64_t threshold;
+	int ret;
+
+	if (p->handler != &protector_shares)
+		return 0;
+	ret = member_number(p->json, "threshold", 1, UINT8_MAX, &threshold, &ignored);
+	if (ret == 0)
+		ret = put_number(record, "threshold", threshold);
+	return ret < 0 ? ret : put_bytes(record, "commitment", p->commitment, COMMITMENT_SIZE);
+}
+
+bool backup_in_shares(const struct keyring *k, const uint8_t commitment[COMMITMENT_SIZE], unsigned *threshold)
+{
+	json_object *list = list_of(k);
+	struct problem ignored = {0};
+	uint8_t other[COMMITMENT_SIZE];
+	uint64_t n;
+
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+		json_object *o = json_object_array_get_idx(list, i);
+
+		if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, "verified", NULL) ||
+		    member_bytes(o, "commitment", other, sizeof(other), &ignored) < 0 ||
+		    member_number(o, "threshold", 1, UINT8_MAX, &n, &ignored) < 0 ||
+		    !crypto_equal(commitment, other, sizeof(other)))
+			continue;
+		*threshold = (unsigned)n;
+		return true;
+	}
+	return false;
+}
+
 int backup_note_made(struct keyring *k, const struct keyring *backup)
 {
 	json_object *o;
 	int ret = record_of(k, backup, &o);
 
+	if (ret == 0)
+		ret = put_shares(o, backup);
 	return ret < 0 ? ret : note(k, "backup", backup);
 }
 
@@ -120,6 +159,8 @@ int backup_mark_verified(struct keyring *k, const struct keyring *backup, struct
 
 	if (ret == 0)
 		ret = put_now(o, "verified");
+	if (ret == 0)
+		ret = put_shares(o, backup);
 	if (ret == 0)
 		ret = note(k, "backup-verified", backup);
 	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot note that the backup was verified") : 0;

@@ -2,7 +2,8 @@
  *
  * 1. No key is wiped while anything is known to need it, or while that cannot be told.
  * 2. In the scope of files, below the floor nothing is accepted, so nothing there is needed: no counting.
- * 3. In the scope of fields nobody can count the tokens; whoever asks answers for them. */
+ * 3. In the scope of fields nobody can count the tokens; whoever asks answers for them.
+ * 4. Whom the rule asks for (approval.h) agrees to the request; what was asked for then is carried out when its time has come. */
 #include <errno.h>
 #include <inttypes.h>
 
@@ -130,6 +131,8 @@ int keyring_destroy(struct keyring *k, uint32_t generation, bool now, const stru
 		ret = generation_may(g, KEY_EVENT_DESTROY, why);
 	if (ret == 0)
 		ret = check_unused(k, g, users, why);
+	if (ret == 0 && !is_due(g))
+		ret = approval_needed(k, "a key is destroyed", why);
 	if (ret < 0)
 		return ret;
 	*destroyed = now || is_due(g);

@@ -80,6 +80,7 @@ struct keyring {
 	} old_audit[AUDIT_SEGMENTS_MAX - 1];
 	json_object *notes;
 
+	bool approved;   /* by whom the rule asks for, for this change (approval.h) */
 	bool recorded;   /* the change is in the audit log already */
 	bool remembered; /* the host's memory knows this keyring, and is told of changes */
 
@@ -160,9 +161,15 @@ int keyring_root_link(const struct secret *replaced, const struct secret *succes
 
 /* --- backup_list.c, backup.c */
 int backup_note_made(struct keyring *k, const struct keyring *backup) MUST_CHECK;
+/* Whether what this is a commitment to (in a protector of the type shares) opens a verified backup, and how many shares it takes. */
+bool backup_in_shares(const struct keyring *k, const uint8_t commitment[COMMITMENT_SIZE], unsigned *threshold);
 /* Whether both keyrings hold the same key as a generation.  Their roots may differ. */
 int generation_same_key(const struct keyring *a, const struct generation *x, const struct keyring *b,
 			const struct generation *y, bool *same) MUST_CHECK;
+
+/* --- approval.c */
+/* Refuses what the rule asks an approval for, where there is none: "... have to agree before WHAT". */
+int approval_needed(const struct keyring *k, const char *what, struct fault *why) MUST_CHECK;
 
 /* --- policy.c */
 int policy_put(json_object *doc, const struct policy *p) MUST_CHECK;

@@ -350,7 +350,9 @@ int keyring_rotate_root(struct store *s, int dot, struct keyring *k, const struc
 		return fault_set(why, EXIT_REFUSED, ENOSPC,
 				 "the root of this volume was replaced %d times; make a new volume",
 				 AUDIT_SEGMENTS_MAX - 1);
-	ret = run(&w, s, dot, out, why);
+	ret = approval_needed(k, "the root is replaced, which cuts others off", why);
+	if (ret == 0)
+		ret = run(&w, s, dot, out, why);
 	secret_free(&w.root);
 	stack_key_wipe(&w.old_prk);
 	stack_key_wipe(&w.new_prk);

@@ -127,7 +127,7 @@ class Generations(cli.Case):
 
     def test_policy(self):
         show = ["key", "policy", "show", self.vault]
-        self.assertEqual(self.good(*show).out.count("off"), 4)
+        self.assertEqual(self.good(*show).out.count("off"), 5)
         nothing = {"rotated": 0, "retired": 0, "destroyed": 0, "kept": 0}
         self.assertEqual(self.do("policy run"), nothing)
         for wrong in (["--rotate-every", "90"], ["--rotate-every", "0d"], ["--rotate-every", "d"], ["--rotate-after", "x"],
@@ -136,7 +136,7 @@ class Generations(cli.Case):
         self.do("policy set", "--rotate-every", "90d", "--warn-backup-age", "2w")
         self.do("policy set", "--rotate-after", "1T", "--retire-after", "36h")
         expected = {"rotate_every": 90 * 86400, "rotate_after": 1 << 40, "retire_after": 36 * 3600,
-                    "warn_backup_age": 14 * 86400}
+                    "warn_backup_age": 14 * 86400, "require": 0}
         self.assertEqual(json.loads(self.good(*show, "--json").out), expected)
         self.assertRegex(self.good(*show).out, r"rotate every +90 days\n.*1.0 TiB\n.*36 hours\n")
         self.assertIn("older than the policy wants", self.good("status", self.vault).out)

@@ -78,7 +78,7 @@ static int read_shares(const char *files, struct share_set *set, struct fault *w
 }
 
 /* Until there are enough; the first one says how many that is. */
-static int ask_shares(struct share_set *set, struct fault *why)
+static int ask_shares(struct share_set *set, const char *without, struct fault *why)
 {
 	char prompt[64];
 	int r = 0;
@@ -89,21 +89,20 @@ static int ask_shares(struct share_set *set, struct fault *why)
 		snprintf(prompt, sizeof prompt, "Share %zu: ", set->count + 1);
 		r = secret_ask(prompt, SHARE_FILE_MAX, &typed);
 		if (r < 0)
-			return fault_set(
-				why, EXIT_NO_SECRET, ENOTTY,
-				"the backup is in shares, and there is no terminal to ask for them on; give --share "
-				"FILE for each");
+			return fault_set(why, EXIT_NO_SECRET, ENOTTY,
+					 "%s, and there is no terminal to ask for them on; give --share FILE for each",
+					 without);
 		r = add_share(typed, "the share", set, why);
 	}
 	return r;
 }
 
-static int obtain_shares(const char *files, struct unlock_secret *out, struct fault *why)
+int shares_obtain(const char *files, const char *without, struct unlock_secret *out, struct fault *why)
 {
 	_cleanup_shares_ struct share_set set = {0};
 	size_t n;
 
-	int r = files ? read_shares(files, &set, why) : ask_shares(&set, why);
+	int r = files ? read_shares(files, &set, why) : ask_shares(&set, without, why);
 	if (r < 0)
 		return r;
 	*out = (struct unlock_secret){.kind = SECRET_SHARES, .bytes = secret_new(SHARE_VALUE_MAX)};
@@ -123,8 +122,10 @@ static int obtain(const struct backup_source *b, const char *file, const char *t
 	char prompt[PATH_MAX + 32];
 	bool given = unlock_source_given(&b->secret);
 
+	if (b->shares && given)
+		return fault_set(why, EXIT_USAGE, EINVAL, "give shares or another secret of the backup, not both");
 	if (b->shares || (!given && strcmp(type, "shares") == 0))
-		return obtain_shares(b->shares, out, why);
+		return shares_obtain(b->shares, "the backup is in shares", out, why);
 	if (!given && strcmp(type, "passphrase") != 0)
 		return fault_set(why, EXIT_NO_SECRET, EINVAL, "%s is protected by: %s; give that", file, type);
 	snprintf(prompt, sizeof prompt, "Passphrase of %s: ", file);

@@ -20,7 +20,7 @@ static inline void backup_source_free(struct backup_source *b)
 		{OPTION_TEXT, 0, 'b', "backup-identity", &(b)->secret.identity},                                       \
 		{OPTION_TEXT, 0, 0, "backup-identity-passphrase-file", &(b)->secret.identity_passphrase_file},         \
 	{                                                                                                              \
-		OPTION_LIST, 0, 'b', "share", &(b)->shares                                                             \
+		OPTION_LIST, 0, 0, "share", &(b)->shares                                                               \
 	}
 
 /* A new secret in shares ("2/3"), each written into a new file share-N.txt of the directory, and as a QR code share-N.svg where
@@ -28,6 +28,10 @@ static inline void backup_source_free(struct backup_source *b)
 int backup_shares_make(const char *split, const char *directory, struct unlock_secret *out,
 		       struct fault *why) MUST_CHECK;
 void backup_shares_remove(const char *directory, unsigned count);
+
+/* The secret of which the files hold shares, a comma between them; NULL: they are asked for on the terminal, and *why says `without` where
+ * there is none. */
+int shares_obtain(const char *files, const char *without, struct unlock_secret *out, struct fault *why) MUST_CHECK;
 
 /* Reads a backup and unlocks it by a secret of its own (a passphrase, a key file, a private key, shares: as it was made), which is asked for if it was not
  * given, and left in *secret. */

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keymgr/approval.h"
+#include "util/cli/approval.h"
 #include "util/cli/options.h"
 #include "util/cli/terminal.h"
 
@@ -28,11 +30,28 @@ static int confirm(const char *dir, struct fault *why)
 	return 0;
 }
 
+/* Erasing needs no secret and no whole keyring; where one can be read, its rule counts. */
+static int agree(const struct cli_volume *v, struct approval *a, struct fault *why)
+{
+	_cleanup_(keyring_free) struct keyring *k = NULL;
+	struct fault damage = {0};
+
+	int r = keyring_read(v->store, v->dot, &k, &damage);
+	if (r < 0)
+		return 0;
+	if (keyring_required(k) || a->shares)
+		r = secrets_start(why);
+	if (r == 0)
+		r = approval_obtain(a, k, why);
+	return r < 0 || !a->secret.bytes ? r : keyring_approves(k, &a->secret, why);
+}
+
 int cmd_erase(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_(cli_volume_close) struct cli_volume volume = CLI_VOLUME_NONE;
+	_cleanup_approval_ struct approval approval = {0};
 	bool yes = false;
-	const struct option_spec specs[] = {{OPTION_FLAG, 0, 0, "yes", &yes}, {0}};
+	const struct option_spec specs[] = {OPTION_APPROVAL(&approval), {OPTION_FLAG, 0, 0, "yes", &yes}, {0}};
 	struct words words;
 
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
@@ -45,6 +64,8 @@ int cmd_erase(const struct verb *v, int argc, char **argv, struct fault *why)
 	if (lock < 0)
 		return lock;
 	r = yes ? 0 : confirm(volume.dir, why);
+	if (r == 0)
+		r = agree(&volume, &approval, why);
 	if (r == 0)
 		r = volume_erase(volume.store, volume.dot, why);
 	store_close(volume.store, lock);

@@ -6,7 +6,7 @@
 
 #include "keymgr/backup.h"
 #include "keymgr/entry.h"
-#include "util/cli/backup_secret.h"
+#include "util/cli/approval.h"
 #include "util/cli/new_file.h"
 
 enum { SHOWN = 16 };
@@ -16,7 +16,9 @@ struct work {
 	struct backup_source source;
 	const char *output, *shares, *share_dir;
 	bool verify;
+	bool written; /* the backup is in its file */
 	struct unlock_secret secret;
+	struct approval approval;
 };
 
 static void work_close(struct work *w)
@@ -24,6 +26,7 @@ static void work_close(struct work *w)
 	key_work_close(&w->key);
 	backup_source_free(&w->source);
 	unlock_secret_wipe(&w->secret);
+	approval_free(&w->approval);
 }
 
 /* ------------------------------------------------------------------ making */
@@ -34,8 +37,6 @@ static int check_making(const struct work *w, struct fault *why)
 
 	if (!w->output)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key backup: -o FILE is missing");
-	if (w->source.shares)
-		return fault_set(why, EXIT_USAGE, EINVAL, "key backup: --share goes with --verify");
 	if (w->source.secret.identity)
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,
@@ -57,12 +58,17 @@ static int obtain_new(struct work *w, struct fault *why)
 /* The backup is on the disk before the keyring says that there is one. */
 static int make(struct keyring *k, void *context, struct fault *why)
 {
-	const struct work *w = context;
+	struct work *w = context;
 	_cleanup_free_ char *text = NULL;
 	size_t n;
 
-	int r = backup_make(k, &w->secret, &text, &n, why);
-	return r < 0 ? r : new_file_write(w->output, &(struct iovec){text, n}, 1, why);
+	int r = approval_give(&w->approval, k, why);
+	if (r == 0)
+		r = backup_make(k, &w->secret, &text, &n, why);
+	if (r == 0)
+		r = new_file_write(w->output, &(struct iovec){text, n}, 1, why);
+	w->written = r == 0;
+	return r;
 }
 
 static void report_made(const struct work *w)
@@ -87,23 +93,29 @@ static void report_made(const struct work *w)
 
 static int run_make(struct work *w, const char *dir, struct fault *why)
 {
-	struct fault ignored = {0};
-
 	int r = check_making(w, why);
 	if (r == 0 && access(w->output, F_OK) == 0)
 		r = fault_set(why, EXIT_REFUSED, EEXIST, "%s exists; name a new file", w->output);
 	if (r == 0)
 		r = key_open(&w->key, dir, why);
+	/* Those of the backup to be made are other shares. */
+	w->approval.shares = w->source.shares;
+	w->source.shares = NULL;
+	if (r == 0)
+		r = approval_obtain(&w->approval, w->key.volume.keyring, why);
 	if (r == 0)
 		r = obtain_new(w, why);
 	if (r < 0)
 		return r;
 	r = key_change(&w->key.volume, make, w, why);
-	if (r == 0)
+	if (r == 0) {
 		report_made(w);
-	else if (w->shares)
+		return 0;
+	}
+	if (w->written)
+		unlink(w->output);
+	if (w->shares)
 		backup_shares_remove(w->share_dir, w->secret.share_count);
-	(void)ignored;
 	return r;
 }
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "util/cli/approval.h"
 #include "util/cli/key.h"
 #include "util/cli/options.h"
 #include "util/cli/status.h"
@@ -12,6 +13,7 @@ struct destruction {
 	uint32_t generation;
 	bool now, yes, destroyed;
 	const char *scope;
+	struct approval approval;
 };
 
 /* What wipes the key at once, and what nobody but the user can answer for, is asked about. */
@@ -52,7 +54,8 @@ static int edit(struct keyring *k, void *context, struct fault *why)
 	struct destruction *d = context;
 	struct generation_users users = key_users(d->volume);
 
-	return keyring_destroy(k, d->generation, d->now, &users, &d->destroyed, why);
+	int r = approval_give(&d->approval, k, why);
+	return r < 0 ? r : keyring_destroy(k, d->generation, d->now, &users, &d->destroyed, why);
 }
 
 static void report(const struct key_work *w, const struct destruction *d)
@@ -84,13 +87,19 @@ static void report(const struct key_work *w, const struct destruction *d)
 	}
 }
 
+static void destruction_free(struct destruction *d)
+{
+	approval_free(&d->approval);
+}
+
 int cmd_key_destroy(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_key_work_ struct key_work w = KEY_WORK_NONE;
-	struct destruction d = {.volume = &w.volume};
+	_cleanup_(destruction_free) struct destruction d = {.volume = &w.volume};
 	struct generation_info g;
 	const struct option_spec specs[] = {
 		OPTIONS_UNLOCK(&w.unlock),
+		OPTION_APPROVAL(&d.approval),
 		{OPTION_TEXT, 0, 0, "scope", &d.scope},
 		{OPTION_FLAG, 0, 0, "now", &d.now},
 		{OPTION_FLAG, 0, 0, "yes", &d.yes},
@@ -109,6 +118,8 @@ int cmd_key_destroy(const struct verb *v, int argc, char **argv, struct fault *w
 		r = find(&d, &g, why);
 	if (r == 0)
 		r = confirm(&d, &g, why);
+	if (r == 0)
+		r = approval_obtain(&d.approval, w.volume.keyring, why);
 	if (r == 0)
 		r = key_change_generations(&w.volume, edit, &d, why);
 	if (r == 0)

@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keymgr/approval.h"
 #include "keymgr/policy.h"
+#include "keymgr/shares.h"
+#include "util/cli/approval.h"
 #include "util/cli/key.h"
 #include "util/cli/options.h"
 
@@ -48,6 +51,7 @@ static void show(const struct keyring *k, bool json)
 		json_add_number(o, "rotate_after", p.rotate_after);
 		json_add_number(o, "retire_after", p.retire_after);
 		json_add_number(o, "warn_backup_age", p.warn_backup_age);
+		json_add_number(o, "require", keyring_required(k));
 		json_print(o);
 		return;
 	}
@@ -55,6 +59,10 @@ static void show(const struct keyring *k, bool json)
 	printf("%-16s  %s\n", "rotate after", p.rotate_after ? size_text(p.rotate_after, size) : "off");
 	print_duration("retire after", p.retire_after);
 	print_duration("warn backup age", p.warn_backup_age);
+	if (keyring_required(k))
+		printf("%-16s  %u holders of shares\n", "require", keyring_required(k));
+	else
+		printf("%-16s  off\n", "require");
 }
 
 int cmd_key_policy_show(const struct verb *v, int argc, char **argv, struct fault *why)
@@ -76,8 +84,44 @@ int cmd_key_policy_show(const struct verb *v, int argc, char **argv, struct faul
 /* ------------------------------------------------------------------ set */
 
 struct wanted {
-	const char *rotate_every, *rotate_after, *retire_after, *warn_backup_age;
+	const char *rotate_every, *rotate_after, *retire_after, *warn_backup_age, *require;
+	uint64_t holders; /* who are required; 0: off */
+	struct approval approval;
 };
+
+/* Shares are shown in both cases: those that the rule will ask for, or those that it asked for. */
+static int rule_parse(struct wanted *w, struct fault *why)
+{
+	if (!w->require)
+		return w->approval.shares
+			       ? fault_set(why, EXIT_USAGE, EINVAL, "key policy set: --share goes with --require")
+			       : 0;
+	if (strcmp(w->require, "off") == 0 ||
+	    (number_parse(w->require, SHARE_COUNT_MAX, &w->holders) == 0 && w->holders >= 2))
+		return 0;
+	return fault_set(why, EXIT_USAGE, EINVAL,
+			 "key policy set: --require %s: give how many holders of shares have to agree, 2 to %d, or off",
+			 w->require, SHARE_COUNT_MAX);
+}
+
+static int set_rule(struct keyring *k, const struct wanted *w, struct fault *why)
+{
+	if (!w->require)
+		return 0;
+	if (w->holders)
+		return keyring_require(k, (unsigned)w->holders, &w->approval.secret, why);
+	int r = approval_give(&w->approval, k, why);
+	return r < 0 ? r : keyring_require_nobody(k, why);
+}
+
+static int obtain_shares(struct wanted *w, const struct keyring *k, struct fault *why)
+{
+	if (!w->require)
+		return 0;
+	return w->holders ? shares_obtain(w->approval.shares, "the rule is made by the shares that it will ask for",
+					  &w->approval.secret, why)
+			  : approval_obtain(&w->approval, k, why);
+}
 
 static int take(const char *option, const char *text, bool size, uint64_t *out, struct fault *why)
 {
@@ -107,19 +151,31 @@ static int merge(const struct wanted *w, struct policy *p, struct fault *why)
 	return r;
 }
 
+static bool sets_policy(const struct wanted *w)
+{
+	return w->rotate_every || w->rotate_after || w->retire_after || w->warn_backup_age;
+}
+
 static int set(struct keyring *k, void *context, struct fault *why)
 {
 	struct policy p;
 
 	keyring_policy(k, &p);
 	int r = merge(context, &p, why);
-	return r < 0 ? r : keyring_set_policy(k, &p, why);
+	if (r == 0)
+		r = set_rule(k, context, why);
+	return r < 0 || !sets_policy(context) ? r : keyring_set_policy(k, &p, why);
+}
+
+static void wanted_free(struct wanted *w)
+{
+	approval_free(&w->approval);
 }
 
 int cmd_key_policy_set(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_key_work_ struct key_work w = KEY_WORK_NONE;
-	struct wanted wanted = {0};
+	_cleanup_(wanted_free) struct wanted wanted = {0};
 	struct policy ignored = {0};
 	const struct option_spec specs[] = {
 		OPTIONS_UNLOCK(&w.unlock),
@@ -127,6 +183,8 @@ int cmd_key_policy_set(const struct verb *v, int argc, char **argv, struct fault
 		{OPTION_TEXT, 0, 0, "rotate-after", &wanted.rotate_after},
 		{OPTION_TEXT, 0, 0, "retire-after", &wanted.retire_after},
 		{OPTION_TEXT, 0, 0, "warn-backup-age", &wanted.warn_backup_age},
+		{OPTION_TEXT, 0, 0, "require", &wanted.require},
+		OPTION_APPROVAL(&wanted.approval),
 		{OPTION_FLAG, 0, 0, "json", &w.json},
 		{0},
 	};
@@ -135,12 +193,16 @@ int cmd_key_policy_set(const struct verb *v, int argc, char **argv, struct fault
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
 	if (r)
 		return r;
-	if (!wanted.rotate_every && !wanted.rotate_after && !wanted.retire_after && !wanted.warn_backup_age)
+	if (!sets_policy(&wanted) && !wanted.require)
 		return fault_set(why, EXIT_USAGE, EINVAL, "%s: nothing to set; see: coffer %s --help", v->name,
 				 v->name);
 	r = merge(&wanted, &ignored, why);
 	if (r == 0)
+		r = rule_parse(&wanted, why);
+	if (r == 0)
 		r = key_open(&w, words.at[0], why);
+	if (r == 0)
+		r = obtain_shares(&wanted, w.volume.keyring, why);
 	if (r == 0)
 		r = key_change(&w.volume, set, &wanted, why);
 	if (r == 0)
@@ -207,6 +269,8 @@ int cmd_key_policy_run(const struct verb *v, int argc, char **argv, struct fault
 		printf("%" PRIu32 " rotated, %" PRIu32 " to be destroyed in 30 days, %" PRIu32 " destroyed\n",
 		       done.rotated, done.retired, done.destroyed);
 	if (done.kept)
-		printf("%" PRIu32 " were due to be destroyed, but something may still need them\n", done.kept);
+		printf("%" PRIu32 " were due to be destroyed, but something may still need them%s\n", done.kept,
+		       keyring_required(w.volume.keyring) ? ", or share holders have to agree: see coffer key destroy"
+							  : "");
 	return 0;
 }

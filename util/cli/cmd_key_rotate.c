@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "keymgr/rotate_root.h"
+#include "util/cli/approval.h"
 #include "util/cli/key.h"
 #include "util/cli/options.h"
 
@@ -19,6 +20,7 @@ struct new_root {
 	struct unlock_secret secrets[PROTECTORS_MAX];
 	uint32_t count;
 	struct root_rotation done;
+	struct approval approval;
 };
 
 static void new_root_free(struct new_root *n)
@@ -28,6 +30,7 @@ static void new_root_free(struct new_root *n)
 	free(n->certificates);
 	for (uint32_t i = 0; i < n->count; i++)
 		unlock_secret_wipe(&n->secrets[i]);
+	approval_free(&n->approval);
 }
 
 static int read_kept(struct new_root *n, const char *files, enum secret_kind kind, struct fault *why)
@@ -54,7 +57,9 @@ static int edit_root(struct keyring *k, void *context, struct fault *why)
 {
 	struct new_root *n = context;
 
-	return keyring_rotate_root(n->volume->store, n->volume->dot, k, n->secrets, n->count, &n->done, why);
+	int r = approval_give(&n->approval, k, why);
+	return r < 0 ? r
+		     : keyring_rotate_root(n->volume->store, n->volume->dot, k, n->secrets, n->count, &n->done, why);
 }
 
 static void report_root(const struct key_work *w, const struct new_root *n)
@@ -103,6 +108,8 @@ static int rotate_root(struct key_work *w, struct new_root *n, const char *word,
 		r = read_kept(n, n->key_files, SECRET_KEY_FILE, why);
 	if (r == 0)
 		r = read_kept(n, n->certificates, SECRET_CERTIFICATE, why);
+	if (r == 0)
+		r = approval_obtain(&n->approval, w->volume.keyring, why);
 	if (r == 0)
 		r = key_change(&w->volume, edit_root, n, why);
 	if (r == 0)
@@ -154,6 +161,7 @@ int cmd_key_rotate(const struct verb *v, int argc, char **argv, struct fault *wh
 		{OPTION_LIST, 0, 0, "keep-passphrase-file", &root.passphrase_files},
 		{OPTION_LIST, 0, 0, "keep-key-file", &root.key_files},
 		{OPTION_LIST, 0, 0, "keep-certificate", &root.certificates},
+		OPTION_APPROVAL(&root.approval),
 		{OPTION_FLAG, 0, 0, "json", &w.json},
 		{0},
 	};
@@ -162,6 +170,8 @@ int cmd_key_rotate(const struct verb *v, int argc, char **argv, struct fault *wh
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
 	if (r)
 		return r;
+	if (!new_root && root.approval.shares)
+		return fault_set(why, EXIT_USAGE, EINVAL, "key rotate: --share goes with --root");
 	if (!new_root && (root.passphrase_files || root.key_files || root.certificates))
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,

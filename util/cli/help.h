@@ -103,12 +103,16 @@
 	"\nexample:\n"                                                                                                 \
 	"  coffer unlock ~/plain\n"
 
-#define ARGUMENTS_ERASE "DIR [--yes]"
+/* For verbs that the rule of `key policy set --require` is about. */
+#define HELP_APPROVAL                                                                                                  \
+	"  --share F               where holders of shares have to agree (see key policy set): a file with a\n"        \
+	"                          share, once for each of them\n"
+
+#define ARGUMENTS_ERASE "DIR [--yes] [--share F ...]"
 #define HELP_ERASE                                                                                                     \
 	"Destroys every wrapped key of the volume, after a typed confirmation.  Nothing opens the data any more,\n"    \
 	"except a copy of .coffer/keyring.json kept elsewhere, with a secret for it.\n\n"                              \
-	"  --yes                   do not ask\n\n"                                                                     \
-	"example:\n"                                                                                                   \
+	"  --yes                   do not ask\n" HELP_APPROVAL "\nexample:\n"                                          \
 	"  coffer erase ~/old-vault\n"
 
 #define ARGUMENTS_PATH "DIR|MNT [--decrypt] PATH"
@@ -178,7 +182,7 @@
 
 #define ARGUMENTS_KEY_ROTATE                                                                                           \
 	"DIR [--scope NAME | --root [--keep-passphrase-file F ...] [--keep-key-file F ...]\n"                          \
-	"       [--keep-certificate F ...]] [--json]"
+	"       [--keep-certificate F ...] [--share F ...]] [--json]"
 #define HELP_KEY_ROTATE                                                                                                \
 	"Makes a new generation of keys, under which everything is sealed that is written from now on.  Older ones\n"  \
 	"go on decrypting.  DIR may also be the mount, here and at every verb of key.\n\n"                             \
@@ -188,7 +192,7 @@
 	"                          if their secret is given: the one that unlocks, and\n"                              \
 	"  --keep-passphrase-file F, --keep-key-file F\n"                                                              \
 	"                          the others, once for each (a recovery key is a passphrase here)\n"                  \
-	"  --keep-certificate F    and certificates, whose private keys need not be at hand\n"                         \
+	"  --keep-certificate F    and certificates, whose private keys need not be at hand\n" HELP_APPROVAL           \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key rotate ~/vault\n"                                                                                \
 	"  coffer key rotate ~/vault --root --keep-passphrase-file /media/usb/vault.recovery\n"
@@ -226,13 +230,13 @@
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key floor ~/vault 4\n"
 
-#define ARGUMENTS_KEY_DESTROY "DIR GENERATION [--now] [--yes] [--scope NAME] [--json]"
+#define ARGUMENTS_KEY_DESTROY "DIR GENERATION [--now] [--yes] [--scope NAME] [--share F ...] [--json]"
 #define HELP_KEY_DESTROY                                                                                               \
 	"Destroys the key of a generation that nothing needs any more.  For 30 days it only waits, and opens "         \
 	"nothing;\nkey undelete brings it back.  After that the same command wipes it.\n\n"                            \
 	"  --now                   wipes it at once, after its number was typed\n"                                     \
 	"  --yes                   does not ask\n"                                                                     \
-	"  --scope NAME            refuses if it is of another scope\n"                                                \
+	"  --scope NAME            refuses if it is of another scope\n" HELP_APPROVAL                                  \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key destroy ~/vault 3\n"
 
@@ -262,7 +266,7 @@
 
 #define ARGUMENTS_KEY_BACKUP                                                                                           \
 	"DIR -o FILE [--backup-passphrase-file F | --backup-key-file F | --recipient CERT.pem\n"                       \
-	"       | --shares K/N --share-dir D]\n"                                                                       \
+	"       | --shares K/N --share-dir D] [--share F ...]\n"                                                       \
 	"       coffer key backup --verify FILE [DIR] [--backup-passphrase-file F | --backup-key-file F\n"             \
 	"       | --backup-identity KEY.pem | --share F ...]"
 #define HELP_KEY_BACKUP                                                                                                \
@@ -278,7 +282,7 @@
 	"  --shares K/N            N shares, of which any K open the backup (SLIP-0039)\n"                             \
 	"  --share-dir D           where they are written: words, and QR codes to print\n"                             \
 	"  --verify                proves a backup\n"                                                                  \
-	"  --share F               with --verify: a file with a share; once for each\n"                                \
+	"  --share F               with --verify: a file with a share of the backup; once for each\n" HELP_APPROVAL    \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key backup ~/vault -o /media/usb/vault.backup --shares 2/3 --share-dir /media/usb/shares\n"          \
 	"  coffer key backup --verify /media/usb/vault.backup ~/vault\n"
@@ -304,7 +308,7 @@
 
 #define ARGUMENTS_KEY_POLICY_SET                                                                                       \
 	"DIR [--rotate-every TIME] [--rotate-after SIZE] [--retire-after TIME]\n"                                      \
-	"       [--warn-backup-age TIME] [--json]"
+	"       [--warn-backup-age TIME] [--require K|off --share F ...] [--json]"
 #define HELP_KEY_POLICY_SET                                                                                            \
 	"Sets what is to happen to the keys when time has passed or much was written.  What is not given stays.\n"     \
 	"TIME is a number and h, d, w or y; SIZE a number and K, M, G or T; off takes a policy back.\n\n"              \
@@ -312,6 +316,9 @@
 	"  --rotate-after SIZE     a new active generation of files when so much was written under one\n"              \
 	"  --retire-after TIME     destroys generations below the floor so long after they were deactivated\n"         \
 	"  --warn-backup-age TIME  status warns when the last verified backup is older\n"                              \
+	"  --require K             destroying, backing up, erasing and a new root need K holders of shares of a\n"     \
+	"                          verified backup that any K of them open; off needs them too\n"                      \
+	"  --share F               with --require: a file with a share; once for each of them\n"                       \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key policy set ~/vault --rotate-every 90d --warn-backup-age 100d\n"
 

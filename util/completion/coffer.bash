@@ -162,7 +162,7 @@ _coffer()
 	status) options="--json --size" ;;
 	check) options="$unlock --deep --repair --no-recover --json" ;;
 	freeze) options="--timeout" ;;
-	erase) options="--yes" ;;
+	erase) options="--yes --share" ;;
 	adopt) options="$unlock --json" ;;
 	path) options="$unlock --decrypt" ;;
 	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --credential --no-recovery-key --recovery-key-file" ;;
@@ -171,11 +171,11 @@ _coffer()
 	"key remove") options="$unlock" ;;
 	"key passwd") options="$unlock --new-passphrase-file" ;;
 	"key test") options="$unlock --json" ;;
-	"key rotate") options="$unlock --scope --root --keep-passphrase-file --keep-key-file --keep-certificate --json" ;;
+	"key rotate") options="$unlock --scope --root --keep-passphrase-file --keep-key-file --keep-certificate --share --json" ;;
 	"key suspend" | "key resume" | "key deactivate" | "key compromise" | "key floor" | "key undelete") options="$unlock --json" ;;
 	"key backup") options="$unlock --output --backup-passphrase-file --backup-key-file --recipient --backup-identity --backup-identity-passphrase-file --shares --share-dir --share --verify --json" ;;
 	"key restore") options="--backup-passphrase-file --backup-key-file --backup-identity --backup-identity-passphrase-file --share --new-passphrase-file --new-key-file --accept-older-keyring --expect-root --json" ;;
-	"key policy set") options="$unlock --rotate-every --rotate-after --retire-after --warn-backup-age --json" ;;
+	"key policy set") options="$unlock --rotate-every --rotate-after --retire-after --warn-backup-age --require --share --json" ;;
 	"key policy show") options="--json" ;;
 	"key reencrypt start") options="$unlock --wait --max-rate --idle --touch --suspect --json" ;;
 	"key reencrypt pause" | "key reencrypt stop") options="$unlock --json" ;;
@@ -186,7 +186,7 @@ _coffer()
 	"key policy run") options="$unlock --json" ;;
 	"key audit show" | "key audit verify") options="$unlock --json" ;;
 	"key audit export") options="$unlock --output" ;;
-	"key destroy") options="$unlock --now --yes --scope --json" ;;
+	"key destroy") options="$unlock --now --yes --scope --share --json" ;;
 	help)
 		((COMP_CWORD == 2)) &&
 			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw lock unlock path erase adopt key field version" -- "$cur")
