@@ -262,6 +262,8 @@ static int run_users(struct control_call *c, struct fault *why)
 	if (live_keys_are_locked(subject(c)->live_keys))
 		return fault_set(why, EXIT_REFUSED, ENOKEY, "the mount is locked; coffer unlock ends that");
 	r = reencrypt_users(subject(c)->engine, (uint32_t)generation, &count);
+	if (r == -EBUSY)
+		return fault_set(why, EXIT_IN_USE, EBUSY, "a re-encryption is under way; wait for it, or pause it");
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot look at all files");
 	control_put_number(c, "users", count);

@@ -156,6 +156,7 @@ int engine_start(struct store *s, int dot, int data, const struct settings *sett
 	e->started = time(NULL);
 	pthread_mutex_init(&e->keys_lock, NULL);
 	pthread_mutex_init(&e->moved.lock, NULL);
+	pthread_mutex_init(&e->moved.walk, NULL);
 	e->keys = keys_ref(keys);
 	e->keys_serial = next_serial();
 	e->map_bytes_max = o->memory ? o->memory / 2 : MAP_BYTES_DEFAULT;
@@ -226,6 +227,7 @@ int engine_stop(struct engine **ep)
 	pthread_cond_destroy(&e->sweep_now);
 	pthread_mutex_destroy(&e->keys_lock);
 	pthread_mutex_destroy(&e->moved.lock);
+	pthread_mutex_destroy(&e->moved.walk);
 	keys_unref(e->keys);
 	free(e);
 	fs_thread_end();

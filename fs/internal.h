@@ -108,6 +108,7 @@ struct dirty_list {
 
 /* Nodes that got another name during a walk (moved.c). */
 struct moved_list {
+	pthread_mutex_t walk; /* held by who walks; before every other lock of the engine */
 	pthread_mutex_t lock;
 	atomic_bool on;
 	bool missed;

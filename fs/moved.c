@@ -1,5 +1,7 @@
 #include "fs/moved.h"
 
+#include <errno.h>
+
 #include "fs/node.h"
 
 enum { NOTED_MAX = 1 << 16 };
@@ -40,14 +42,19 @@ void moved_note(struct engine *e, struct node *n)
 		node_unref(e, n);
 }
 
-void moved_start(struct engine *e)
+int moved_start(struct engine *e, bool wait)
 {
 	struct moved_list *m = &e->moved;
 
+	if (wait)
+		pthread_mutex_lock(&m->walk);
+	else if (pthread_mutex_trylock(&m->walk) != 0)
+		return -EBUSY;
 	pthread_mutex_lock(&m->lock);
 	m->missed = false;
 	atomic_store(&m->on, true);
 	pthread_mutex_unlock(&m->lock);
+	return 0;
 }
 
 bool moved_take(struct engine *e, struct node ***list, size_t *count)
@@ -76,10 +83,12 @@ bool moved_stop(struct engine *e)
 	atomic_store(&m->on, false);
 	missed = m->missed;
 	pthread_mutex_unlock(&m->lock);
-	if (!moved_take(e, &list, &count))
-		return missed;
-	for (size_t i = 0; i < count; i++)
-		node_unref(e, list[i]);
-	free(list);
-	return true;
+	if (moved_take(e, &list, &count)) {
+		for (size_t i = 0; i < count; i++)
+			node_unref(e, list[i]);
+		free(list);
+		missed = true;
+	}
+	pthread_mutex_unlock(&m->walk);
+	return missed;
 }

@@ -7,10 +7,11 @@
 /* A node that is about to get, or has just got, another name.  Nothing happens while nobody walks. */
 void moved_note(struct engine *e, struct node *n);
 
-/* One walk at a time.  From _start on nodes are noted; _take gives what was noted so far, with references, and false if there is none. */
-void moved_start(struct engine *e);
+/* One walk at a time: -EBUSY, unless it is to wait for the one under way.  From _start on nodes are noted; _take gives what was noted so far,
+ * with references, and false if there is none. */
+int moved_start(struct engine *e, bool wait) MUST_CHECK;
 bool moved_take(struct engine *e, struct node ***list, size_t *count);
-/* The end.  True if something was missed: there was too much of it. */
+/* The end, in the same thread.  True if something was missed: there was too much of it. */
 bool moved_stop(struct engine *e);
 
 #endif

@@ -552,10 +552,13 @@ int reencrypt_give_up(struct reencrypt *r, const char *path, uint64_t *count, st
 int reencrypt_users(struct engine *e, uint32_t generation, uint64_t *count)
 {
 	struct rekey k = {.e = e, .count_only = true, .generation = generation};
-	int result = e->journal ? engine_checkpoint(e) : 0;
+	/* What began before the last rotation may seal under the one in question until it ends. */
+	int result = workers_drain(e, DRAIN_SECONDS);
 
+	if (result == 0 && e->journal)
+		result = engine_checkpoint(e);
 	if (result == 0)
 		result = rekey_pass(&k);
-	*count = k.objects + k.failed;
+	*count = k.objects + k.failed + k.missed;
 	return result;
 }

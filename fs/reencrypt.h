@@ -60,7 +60,8 @@ int reencrypt_stuck(struct reencrypt *r, char ***list, size_t *count) MUST_CHECK
 /* Sets aside what is stuck: the file of this path, or all (NULL). */
 int reencrypt_give_up(struct reencrypt *r, const char *path, uint64_t *count, struct fault *why) MUST_CHECK;
 
-/* How many files, directories and links still need a generation of the scope of files. */
+/* How many files, directories and links still need a generation of the scope of files; what failed or may have been missed counts.  -EBUSY: a
+ * re-encryption is under way. */
 int reencrypt_users(struct engine *e, uint32_t generation, uint64_t *count) MUST_CHECK;
 
 #endif

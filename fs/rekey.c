@@ -386,21 +386,25 @@ static int moved(struct pass *p)
 int rekey_pass(struct rekey *k)
 {
 	struct pass p = {.k = k};
-	int r;
+	int r = 0;
 
 	/* Written through, a page that a cut tears is lost, and its old content with it. */
 	if (!k->e->journal && !k->count_only && !k->measure_only)
 		return -EOPNOTSUPP;
 	k->objects = k->seen = k->bytes = k->passed = k->failed = 0;
-	moved_start(k->e);
+	/* Who only wants to know how much there is may miss something. */
+	if (!k->measure_only)
+		r = moved_start(k->e, !k->count_only);
+	if (r < 0)
+		return r;
 	r = push(&p, node_ref(k->e, k->e->root));
 	if (r == 0)
 		r = tree(&p);
-	if (r == 0)
+	if (r == 0 && !k->measure_only)
 		r = moved(&p);
 	if (r == 0 && !k->measure_only)
 		r = nameless(&p);
-	k->missed = moved_stop(k->e);
+	k->missed = !k->measure_only && moved_stop(k->e);
 	free(p.stack);
 	rekey_links_free(k);
 	return r;

@@ -336,6 +336,8 @@ def test_pause_resume_stop(volume):
     time.sleep(0.7)
     now = state(volume)
     equal((now["phase"], now["generation"], 0 < now["percent"] < 90), ("moving", 3, True), f"{now}")
+    r = key(volume, "destroy", "1", "--now", "--yes", check=False)
+    equal("under way" in r.stderr, True, r.stderr)
     key(volume, "reencrypt", "pause")
     equal(state(volume)["phase"], "paused")
     volume.remount()
