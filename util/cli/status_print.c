@@ -301,10 +301,19 @@ static json_object *mounts_json(const struct volume_status *s)
 static json_object *process_json(const struct volume_status *s)
 {
 	static const char *const numbers[] = {
-		"pid",           "seconds_left",    "held_requests",
-		"nodes",         "descriptors",     "undecryptable_names",
-		"damaged_pages", "recovered_files", "recovered_pages",
-		"recovery_ms",   "lost_files",
+		"pid",
+		"seconds_left",
+		"held_requests",
+		"nodes",
+		"descriptors",
+		"undecryptable_names",
+		"damaged_pages",
+		"recovered_files",
+		"recovered_pages",
+		"recovery_ms",
+		"lost_files",
+		"reencryption_percent",
+		"reencryption_stuck",
 	};
 	json_object *o;
 
@@ -317,6 +326,9 @@ static json_object *process_json(const struct volume_status *s)
 	json_add_bool(o, "read_only", process_number(s, "read_only"));
 	json_add_bool(o, "recovered", process_number(s, "recovered"));
 	json_add_bool(o, "looking", process_number(s, "looking"));
+	json_add_bool(o, "locked", process_number(s, "locked"));
+	if (control_text(&s->process, "reencryption"))
+		json_add_text(o, "reencryption", control_text(&s->process, "reencryption"));
 	return o;
 }
 
