@@ -10,6 +10,7 @@
 #include "fs/heal.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/node_stack.h"
 #include "util/base/log.h"
 
 int find_add(struct find_list *l, const uint8_t id[16], const char *path, bool gone)
@@ -133,26 +134,8 @@ struct walk {
 	struct found **wanted; /* by id */
 	size_t wanted_count;
 	struct node *dir;
-	struct node **stack;
-	size_t count, room;
+	struct node_stack stack;
 };
-
-static int push(struct walk *w, struct node *n)
-{
-	if (w->count == w->room) {
-		size_t room = w->room ? 2 * w->room : 64;
-		void *stack = realloc(w->stack, room * sizeof(struct node *));
-
-		if (!stack) {
-			node_unref(w->e, n);
-			return -ENOMEM;
-		}
-		w->stack = stack;
-		w->room = room;
-	}
-	w->stack[w->count++] = n;
-	return 0;
-}
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -182,7 +165,7 @@ static int meet(void *data, const struct store_dirent *d)
 	if (r < 0 || !n)
 		return r == -ENOMEM ? r : 0;
 	if (n->dir)
-		return push(w, n);
+		return node_stack_push(w->e, &w->stack, n);
 	meet_file(w, n);
 	node_unref(w->e, n);
 	return 0;
@@ -191,10 +174,9 @@ static int meet(void *data, const struct store_dirent *d)
 static int walk_tree(struct walk *w)
 {
 	struct engine *e = w->e;
-	int r = push(w, node_ref(e, e->root));
+	int r = node_stack_push(e, &w->stack, node_ref(e, e->root));
 
-	while (w->count) {
-		w->dir = w->stack[--w->count];
+	while ((w->dir = node_stack_pop(&w->stack))) {
 		if (r == 0)
 			r = node_use(e, w->dir);
 		if (r == 0) {
@@ -203,7 +185,6 @@ static int walk_tree(struct walk *w)
 		}
 		node_unref(e, w->dir);
 	}
-	free(w->stack);
 	return r;
 }
 

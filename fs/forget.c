@@ -4,27 +4,13 @@
 
 #include "fs/file_parts.h"
 #include "fs/node.h"
+#include "fs/node_stack.h"
 #include "fs/tree.h"
 
-/* The file nodes of the table, with references. */
-static struct node **gather(struct engine *e, size_t *count)
+static bool is_file(const struct engine *e, const struct node *n)
 {
-	struct node_table *t = &e->table;
-	struct node **list;
-
-	*count = 0;
-	pthread_mutex_lock(&t->lock);
-	list = calloc(t->count + 1, sizeof(struct node *));
-	for (uint32_t i = 0; list && i < t->size; i++) {
-		for (struct node *n = t->by_id[i]; n; n = n->id_chain) {
-			if (!S_ISREG(n->type) || *count == t->count)
-				continue;
-			n->refs++;
-			list[(*count)++] = n;
-		}
-	}
-	pthread_mutex_unlock(&t->lock);
-	return list;
+	(void)e;
+	return S_ISREG(n->type);
 }
 
 static void forget(struct engine *e, struct node *n)
@@ -51,7 +37,7 @@ static void forget(struct engine *e, struct node *n)
 void engine_forget_content(struct engine *e)
 {
 	size_t count;
-	struct node **list = gather(e, &count);
+	struct node **list = node_gather(e, is_file, &count);
 
 	for (size_t i = 0; i < count; i++) {
 		forget(e, list[i]);

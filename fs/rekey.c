@@ -10,16 +10,16 @@
 #include "fs/freeze.h"
 #include "fs/moved.h"
 #include "fs/node.h"
+#include "fs/node_stack.h"
 #include "util/base/log.h"
 
 enum { FROZEN_MS = 200 };
 
-/* The pass: directories still to be looked at, with references. */
+/* The pass: directories still to be looked at. */
 struct pass {
 	struct rekey *k;
 	struct node *dir;
-	struct node **stack;
-	size_t count, room;
+	struct node_stack stack;
 };
 
 /* ------------------------------------------------------------------ steps */
@@ -186,23 +186,6 @@ static int visit(struct pass *p, struct node *n, const char *backing, const stru
 	return note(k, n, r < 0 ? r : some);
 }
 
-static int push(struct pass *p, struct node *n)
-{
-	if (p->count == p->room) {
-		size_t room = p->room ? 2 * p->room : 64;
-		void *stack = realloc(p->stack, room * sizeof(struct node *));
-
-		if (!stack) {
-			node_unref(p->k->e, n);
-			return -ENOMEM;
-		}
-		p->stack = stack;
-		p->room = room;
-	}
-	p->stack[p->count++] = n;
-	return 0;
-}
-
 static int meet(void *data, const struct store_dirent *d)
 {
 	struct pass *p = data;
@@ -222,7 +205,7 @@ static int meet(void *data, const struct store_dirent *d)
 	if (n->dir) {
 		r = p->k->measure_only && p->k->seen_one ? p->k->seen_one(p->k->data, n, &st) : 0;
 		if (r == 0)
-			return push(p, n);
+			return node_stack_push(e, &p->stack, n);
 	} else {
 		r = visit(p, n, d->name, &st);
 	}
@@ -277,8 +260,7 @@ static int tree(struct pass *p)
 	struct engine *e = p->k->e;
 	int r = 0;
 
-	while (p->count) {
-		p->dir = p->stack[--p->count];
+	while ((p->dir = node_stack_pop(&p->stack))) {
 		if (r == 0)
 			r = directory(p);
 		node_unref(e, p->dir);
@@ -288,32 +270,17 @@ static int tree(struct pass *p)
 
 /* ------------------------------------------------------------------ files without a name */
 
-/* Unlinked, and held open by somebody; with references. */
-static struct node **gather_nameless(struct engine *e, size_t *count)
+/* Unlinked, and held open by somebody. */
+static bool is_nameless(const struct engine *e, const struct node *n)
 {
-	struct node_table *t = &e->table;
-	struct node **list;
-
-	*count = 0;
-	pthread_mutex_lock(&t->lock);
-	list = calloc(t->count + 1, sizeof(struct node *));
-	for (uint32_t i = 0; list && i < t->size; i++) {
-		for (struct node *n = t->by_id[i]; n; n = n->id_chain) {
-			if (!S_ISREG(n->type) || (n->links && n->links->parent != e->open_node) || *count == t->count)
-				continue;
-			n->refs++;
-			list[(*count)++] = n;
-		}
-	}
-	pthread_mutex_unlock(&t->lock);
-	return list;
+	return S_ISREG(n->type) && (!n->links || n->links->parent == e->open_node);
 }
 
 static int nameless(struct pass *p)
 {
 	struct engine *e = p->k->e;
 	size_t count;
-	struct node **list = gather_nameless(e, &count);
+	struct node **list = node_gather(e, is_nameless, &count);
 	struct store_stat st = {.mode = S_IFREG};
 	int r = list ? 0 : -ENOMEM;
 
@@ -349,7 +316,7 @@ static int visit_moved(struct pass *p, struct node *n)
 	int r;
 
 	if (n->dir) {
-		r = push(p, node_ref(e, n));
+		r = node_stack_push(e, &p->stack, node_ref(e, n));
 		return r < 0 ? r : tree(p);
 	}
 	if (!place_of(e, n, &p->dir, backing))
@@ -397,7 +364,7 @@ int rekey_pass(struct rekey *k)
 		r = moved_start(k->e, !k->count_only);
 	if (r < 0)
 		return r;
-	r = push(&p, node_ref(k->e, k->e->root));
+	r = node_stack_push(k->e, &p.stack, node_ref(k->e, k->e->root));
 	if (r == 0)
 		r = tree(&p);
 	if (r == 0 && !k->measure_only)
@@ -405,7 +372,6 @@ int rekey_pass(struct rekey *k)
 	if (r == 0 && !k->measure_only)
 		r = nameless(&p);
 	k->missed = !k->measure_only && moved_stop(k->e);
-	free(p.stack);
 	rekey_links_free(k);
 	return r;
 }

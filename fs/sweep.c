@@ -13,6 +13,7 @@
 #include "fs/look.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/node_stack.h"
 #include "util/base/log.h"
 
 /* Invariants:
@@ -27,8 +28,7 @@ enum { LOOKS_AT_ONCE = 256, REST_PER_WORK = 3, REST_MAX_MS = 200, FROZEN_MS = 50
 struct sweep {
 	struct engine *e;
 	struct node *dir;
-	struct node **stack; /* directories still to be read, with references */
-	size_t count, room;
+	struct node_stack stack; /* directories still to be read */
 	bool rest;
 	unsigned looked; /* since the last rest */
 	int64_t began_ms;
@@ -129,23 +129,6 @@ static int look(struct sweep *s, struct node *n)
 
 /* ------------------------------------------------------------------ the walk */
 
-static int push(struct sweep *s, struct node *n)
-{
-	if (s->count == s->room) {
-		size_t room = s->room ? 2 * s->room : 64;
-		void *stack = realloc(s->stack, room * sizeof(struct node *));
-
-		if (!stack) {
-			node_unref(s->e, n);
-			return -ENOMEM;
-		}
-		s->stack = stack;
-		s->room = room;
-	}
-	s->stack[s->count++] = n;
-	return 0;
-}
-
 static int meet(void *data, const struct store_dirent *d)
 {
 	struct sweep *s = data;
@@ -162,7 +145,7 @@ static int meet(void *data, const struct store_dirent *d)
 	if (!n)
 		return -ENOMEM;
 	if (n->dir)
-		return push(s, n);
+		return node_stack_push(s->e, &s->stack, n);
 	r = look(s, n);
 	node_unref(s->e, n);
 	return r;
@@ -186,17 +169,13 @@ static int read_directory(struct sweep *s)
 static int walk(struct sweep *s)
 {
 	struct engine *e = s->e;
-	int r = push(s, node_ref(e, e->root));
+	int r = node_stack_push(e, &s->stack, node_ref(e, e->root));
 
-	while (s->count) {
-		s->dir = s->stack[--s->count];
+	while ((s->dir = node_stack_pop(&s->stack))) {
 		if (r == 0)
 			r = read_directory(s);
 		node_unref(e, s->dir);
 	}
-	free(s->stack);
-	s->stack = NULL;
-	s->room = 0;
 	return r < 0 ? r : s->error;
 }
 
