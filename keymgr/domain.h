@@ -1,5 +1,5 @@
 /* Domains of the field tool: a name, under which equal values get equal tokens, pinned to a generation of the scope "fields"
- * (docs/format-keyring.md section 8, docs/format-token.md section 3). */
+ * (docs/format-keyring.md section 8, docs/format-field.md section 3). */
 #ifndef COFFER_KEYMGR_DOMAIN_H
 #define COFFER_KEYMGR_DOMAIN_H
 

@@ -1,4 +1,4 @@
-/* Tokens against the vectors of docs/format-token.md, and what must be refused. */
+/* Tokens against the vectors of docs/format-field.md, and what must be refused. */
 #include <check.h>
 #include <errno.h>
 #include <json-c/json.h>

@@ -30,7 +30,7 @@ class Tokens(cli.Case):
         return token_reader.open_keyring(self.vault, self.key)
 
     def test_vectors_of_the_document(self):
-        command = [sys.executable, HERE / "token_vectors.py", "check", HERE.parents[1] / "docs/format-token.md"]
+        command = [sys.executable, HERE / "token_vectors.py", "check", HERE.parents[1] / "docs/format-field.md"]
         self.assertEqual(subprocess.run(command).returncode, 0)
 
     def encrypted(self, text, *options, name="a.json"):

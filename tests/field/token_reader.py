@@ -1,4 +1,4 @@
-"""An independent reader of tokens, written from docs/format-token.md alone.
+"""An independent reader of tokens, written from docs/format-field.md alone.
 
     token_reader.py DIR KEYFILE KEYS BIND CONTEXT < TOKENS     one token a line: KEYS.. is its path as JSON, before a tab
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The test vectors of docs/format-token.md, from the independent reader's primitives.
+"""The test vectors of docs/format-field.md, from the independent reader's primitives.
 
     token_vectors.py write DOC     writes token_vectors.json beside this file, and the section "Test vectors" at the end of DOC
     token_vectors.py check DOC     exit status 1 if either is not what it would write

@@ -1,4 +1,4 @@
-/* Where a value stands: the steps from the top of a file to it (docs/format-token.md section 4).
+/* Where a value stands: the steps from the top of a file to it (docs/format-field.md section 4).
  *
  * A path is a byte string of steps, each: kind 1, number 8, length 4, name.  Numbers are little-endian.
  *   (1) Two places of one file have different paths.

@@ -1,4 +1,4 @@
-/* Tokens: one encrypted value as text of letters, digits and ".", "_", "-" (docs/format-token.md).
+/* Tokens: one encrypted value as text of letters, digits and ".", "_", "-" (docs/format-field.md).
  *
  * What is sealed is the source text of the value, byte for byte, so that its type and its quotes come back with it. */
 #ifndef COFFER_FIELD_TOKEN_H
