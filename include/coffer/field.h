@@ -1,4 +1,4 @@
-/* Encrypted fields for programs: a value becomes a token (docs/format-token.md) that fits into a text column, and comes back.
+/* Encrypted fields for programs: a value becomes a token (docs/format-field.md) that fits into a text column, and comes back.
  *
  * Link with -lcoffer-field (pkg-config coffer-field).  All functions are thread-safe; calls on one keyring take turns, so a program of many threads opens
  * one for each.  Opening the first keyring locks memory for secrets, and turns core dumps and tracing of the whole process off.
@@ -48,6 +48,11 @@ enum coffer_field_type {
  * line for people. */
 int coffer_field_open(const char *volume, const char *key_file, const char *passphrase_file,
 		      struct coffer_field_keyring **out, char *error, size_t n);
+/* The same with the private key (PEM) of a certificate that protects the keyring, as each environment has its own; `passphrase_file` is that of
+ * the private key, NULL where it has none.  Anyone can encrypt to a certificate: `root` is the fingerprint of the right root key (coffer status), NULL
+ * where this host has seen the keyring before. */
+int coffer_field_open_identity(const char *volume, const char *identity, const char *passphrase_file, const char *root,
+			       struct coffer_field_keyring **out, char *error, size_t n);
 void coffer_field_close(struct coffer_field_keyring **k);
 
 /* *token is a new string, freed by coffer_field_free. */

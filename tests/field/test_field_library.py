@@ -2,13 +2,16 @@
 
 import ctypes
 import errno
+import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
 import unittest
 
+import certificates as c
 import cli
 
 if os.environ.get("SANITIZE", "none") != "none":
@@ -37,6 +40,12 @@ class Library(cli.Case):
     def open(self, vault, key, out):
         error = ctypes.create_string_buffer(300)
         r = lib.coffer_field_open(vault.encode(), key.encode(), None, ctypes.byref(out), error, 300)
+        self.assertEqual(r == 0, not error.value)
+        return error.value.decode()
+
+    def open_by(self, vault, identity, out):
+        error = ctypes.create_string_buffer(300)
+        r = lib.coffer_field_open_identity(vault.encode(), identity.encode(), None, None, ctypes.byref(out), error, ctypes.c_size_t(300))
         self.assertEqual(r == 0, not error.value)
         return error.value.decode()
 
@@ -180,6 +189,58 @@ class Library(cli.Case):
         self.assertNotEqual(self.renew(token), token)
         self.assertEqual(self.decrypt(self.renew(token)), b"x")
 
+    @unittest.skipIf(c.MISSING, c.MISSING)
+    def test_certificate_of_each_environment(self):
+        """A database is copied from production to test: each has a Data Encryption certificate of its own."""
+        os.environ["COFFER_STATE_DIR"] = self.path("state")  # which remembers the roots
+        self.addCleanup(os.environ.__setitem__, "COFFER_STATE_DIR", "")
+        environments = {}
+        for name in ("production", "test"):
+            key = c.new_key(self.top, name, "ec")
+            vault = self.path("vault-" + name)
+            self.good("init", vault, "--certificate", c.certificate(self.top, name, key), "--no-recovery-key", "--journal-size", "4M")
+            opened = ctypes.c_void_p()
+            self.assertEqual(self.open_by(vault, key, opened), "")
+            self.addCleanup(lib.coffer_field_close, ctypes.byref(opened))
+            environments[name] = (vault, key, opened)
+        (vault, key, production), (test_vault, test_key, test) = environments["production"], environments["test"]
+        self.assertIn("protects no root", self.open_by(test_vault, key, ctypes.c_void_p()))
+
+        self.keyring, unused = production, self.keyring
+        self.addCleanup(setattr, self, "keyring", unused)
+        original, copy = self.path("original.db"), self.path("copy.db")
+        with sqlite3.connect(original) as db:
+            db.execute("create table customer (id integer primary key, mail text)")
+            db.executemany("insert into customer values (?, ?)", [(i, self.encrypt(b"%d@b" % i, place(b"%d" % i)).decode()) for i in range(9)])
+        db.close()
+        shutil.copy(original, copy)
+        db = sqlite3.connect(copy)
+        rows = db.execute("select id, mail from customer").fetchall()
+        for i, token in rows:
+            self.decrypt(token.encode(), place(b"%d" % i), error=errno.EXDEV, keyring=test)
+        text = ctypes.create_string_buffer(300)
+        lib.coffer_field_explain(test, ctypes.byref(place(b"0")), rows[0][1].encode(), -errno.EXDEV, text, ctypes.c_size_t(300))
+        ids = [json.loads(self.good("status", v, "--json").out)["volume_id"][:8] for v in (vault, test_vault)]
+        self.assertRegex(text.value.decode(), f"another environment .id {ids[0]}.*this one is {ids[1]}.*migrate")
+        for i, token in rows:
+            db.execute("update customer set mail = ? where id = ?", (self.renew(token.encode(), test, place(b"%d" % i)).decode(), i))
+        db.commit()
+        for i, token in db.execute("select id, mail from customer"):
+            self.assertEqual(self.decrypt(token.encode(), place(b"%d" % i), keyring=test), b"%d@b" % i)
+            self.decrypt(token.encode(), place(b"%d" % i), error=errno.EXDEV)
+        db.close()
+
+        # The same with a file.
+        path = self.file("customers.csv", b"id,mail\n1,a@b\n2,c@d\n")
+        here, there = ("--keyring", vault, "--identity", key), ("--keyring", test_vault, "--identity", test_key)
+        self.good("field", "encrypt", path, "-i", "--path", "mail", *here)
+        self.bad(cli.FAILED, "field", "decrypt", path, *there, says="another environment")
+        words = self.file("words", b"of the key\n")
+        locked = self.path("locked.key")
+        c.openssl("pkcs8", "-topk8", "-in", test_key, "-out", locked, "-passout", f"file:{words}", "-iter", "1")
+        self.good("field", "migrate", path, *here, "--to-keyring", test_vault, "--to-identity", locked, "--to-identity-passphrase-file", words)
+        self.assertEqual(self.good("field", "decrypt", path, *there).out, "id,mail\n1,a@b\n2,c@d\n")
+
     def test_threads(self):
         bad = []
 
@@ -199,7 +260,7 @@ class Library(cli.Case):
     def test_only_the_public_names_show(self):
         out = subprocess.run(["nm", "-D", "--defined-only", os.environ["LIBRARY"]], capture_output=True, text=True, check=True).stdout
         self.assertEqual({line.split()[2].split("@")[0] for line in out.splitlines()},
-                         {"coffer_field_open", "coffer_field_close", "coffer_field_encrypt", "coffer_field_decrypt",
+                         {"coffer_field_open", "coffer_field_open_identity", "coffer_field_close", "coffer_field_encrypt", "coffer_field_decrypt",
                           "coffer_field_encrypt_many", "coffer_field_decrypt_many", "coffer_field_renew", "coffer_field_explain",
                           "coffer_edit_encrypted_field", "coffer_edit_encrypted_string_field", "coffer_field_mask",
                           "coffer_field_copy", "coffer_field_free"})

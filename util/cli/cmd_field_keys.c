@@ -102,9 +102,7 @@ int cmd_field_migrate(const struct verb *v, int argc, char **argv, struct fault 
 	const struct option_spec specs[] = {
 		OPTIONS_FIELD_RESEAL(&o),
 		{OPTION_TEXT, 0, 0, "to-keyring", &to_keyring},
-		{OPTION_TEXT, 0, 't', "to-passphrase-file", &to_unlock.passphrase_file},
-		{OPTION_TEXT, 0, 't', "to-key-file", &to_unlock.key_file},
-		{OPTION_TEXT, 0, 't', "to-identity", &to_unlock.identity},
+		OPTIONS_UNLOCK_TO(&to_unlock),
 		{0},
 	};
 	struct words words;

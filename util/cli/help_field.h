@@ -98,9 +98,9 @@
 #define ARGUMENTS_FIELD_MIGRATE "FILE... --to-keyring DIR [--keep-going]"
 #define HELP_FIELD_MIGRATE                                                                                             \
 	"Moves every token from one keyring to another, in place.\n\n"                                                 \
-	"  --to-keyring DIR|FILE   the new keyring, and its secret (else asked for):\n"                                \
-	"  --to-passphrase-file F\n"                                                                                   \
-	"  --to-key-file F | --to-identity KEY.pem\n"                                                                  \
+	"  --to-keyring DIR|FILE   the new keyring\n"                                                                  \
+	"  --to-key-file F, --to-identity KEY.pem, ...   its secret, else asked for: every option that unlocks,\n"     \
+	"                          with to- in front\n"                                                                \
 	"  --keep-going            leaves what does not open; exit status 1\n" HELP_FIELD_BINDING HELP_FIELD_FORMAT    \
 		HELP_FIELD_KEYRING "\nexample:\n"                                                                      \
 	"  coffer field migrate customers.csv --keyring ~/test --to-keyring ~/production\n"

@@ -49,6 +49,20 @@ struct option_spec {
 		OPTION_TEXT, 0, 0, "expect-root", &(u)->expect_root                                                    \
 	}
 
+/* The same for a second keyring. */
+#define OPTIONS_UNLOCK_TO(u)                                                                                           \
+	{OPTION_TEXT, 0, 't', "to-passphrase-file", &(u)->passphrase_file},                                            \
+		{OPTION_NUMBER, 0, 't', "to-passphrase-fd", &(u)->passphrase_fd},                                      \
+		{OPTION_TEXT, 0, 't', "to-passphrase-command", &(u)->passphrase_command},                              \
+		{OPTION_TEXT, 0, 't', "to-key-file", &(u)->key_file},                                                  \
+		{OPTION_TEXT, 0, 't', "to-credential", &(u)->credential},                                              \
+		{OPTION_TEXT, 0, 't', "to-identity", &(u)->identity},                                                  \
+		{OPTION_TEXT, 0, 0, "to-identity-passphrase-file", &(u)->identity_passphrase_file},                    \
+		{OPTION_FLAG, 0, 0, "to-accept-older-keyring", &(u)->accept_older},                                    \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 0, "to-expect-root", &(u)->expect_root                                                 \
+	}
+
 /* The words that are no options. */
 struct words {
 	int count;

@@ -131,28 +131,21 @@ static int open_keyring(struct opening *o, const char *volume, const struct unlo
 	return unlock_source_given(from) ? open_with_secret(o, from, k, why) : open_by_agent(o, volume, k, why);
 }
 
-PUBLIC int coffer_field_open(const char *volume, const char *key_file, const char *passphrase_file,
-			     struct coffer_field_keyring **out, char *error, size_t n)
+static int open_from(const char *volume, const struct unlock_source *from, struct coffer_field_keyring **out,
+		     char *error, size_t n)
 {
-	struct unlock_source from = UNLOCK_SOURCE_NONE;
 	struct opening o = {.dot = -1, .data = -1};
 	struct fault why = {0};
-	struct coffer_field_keyring *k;
+	struct coffer_field_keyring *k = calloc(1, sizeof(*k));
 	int ret;
 
-	*out = NULL;
-	if (key_file && passphrase_file)
-		return -EINVAL;
-	from.key_file = key_file;
-	from.passphrase_file = passphrase_file;
-	k = calloc(1, sizeof(*k));
 	if (!k)
 		return -ENOMEM;
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_once(&started, start);
 	ret = start_error;
 	if (ret == 0)
-		ret = open_keyring(&o, volume, &from, k, &why);
+		ret = open_keyring(&o, volume, from, k, &why);
 	opening_end(&o);
 	if (ret < 0) {
 		fault_errno(&why, EXIT_FAILED, ret, "cannot open the keyring of %s", volume);
@@ -163,6 +156,33 @@ PUBLIC int coffer_field_open(const char *volume, const char *key_file, const cha
 	}
 	*out = k;
 	return 0;
+}
+
+PUBLIC int coffer_field_open(const char *volume, const char *key_file, const char *passphrase_file,
+			     struct coffer_field_keyring **out, char *error, size_t n)
+{
+	struct unlock_source from = UNLOCK_SOURCE_NONE;
+
+	*out = NULL;
+	if (key_file && passphrase_file)
+		return -EINVAL;
+	from.key_file = key_file;
+	from.passphrase_file = passphrase_file;
+	return open_from(volume, &from, out, error, n);
+}
+
+PUBLIC int coffer_field_open_identity(const char *volume, const char *identity, const char *passphrase_file,
+				      const char *root, struct coffer_field_keyring **out, char *error, size_t n)
+{
+	struct unlock_source from = UNLOCK_SOURCE_NONE;
+
+	*out = NULL;
+	if (!identity)
+		return -EINVAL;
+	from.identity = identity;
+	from.identity_passphrase_file = passphrase_file;
+	from.expect_root = root;
+	return open_from(volume, &from, out, error, n);
 }
 
 PUBLIC void coffer_field_close(struct coffer_field_keyring **k)
