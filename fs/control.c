@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "fs/control_socket.h"
+#include "keymgr/control_client.h"
 #include "util/base/cleanup.h"
 
 enum { SEND_SECONDS = 5, LOOK_MS = 1000, BACKLOG_PAUSE_MS = 100, REQUEST_DEPTH = 4 };
@@ -14,7 +15,8 @@ enum { SEND_SECONDS = 5, LOOK_MS = 1000, BACKLOG_PAUSE_MS = 100, REQUEST_DEPTH =
 struct client {
 	struct control *control;
 	pthread_t thread;
-	int fd; /* -1: nobody */
+	int fd;     /* -1: nobody */
+	bool other; /* neither the user nor root */
 	bool started, ended;
 };
 
@@ -72,12 +74,20 @@ const char *control_get_text(const struct control_call *c, const char *name)
 		       : NULL;
 }
 
-static const struct control_verb *find_verb(const struct control *k, const char *name)
+static const struct control_verb *find_in(const struct control_verb *list, const char *name, bool other)
 {
-	for (const struct control_verb *v = k->service.verbs; name && v->name; v++)
-		if (strcmp(v->name, name) == 0)
+	for (const struct control_verb *v = list; v && v->name; v++)
+		if (strcmp(v->name, name) == 0 && (v->for_others || !other))
 			return v;
 	return NULL;
+}
+
+static const struct control_verb *find_verb(const struct control *k, const struct control_call *c)
+{
+	const char *name = control_get_text(c, "verb");
+	const struct control_verb *v = name ? find_in(k->service.verbs, name, c->other) : NULL;
+
+	return v || !name ? v : find_in(k->service.more_verbs, name, c->other);
 }
 
 /* An object and nothing else; NULL. */
@@ -98,7 +108,7 @@ static json_object *parse(const char *text, size_t n)
 
 static int run(const struct control *k, struct control_call *c, struct fault *why)
 {
-	const struct control_verb *v = c->request ? find_verb(k, control_get_text(c, "verb")) : NULL;
+	const struct control_verb *v = c->request ? find_verb(k, c) : NULL;
 	uint64_t version;
 
 	if (!c->answer)
@@ -125,7 +135,7 @@ static void answer(const struct control *k, struct control_call *c, const char *
 		control_put_flag(c, "ok", true);
 	r = run(k, c, &why);
 	if (r < 0) {
-		json_object_put(c->answer);
+		control_json_free(c->answer);
 		c->answer = json_object_new_object();
 		if (!c->answer)
 			return;
@@ -139,8 +149,10 @@ static ssize_t send_answer(const struct control_call *c, int fd)
 {
 	const char *text = c->answer ? json_object_to_json_string_ext(c->answer, JSON_C_TO_STRING_PLAIN) : NULL;
 	size_t n = text ? strlen(text) : 0;
+	ssize_t sent = n && n <= CONTROL_ANSWER_MAX ? send(fd, text, n, MSG_NOSIGNAL) : -1;
 
-	return n && n <= CONTROL_ANSWER_MAX ? send(fd, text, n, MSG_NOSIGNAL) : -1;
+	wipe((char *)(uintptr_t)text, n); /* json-c's own; it may hold values */
+	return sent;
 }
 
 /* ------------------------------------------------------------------ one client */
@@ -184,9 +196,10 @@ static void talk(struct control *k, struct control_call *c, int fd)
 		if (n <= 0)
 			return;
 		answer(k, c, request, (size_t)n);
+		wipe(request, (size_t)n);
 		sent = send_answer(c, fd);
-		json_object_put(c->request);
-		json_object_put(c->answer);
+		control_json_free(c->request);
+		control_json_free(c->answer);
 		c->request = c->answer = NULL;
 	}
 }
@@ -199,7 +212,9 @@ static void *serve_client(void *data)
 
 	if (c) {
 		c->data = k->service.data;
+		c->rights = k->service.rights;
 		c->fd = me->fd;
+		c->other = me->other;
 		talk(k, c, me->fd);
 		k->service.release(c);
 	}
@@ -215,12 +230,22 @@ static void *serve_client(void *data)
 
 /* ------------------------------------------------------------------ clients coming */
 
-static bool may_ask(int fd)
+static bool is_own(int fd)
 {
 	struct ucred peer;
 	socklen_t n = sizeof peer;
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && (peer.uid == geteuid() || peer.uid == 0);
+}
+
+/* Under the lock. */
+static unsigned count_others(const struct control *k)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+		count += k->clients[i].started && !k->clients[i].ended && k->clients[i].other;
+	return count;
 }
 
 /* A place for one more, with the thread of whoever had it before joined; NULL: all are taken.  Under the lock. */
@@ -242,13 +267,16 @@ static struct client *free_place(struct control *k)
 static void admit(struct control *k, int fd)
 {
 	const struct timeval patience = {.tv_sec = SEND_SECONDS};
+	const bool other = !is_own(fd);
+	const bool may_ask = !other || (k->service.admits && k->service.admits(k->service.rights, fd));
 	struct client *c;
 
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 	pthread_mutex_lock(&k->lock);
-	c = k->stopping || !may_ask(fd) ? NULL : free_place(k);
+	c = k->stopping || !may_ask || (other && count_others(k) >= CONTROL_OTHERS) ? NULL : free_place(k);
 	if (c) {
 		c->fd = fd;
+		c->other = other;
 		c->started = pthread_create(&c->thread, NULL, serve_client, c) == 0;
 	}
 	if (!c || !c->started)
@@ -286,7 +314,7 @@ int control_open(const char *volume, const uint8_t instance[INSTANCE_ID_SIZE], c
 	pthread_mutex_init(&k->lock, NULL);
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
 		k->clients[i].fd = -1;
-	r = control_socket_open(volume, instance, &k->socket, why);
+	r = control_socket_open(volume, instance, service->admits != NULL, &k->socket, why);
 	if (r == 0 && k->socket.fd >= 0)
 		*out = k;
 	else

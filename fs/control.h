@@ -3,7 +3,8 @@
  * A connection carries packets (SOCK_SEQPACKET).  Each request is one, a JSON object with "version", "verb" and what the verb takes; each
  * answer is one: {"ok": true, ...} or {"ok": false, "status": a status of fault.h, "error": text}.
  *
- *  1. Only the mount's own user and root are answered (SO_PEERCRED); others are disconnected without a word.
+ *  1. Only the mount's own user and root are answered (SO_PEERCRED), and for some verbs those whom the service admits: they find no other verbs,
+ *     and take CONTROL_OTHERS places at most.  Others are disconnected without a word.
  *  2. Nothing here waits in a thread that serves the mount.  Each client has a thread, of which there are CONTROL_CLIENTS at most; who says
  *     nothing for CONTROL_IDLE_SECONDS, or does not take its answers, is disconnected.
  *  3. Whoever holds the lock of a volume owns the name of its socket: a dead socket is replaced.  One that answers belongs to a mount of
@@ -15,14 +16,12 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
-#include "keymgr/keyring.h"
+#include "keymgr/control_path.h"
 
 enum {
 	CONTROL_CLIENTS = 16,
 	CONTROL_IDLE_SECONDS = 10,
-	CONTROL_VERSION = 1,
-	CONTROL_REQUEST_MAX = 65536,
-	CONTROL_ANSWER_MAX = 65536,
+	CONTROL_OTHERS = 8, /* of the clients */
 };
 
 struct control; /* the socket and its threads */
@@ -30,8 +29,10 @@ struct control; /* the socket and its threads */
 /* One request, and what its connection holds. */
 struct control_call {
 	void *data; /* of control_open */
+	const void *rights;
 	json_object *request, *answer;
 	int fd;        /* of the connection, for verbs that want more than a request */
+	bool other;    /* it is neither the mount's user nor root who asks */
 	uint64_t held; /* what this connection holds; 0: nothing */
 };
 
@@ -39,13 +40,18 @@ struct control_call {
 struct control_verb {
 	const char *name;
 	int (*run)(struct control_call *c, struct fault *why);
+	bool for_others;
 };
 
 struct control_service {
 	const struct control_verb *verbs;        /* ends with a NULL name */
+	const struct control_verb *more_verbs;   /* the same; NULL: there are none */
 	bool (*holds)(struct control_call *c);   /* it still holds something: not idle */
 	void (*release)(struct control_call *c); /* its connection is over */
 	void (*at_end)(void);                    /* called in each thread before it ends */
+	/* Whether a process that is neither the user's nor root's is answered; NULL: none is, and nobody else reaches the socket. */
+	bool (*admits)(const void *rights, int fd);
+	const void *rights;
 	void *data;
 };
 

@@ -7,13 +7,13 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "fs/control_path.h"
+#include "keymgr/control_path.h"
 #include "util/base/log.h"
 
 enum { BACKLOG = 64, TURN_TRIES = 250, TURN_STEP_NS = 20 * 1000 * 1000 };
 
 /* A directory that is this user's and nobody else's to write, made if it is missing. */
-static int open_directory(const char *path)
+static int open_directory(const char *path, bool to_all)
 {
 	struct stat st;
 	int fd;
@@ -23,8 +23,12 @@ static int open_directory(const char *path)
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & 022))
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & 022)) {
+		/* To pass, not to look around. */
+		if (to_all && fchmod(fd, (st.st_mode & 07777) | 0111) < 0)
+			log_warning("%s: other users cannot pass to the control socket: %s", path, strerror(errno));
 		return fd;
+	}
 	close(fd);
 	log_warning("%s is not used for control sockets: others may write there", path);
 	return -EPERM;
@@ -59,22 +63,22 @@ static int listener(const struct sockaddr_un *address)
 	return peer.pid > 0 ? peer.pid : 1;
 }
 
-static int make(const struct sockaddr_un *address)
+static int make(const struct sockaddr_un *address, bool to_all)
 {
 	int r, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
 	unlink(address->sun_path);
-	if (bind(fd, (const struct sockaddr *)address, sizeof *address) == 0 && chmod(address->sun_path, 0600) == 0 &&
-	    listen(fd, BACKLOG) == 0)
+	if (bind(fd, (const struct sockaddr *)address, sizeof *address) == 0 &&
+	    chmod(address->sun_path, to_all ? 0666 : 0600) == 0 && listen(fd, BACKLOG) == 0)
 		return fd;
 	r = -errno;
 	close(fd);
 	return r;
 }
 
-static int open_in(const char *path, const char *volume, const uint8_t instance[INSTANCE_ID_SIZE],
+static int open_in(const char *path, const char *volume, const uint8_t instance[INSTANCE_ID_SIZE], bool to_all,
 		   struct control_socket *out, struct fault *why)
 {
 	_cleanup_close_ int directory = -1;
@@ -82,7 +86,7 @@ static int open_in(const char *path, const char *volume, const uint8_t instance[
 
 	if (r < 0)
 		return r;
-	directory = open_directory(path);
+	directory = open_directory(path, to_all);
 	r = directory < 0 ? directory : take_turn(directory);
 	if (r < 0)
 		return r;
@@ -93,20 +97,20 @@ static int open_in(const char *path, const char *volume, const uint8_t instance[
 				 "to open a copy beside it, read-only: -o oldcopy",
 				 r, volume);
 	if (r == 0)
-		r = make(&out->address);
+		r = make(&out->address, to_all);
 	out->fd = r;
 	return r < 0 ? r : 0;
 }
 
-int control_socket_open(const char *volume, const uint8_t instance[INSTANCE_ID_SIZE], struct control_socket *out,
-			struct fault *why)
+int control_socket_open(const char *volume, const uint8_t instance[INSTANCE_ID_SIZE], bool to_all,
+			struct control_socket *out, struct fault *why)
 {
 	char path[108];
 	int r = -ENOENT;
 
 	out->fd = -1;
 	for (unsigned i = 0; control_directory(i, path); i++) {
-		r = open_in(path, volume, instance, out, why);
+		r = open_in(path, volume, instance, to_all, out, why);
 		if (r == 0 || why->status != EXIT_OK)
 			return r;
 	}

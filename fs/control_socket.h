@@ -11,9 +11,9 @@ struct control_socket {
 	struct sockaddr_un address;
 };
 
-/* Makes and listens; `volume` is for messages.  Without a place for a socket: 0, fd -1, and a warning is logged.  -EBUSY: a living mount has that instance id. */
-int control_socket_open(const char *volume, const uint8_t instance[INSTANCE_ID_SIZE], struct control_socket *out,
-			struct fault *why) MUST_CHECK;
+/* Makes and listens; `volume` is for messages; `to_all`: every user may connect.  Without a place for a socket: 0, fd -1, and a warning is logged.  -EBUSY: a living mount has that instance id. */
+int control_socket_open(const char *volume, const uint8_t instance[INSTANCE_ID_SIZE], bool to_all,
+			struct control_socket *out, struct fault *why) MUST_CHECK;
 void control_socket_close(struct control_socket *s);
 
 #endif

@@ -242,6 +242,9 @@ static int start_control(struct mounting *m, struct fault *why)
 {
 	const struct control_service service = {
 		.verbs = control_verbs,
+		.more_verbs = m->options->more_verbs,
+		.admits = m->options->field_rights ? m->options->admits : NULL,
+		.rights = m->options->field_rights,
 		.holds = control_holds,
 		.release = control_release,
 		.at_end = fs_thread_end,

@@ -4,6 +4,8 @@
 
 #include "keymgr/unlock.h"
 
+struct control_verb;
+
 struct mount_options {
 	const char *volume, *mount_point; /* absolute paths */
 	struct unlock_source unlock;
@@ -15,7 +17,12 @@ struct mount_options {
 	unsigned commit; /* everything is durable after so many seconds; 0: the default */
 	bool no_journal;
 	uint64_t journal_size; /* another size than it has; 0: as it is */
-	bool no_new_session;   /* internal tests: stay in the caller's session */
+	/* Verbs of the control socket that are no business of a filesystem (fs/control.h), and who else may use them: the path of the rules, and who
+	 * goes by them. */
+	const struct control_verb *more_verbs;
+	const char *field_rights;
+	bool (*admits)(const void *rights, int fd);
+	bool no_new_session; /* internal tests: stay in the caller's session */
 };
 
 /* Mounts and serves.  By default the caller's process returns once the mount answers (or why it does not, in *why) and a child serves;

@@ -105,6 +105,10 @@ static int set_value(const char *option, const char *value, struct mount_options
 		o->unlock.expect_root = value;
 		return *value ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "root= needs a fingerprint");
 	}
+	if (strcmp(option, "field_rights") == 0) {
+		o->field_rights = value;
+		return *value == '/' ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "field_rights= needs an absolute path");
+	}
 	if (strcmp(option, "commit") == 0) {
 		unsigned long seconds = strtoul(value, &end, 10);
 

@@ -10,9 +10,10 @@
  * Functions return 0 or a negative errno:
  *   -EBADMSG  not a token, or changed, or of another place, context or keyring's time
  *   -EXDEV    a token of another keyring (another environment): coffer field migrate moves tokens
- *   -ENOKEY   its generation is suspended
+ *   -ENOKEY   its generation is suspended, or the mount is locked
  *   -ESTALE   its generation is unknown, destroyed or refused
- *   -ECONNRESET  the agent ended; open again
+ *   -EACCES   the mount's rules give this user no right to it
+ *   -ECONNRESET  the agent ended: open again; or the mount does not answer
  *   -ENOENT   no such domain; -EINVAL the value is not of its type; -E2BIG too long; -ENOMEM */
 #ifndef COFFER_FIELD_H
 #define COFFER_FIELD_H
@@ -25,6 +26,9 @@ extern "C" {
 #endif
 
 struct coffer_field_keyring; /* opaque */
+
+/* What decrypting returns, beside 0, where the mount lets this user see masked values only: what came is text like ************1234, whatever the type. */
+enum { COFFER_FIELD_MASKED = 1 };
 
 /* Where a value lives; a token opens only there. */
 struct coffer_field_place {
@@ -53,6 +57,9 @@ int coffer_field_open(const char *volume, const char *key_file, const char *pass
  * where this host has seen the keyring before. */
 int coffer_field_open_identity(const char *volume, const char *identity, const char *passphrase_file, const char *root,
 			       struct coffer_field_keyring **out, char *error, size_t n);
+/* Through a mount, which has the keys: no secret is asked for, and no key leaves it.  `mount` is the volume's directory, or the path of a control
+ * socket (docs/control-socket.md): who names one trusts it.  A value has 40,000 bytes at most (-E2BIG).  While the mount is locked: -ENOKEY. */
+int coffer_field_open_mount(const char *mount, struct coffer_field_keyring **out, char *error, size_t n);
 void coffer_field_close(struct coffer_field_keyring **k);
 
 /* *token is a new string, freed by coffer_field_free. */
@@ -80,7 +87,8 @@ void coffer_field_explain(const struct coffer_field_keyring *k, const struct cof
 
 /* What the edit method of a form calls, once, for reading and for writing.
  *   set false: decrypts *token (NULL or "" is an empty field) into *shown, the value to display.
- *   set true: *token becomes the token of the n bytes at value, or NULL for none (value NULL); a value that equals the old one keeps its token.
+ *   set true: *token becomes the token of the n bytes at value, or NULL for none (value NULL); a value that equals the old one keeps its token, and
+ *   so does a masked one that comes back as it was shown.
  * *token is NULL or was made by this library (coffer_field_copy makes it so); it is replaced.  *shown is new, or NULL for an empty field; freed by coffer_field_free. */
 int coffer_edit_encrypted_field(struct coffer_field_keyring *k, const struct coffer_field_place *place,
 				enum coffer_field_type type, bool set, const void *value, size_t n, char **token,

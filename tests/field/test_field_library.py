@@ -260,7 +260,7 @@ class Library(cli.Case):
     def test_only_the_public_names_show(self):
         out = subprocess.run(["nm", "-D", "--defined-only", os.environ["LIBRARY"]], capture_output=True, text=True, check=True).stdout
         self.assertEqual({line.split()[2].split("@")[0] for line in out.splitlines()},
-                         {"coffer_field_open", "coffer_field_open_identity", "coffer_field_close", "coffer_field_encrypt", "coffer_field_decrypt",
+                         {"coffer_field_open", "coffer_field_open_identity", "coffer_field_open_mount", "coffer_field_close", "coffer_field_encrypt", "coffer_field_decrypt",
                           "coffer_field_encrypt_many", "coffer_field_decrypt_many", "coffer_field_renew", "coffer_field_explain",
                           "coffer_edit_encrypted_field", "coffer_edit_encrypted_string_field", "coffer_field_mask",
                           "coffer_field_copy", "coffer_field_free"})

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fs/mount.h"
+#include "util/cli/mount_fields.h"
 #include "util/cli/options.h"
 
 /* The secret may be named by an option or inside -o, once in all. */
@@ -54,5 +55,6 @@ int cmd_mount(const struct verb *v, int argc, char **argv, struct fault *why)
 		return r;
 	o.volume = volume;
 	o.mount_point = point;
-	return mount_run(&o, why);
+	r = mount_fields_add(&o, why);
+	return r < 0 ? r : mount_run(&o, why);
 }

@@ -12,6 +12,7 @@
 
 #include "fs/mount.h"
 #include "util/cli/cli.h"
+#include "util/cli/mount_fields.h"
 
 enum { MOUNT_USAGE = 1, MOUNT_FAIL = 32 };
 
@@ -95,7 +96,8 @@ static int serve(const struct request *q, struct fault *why)
 	o.read_only |= q->read_only;
 	o.volume = volume;
 	o.mount_point = point;
-	return mount_run(&o, why);
+	r = mount_fields_add(&o, why);
+	return r < 0 ? r : mount_run(&o, why);
 }
 
 int helper_mount(int argc, char **argv)

@@ -2,7 +2,7 @@
 #ifndef COFFER_CLI_REACH_H
 #define COFFER_CLI_REACH_H
 
-#include "fs/control_client.h"
+#include "keymgr/control_client.h"
 #include "util/cli/cli.h"
 
 /* Connects to the mount of exactly this directory, not of a copy of it, and asks its status (*status is freed first).  Returns a descriptor; -ENOENT, without a

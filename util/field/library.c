@@ -1,13 +1,19 @@
 /* libcoffer-field (include/coffer/field.h): keyrings, and the memory that is handed out. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "keymgr/control_client.h"
 #include "keymgr/entry.h"
 #include "keymgr/keyring.h"
 #include "keymgr/lone_keyring.h"
 #include "util/field/agent.h"
 #include "util/field/library.h"
+#include "util/field/mount.h"
+
+enum { STATUS_SECONDS = 10 };
 
 /* ------------------------------------------------------------------ memory */
 
@@ -131,8 +137,11 @@ static int open_keyring(struct opening *o, const char *volume, const struct unlo
 	return unlock_source_given(from) ? open_with_secret(o, from, k, why) : open_by_agent(o, volume, k, why);
 }
 
-static int open_from(const char *volume, const struct unlock_source *from, struct coffer_field_keyring **out,
-		     char *error, size_t n)
+typedef int (*opener)(struct opening *o, const char *volume, const struct unlock_source *from,
+		      struct coffer_field_keyring *k, struct fault *why);
+
+static int open_by(opener open, const char *volume, const struct unlock_source *from, struct coffer_field_keyring **out,
+		   char *error, size_t n)
 {
 	struct opening o = {.dot = -1, .data = -1};
 	struct fault why = {0};
@@ -145,7 +154,7 @@ static int open_from(const char *volume, const struct unlock_source *from, struc
 	pthread_once(&started, start);
 	ret = start_error;
 	if (ret == 0)
-		ret = open_keyring(&o, volume, from, k, &why);
+		ret = open(&o, volume, from, k, &why);
 	opening_end(&o);
 	if (ret < 0) {
 		fault_errno(&why, EXIT_FAILED, ret, "cannot open the keyring of %s", volume);
@@ -168,7 +177,7 @@ PUBLIC int coffer_field_open(const char *volume, const char *key_file, const cha
 		return -EINVAL;
 	from.key_file = key_file;
 	from.passphrase_file = passphrase_file;
-	return open_from(volume, &from, out, error, n);
+	return open_by(open_keyring, volume, &from, out, error, n);
 }
 
 PUBLIC int coffer_field_open_identity(const char *volume, const char *identity, const char *passphrase_file,
@@ -182,7 +191,80 @@ PUBLIC int coffer_field_open_identity(const char *volume, const char *identity, 
 	from.identity = identity;
 	from.identity_passphrase_file = passphrase_file;
 	from.expect_root = root;
-	return open_from(volume, &from, out, error, n);
+	return open_by(open_keyring, volume, &from, out, error, n);
+}
+
+/* ------------------------------------------------------------------ through a mount */
+
+/* The mount of exactly this directory: a copy of a volume has the same instance id. */
+static int check_directory(const struct opening *o, int fd, struct fault *why)
+{
+	_cleanup_answer_ struct control_answer a = CONTROL_ANSWER_NONE;
+	const char *theirs;
+	struct store_stat st = {0};
+	char ours[64];
+	int ret = control_ask(fd, "status", NULL, STATUS_SECONDS, &a, why);
+
+	if (ret == 0)
+		ret = store_stat(o->store, o->dot, &st);
+	if (ret < 0)
+		return ret;
+	snprintf(ours, sizeof(ours), "%" PRIu64 ":%" PRIu64, st.dev, st.ino);
+	theirs = control_text(&a, "volume");
+	return theirs && strcmp(ours, theirs) == 0 ? 0 : -ENOENT;
+}
+
+static int find_mount(struct opening *o, const char *volume, struct sockaddr_un *out, struct fault *why)
+{
+	socklen_t n = sizeof(*out);
+	int fd, ret;
+
+	o->store = store_posix_new();
+	ret = o->store ? volume_open_dir(o->store, volume, &o->dot, &o->data, why) : -ENOMEM;
+	if (ret == 0)
+		ret = keyring_read(o->store, o->dot, &o->keyring, why);
+	if (ret < 0)
+		return ret;
+	fd = control_connect(keyring_settings(o->keyring)->instance_id);
+	if (fd >= 0) {
+		ret = getpeername(fd, (struct sockaddr *)out, &n) < 0 ? -errno : check_directory(o, fd, why);
+		close(fd);
+	}
+	if (fd < 0 || ret == -ENOENT)
+		return fault_set(why, EXIT_MOUNT_POINT, ENOENT, "%s is not mounted, or its mount is not reached",
+				 volume);
+	return ret;
+}
+
+static int open_mount(struct opening *o, const char *mount, const struct unlock_source *from,
+		      struct coffer_field_keyring *k, struct fault *why)
+{
+	(void)from;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat st;
+	int ret = 0;
+
+	if (stat(mount, &st) == 0 && S_ISSOCK(st.st_mode)) {
+		if (strlen(mount) >= sizeof(address.sun_path))
+			return -ENAMETOOLONG;
+		strcpy(address.sun_path, mount);
+	} else {
+		ret = find_mount(o, mount, &address, why);
+	}
+	if (ret == 0)
+		ret = mount_box(&address, &k->box);
+	if (ret == -ENOKEY)
+		return fault_set(why, EXIT_REFUSED, ENOKEY, "the mount is locked; coffer unlock ends that");
+	if (ret == -ECONNRESET)
+		return fault_set(why, EXIT_FAILED, ECONNRESET, "the mount does not answer this user at %s",
+				 address.sun_path);
+	return ret;
+}
+
+PUBLIC int coffer_field_open_mount(const char *mount, struct coffer_field_keyring **out, char *error, size_t n)
+{
+	*out = NULL;
+	return open_by(open_mount, mount, NULL, out, error, n);
 }
 
 PUBLIC void coffer_field_close(struct coffer_field_keyring **k)

@@ -7,7 +7,7 @@
 #include "util/field/library.h"
 #include "util/field/scan.h"
 
-/* ------------------------------------------------------------------ types and places */
+/* ------------------------------------------------------------------ types */
 
 static size_t digits(const char *p, size_t n)
 {
@@ -67,169 +67,218 @@ static bool is_of_type(enum coffer_field_type type, const char *p, size_t n)
 	return false;
 }
 
-/* A column is a path of two names: table and field. */
-static int add_step(struct buffer *b, char kind, const char *name)
+/* Anyone can write a sealed one. */
+static bool is_accepted(const char *token)
 {
-	size_t n = strlen(name);
-	const uint8_t head[5] = {(uint8_t)kind, (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24)};
-	int ret = buffer_add(b, head, sizeof(head));
+	struct token_info info;
 
-	return ret < 0 ? ret : buffer_add(b, name, n);
-}
-
-static int bind(const struct coffer_field_place *p, const char *record, struct buffer *place, struct token_binding *to)
-{
-	int ret = 0;
-
-	*to = (struct token_binding){.bind = BIND_NONE, .context = p->context};
-	if (p->free)
-		return 0;
-	if (!p->table || !p->field)
-		return -EINVAL;
-	ret = add_step(place, 'k', p->table);
-	if (ret == 0)
-		ret = add_step(place, 'k', p->field);
-	if (ret == 0 && record)
-		ret = add_step(place, 'r', "record");
-	if (ret == 0 && record)
-		ret = add_step(place, 'v', record);
-	to->bind = record ? BIND_RECORD : BIND_KEYS;
-	to->place = place->bytes;
-	to->place_size = place->size;
-	return ret;
+	return token_shape(token, strlen(token), &info) == TOKEN_WHOLE && info.mode != TOKEN_SEALED;
 }
 
 /* ------------------------------------------------------------------ values */
 
-static int encrypt(struct coffer_field_keyring *k, const struct coffer_field_place *place, const char *record,
-		   enum coffer_field_type type, const char *value, size_t n, char **token)
-{
-	const struct token_how how = {place->domain ? TOKEN_DETERMINISTIC : TOKEN_RANDOM, place->domain, 0};
-	_cleanup_buffer_ struct buffer where = {0}, out = {0};
-	struct token_binding to;
-	int ret;
+struct column {
+	struct coffer_field_keyring *k;
+	const struct coffer_field_place *place;
+	enum coffer_field_type type;
+	size_t count;
+	const char *const *records;
+};
 
-	*token = NULL;
-	if (!is_of_type(type, value, n))
-		return -EINVAL;
-	ret = bind(place, record, &where, &to);
-	if (ret < 0)
-		return ret;
-	pthread_mutex_lock(&k->lock);
-	ret = token_seal(k->box, &how, &to, value, n, value, n, &out);
-	pthread_mutex_unlock(&k->lock);
-	if (ret < 0)
-		return ret;
-	*token = hand_out(out.bytes, out.size);
-	return *token ? 0 : -ENOMEM;
+static const char *record_of(const struct column *c, size_t i)
+{
+	return c->records ? c->records[i] : c->place->record;
 }
 
-PUBLIC int coffer_field_encrypt(struct coffer_field_keyring *k, const struct coffer_field_place *place,
-				enum coffer_field_type type, const void *value, size_t n, char **token)
+/* What belongs together from number `from` on, up to the first that cannot be; *bad is about that one. */
+static void collect_values(const struct column *c, size_t from, const void *const *values, const size_t *sizes,
+			   struct batch *b, int *bad)
 {
-	return encrypt(k, place, place->record, type, n ? value : "", n, token);
+	*bad = 0;
+	b->count = 0;
+	for (size_t i = from; *bad == 0 && i < c->count && b->count < BATCH; i++) {
+		const char *value = sizes[i] ? values[i] : "";
+
+		*bad = is_of_type(c->type, value, sizes[i]) ? batch_add(b, c->place, record_of(c, i), value, sizes[i])
+							    : -EINVAL;
+	}
+}
+
+static void collect_tokens(const struct column *c, size_t from, const char *const *tokens, struct batch *b, int *bad)
+{
+	*bad = 0;
+	b->count = 0;
+	for (size_t i = from; *bad == 0 && i < c->count && b->count < BATCH; i++)
+		*bad = is_accepted(tokens[i]) ? batch_add(b, c->place, record_of(c, i), tokens[i], strlen(tokens[i]))
+					      : -EBADMSG;
+}
+
+static int encrypt(const struct column *c, const void *const *values, const size_t *sizes, char **tokens, size_t *done)
+{
+	const struct token_how how = {c->place->domain ? TOKEN_DETERMINISTIC : TOKEN_RANDOM, c->place->domain, 0};
+	_cleanup_(batch_free) struct batch *b = calloc(1, sizeof(*b));
+	int ret = b ? 0 : -ENOMEM;
+
+	*done = 0;
+	while (ret == 0 && *done < c->count) {
+		size_t made = 0;
+		int bad;
+
+		collect_values(c, *done, values, sizes, b, &bad);
+		if (b->count)
+			ret = seal_batch(c->k, &how, b, &made);
+		for (size_t i = 0; i < made; i++) {
+			tokens[*done] = hand_out(b->items[i].out.bytes, b->items[i].out.size);
+			if (!tokens[*done])
+				return -ENOMEM;
+			++*done;
+		}
+		if (ret == 0)
+			ret = bad;
+	}
+	return ret;
 }
 
 PUBLIC int coffer_field_encrypt_many(struct coffer_field_keyring *k, const struct coffer_field_place *place,
 				     enum coffer_field_type type, size_t count, const char *const *records,
 				     const void *const *values, const size_t *sizes, char **tokens, size_t *done)
 {
-	int ret = 0;
+	const struct column c = {k, place, type, count, records};
 
-	for (*done = 0; *done < count; ++*done) {
-		ret = encrypt(k, place, records ? records[*done] : place->record, type,
-			      sizes[*done] ? values[*done] : "", sizes[*done], &tokens[*done]);
-		if (ret < 0)
-			break;
-	}
-	return ret;
+	return encrypt(&c, values, sizes, tokens, done);
 }
 
-PUBLIC int coffer_field_decrypt(struct coffer_field_keyring *k, const struct coffer_field_place *place,
-				enum coffer_field_type type, const char *token, void **value, size_t *n)
+PUBLIC int coffer_field_encrypt(struct coffer_field_keyring *k, const struct coffer_field_place *place,
+				enum coffer_field_type type, const void *value, size_t n, char **token)
 {
-	_cleanup_buffer_ struct buffer where = {0}, out = {0};
-	struct token_binding to;
-	struct token_info info;
-	int ret;
+	const struct column c = {k, place, type, 1, NULL};
+	size_t done;
 
-	*value = NULL;
-	*n = 0;
-	/* Anyone can write a sealed one. */
-	if (token_shape(token, strlen(token), &info) != TOKEN_WHOLE || info.mode == TOKEN_SEALED)
-		return -EBADMSG;
-	ret = bind(place, place->record, &where, &to);
-	if (ret < 0)
-		return ret;
-	pthread_mutex_lock(&k->lock);
-	ret = token_open(k->box, &to, token, strlen(token), &out);
-	pthread_mutex_unlock(&k->lock);
-	if (ret < 0)
-		return ret;
-	if (!is_of_type(type, out.bytes ? out.bytes : "", out.size))
+	*token = NULL;
+	return encrypt(&c, &value, &n, token, &done);
+}
+
+/* One that came masked is text, whatever the type. */
+static int give_value(const struct column *c, const struct buffer *got, bool masked, void **value, size_t *n)
+{
+	const char *bytes = got->bytes ? got->bytes : "";
+
+	if (!masked && !is_of_type(c->type, bytes, got->size))
 		return -EINVAL;
-	*value = hand_out(out.bytes, out.size);
-	*n = out.size;
+	*value = hand_out(bytes, got->size);
+	*n = got->size;
 	return *value ? 0 : -ENOMEM;
+}
+
+static int decrypt(const struct column *c, const char *const *tokens, void **values, size_t *sizes, size_t *done)
+{
+	_cleanup_(batch_free) struct batch *b = calloc(1, sizeof(*b));
+	int ret = b ? 0 : -ENOMEM;
+	bool any = false;
+
+	*done = 0;
+	while (ret == 0 && *done < c->count) {
+		bool masked = false;
+		size_t made = 0;
+		int bad, failed = 0;
+
+		collect_tokens(c, *done, tokens, b, &bad);
+		if (b->count)
+			ret = open_batch(c->k, b, &made, &masked);
+		for (size_t i = 0; failed == 0 && i < made; i++) {
+			failed = give_value(c, &b->items[i].out, masked, &values[*done], &sizes[*done]);
+			*done += failed == 0;
+		}
+		any |= masked;
+		ret = failed ? failed : ret ? ret : bad;
+	}
+	return ret < 0 ? ret : any ? COFFER_FIELD_MASKED : 0;
 }
 
 PUBLIC int coffer_field_decrypt_many(struct coffer_field_keyring *k, const struct coffer_field_place *place,
 				     enum coffer_field_type type, size_t count, const char *const *records,
 				     const char *const *tokens, void **values, size_t *sizes, size_t *done)
 {
-	struct coffer_field_place here = *place;
-	int ret = 0;
+	const struct column c = {k, place, type, count, records};
 
-	for (*done = 0; *done < count; ++*done) {
-		if (records)
-			here.record = records[*done];
-		ret = coffer_field_decrypt(k, &here, type, tokens[*done], &values[*done], &sizes[*done]);
-		if (ret < 0)
-			break;
-	}
-	return ret;
+	return decrypt(&c, tokens, values, sizes, done);
+}
+
+PUBLIC int coffer_field_decrypt(struct coffer_field_keyring *k, const struct coffer_field_place *place,
+				enum coffer_field_type type, const char *token, void **value, size_t *n)
+{
+	const struct column c = {k, place, type, 1, NULL};
+	size_t done;
+
+	*value = NULL;
+	*n = 0;
+	return decrypt(&c, &token, value, n, &done);
 }
 
 /* ------------------------------------------------------------------ rotation */
 
-static int open_token(struct coffer_field_keyring *k, const struct token_binding *to, const char *token,
-		      struct buffer *out)
+/* A mount may have rotated meanwhile. */
+static int is_current(struct coffer_field_keyring *k, const struct token_info *info, const struct token_how *how,
+		      bool *current)
 {
 	int ret;
 
 	pthread_mutex_lock(&k->lock);
-	ret = token_open(k->box, to, token, strlen(token), out);
+	ret = box_is_mounts(k->box) ? mount_box_renew(k->box) : 0;
+	*current = token_is_current(k->box, info, how);
 	pthread_mutex_unlock(&k->lock);
 	return ret;
+}
+
+/* Opens with `from`, seals with `to`; the token is in b->items[0].out. */
+static int seal_again(struct coffer_field_keyring *from, struct coffer_field_keyring *to, const struct token_how *how,
+		      struct batch *b)
+{
+	_cleanup_buffer_ struct buffer value = {0};
+	struct token_item *item = &b->items[0];
+	bool masked;
+	size_t done;
+	int ret = open_batch(from, b, &done, &masked);
+
+	if (ret == 0 && masked)
+		ret = -EACCES;
+	if (ret < 0)
+		return ret;
+	value = item->out;
+	item->out = (struct buffer){0};
+	item->bytes = value.bytes ? value.bytes : "";
+	item->size = value.size;
+	return seal_batch(to, how, b, &done);
 }
 
 PUBLIC int coffer_field_renew(struct coffer_field_keyring *from, struct coffer_field_keyring *to,
 			      const struct coffer_field_place *place, const char *token, char **renewed)
 {
 	const struct token_how how = {place->domain ? TOKEN_DETERMINISTIC : TOKEN_RANDOM, place->domain, 0};
-	_cleanup_buffer_ struct buffer where = {0}, value = {0}, out = {0};
-	struct token_binding binding;
+	_cleanup_(batch_free) struct batch *b = calloc(1, sizeof(*b));
 	struct token_info info;
-	int ret;
+	bool current = false, masked;
+	size_t done;
+	int ret = b ? 0 : -ENOMEM;
 
 	*renewed = NULL;
-	if (token_shape(token, strlen(token), &info) != TOKEN_WHOLE || info.mode == TOKEN_SEALED)
-		return -EBADMSG;
-	ret = bind(place, place->record, &where, &binding);
+	if (ret == 0 && (token_shape(token, strlen(token), &info) != TOKEN_WHOLE || info.mode == TOKEN_SEALED))
+		ret = -EBADMSG;
+	if (ret == 0)
+		ret = batch_add(b, place, place->record, token, strlen(token));
+	if (ret == 0)
+		ret = is_current(to, &info, &how, &current);
 	if (ret < 0)
 		return ret;
 	/* A keyring's id does not change, so this needs no lock.  A migration that was cut off can be done again. */
-	ret = open_token(token_is_of(to->box, &info) ? to : from, &binding, token, &value);
+	if (token_is_of(to->box, &info))
+		from = to;
+	if (current)
+		return open_batch(from, b, &done, &masked);
+	ret = seal_again(from, to, &how, b);
 	if (ret < 0)
 		return ret;
-	pthread_mutex_lock(&to->lock);
-	if (!token_is_current(to->box, &info, &how))
-		ret = token_seal(to->box, &how, &binding, value.bytes ? value.bytes : "", value.size,
-				 value.bytes ? value.bytes : "", value.size, &out);
-	pthread_mutex_unlock(&to->lock);
-	if (ret < 0 || !out.size)
-		return ret;
-	*renewed = hand_out(out.bytes, out.size);
+	*renewed = hand_out(b->items[0].out.bytes, b->items[0].out.size);
 	return *renewed ? 0 : -ENOMEM;
 }
 
@@ -245,8 +294,8 @@ PUBLIC void coffer_field_explain(const struct coffer_field_keyring *k, const str
 		snprintf(text, n, "it stands in clear, or is nothing that coffer made");
 	else if (shape == TOKEN_WHOLE && info.mode == TOKEN_SEALED && error == -EBADMSG)
 		snprintf(text, n, "a sealed token, which anyone may have written");
-	else if (error == -EBADMSG || error == -EXDEV || error == -ENOKEY || error == -ESTALE ||
-		 (error == -ENOENT && shape == TOKEN_WHOLE))
+	else if (error == -EBADMSG || error == -EXDEV || error == -ENOKEY || error == -ESTALE || error == -EACCES ||
+		 error == -ECONNRESET || (error == -ENOENT && shape == TOKEN_WHOLE))
 		token_reason(error, &info, k->box, place->context, text, n);
 	else if (error == -ENOENT)
 		snprintf(text, n, "there is no domain %s; make it: coffer field domain create",

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "util/field/library.h"
-#include "util/field/scan.h"
+#include "util/field/mask.h"
 
 static int set_field(struct coffer_field_keyring *k, const struct coffer_field_place *place,
 		     enum coffer_field_type type, const void *value, size_t n, const void *old, size_t old_size,
@@ -32,13 +32,14 @@ PUBLIC int coffer_edit_encrypted_field(struct coffer_field_keyring *k, const str
 
 	*shown = NULL;
 	*shown_size = 0;
-	if (ret < 0)
+	if (ret < 0 && !(set && ret == -EACCES))
 		return ret;
 	if (!set) {
 		*shown = old;
 		*shown_size = old_size;
-		return 0;
+		return ret;
 	}
+	/* A masked value that comes back as it was shown is unchanged. */
 	ret = set_field(k, place, type, value, n, old, old_size, token);
 	coffer_field_free(old);
 	if (ret < 0 || !value)
@@ -62,30 +63,11 @@ PUBLIC int coffer_edit_encrypted_string_field(struct coffer_field_keyring *k, co
 
 /* ------------------------------------------------------------------ masks */
 
-static size_t characters(const char *text)
-{
-	size_t n = 0;
-
-	for (; *text; text++)
-		n += ((unsigned char)*text & 0xc0) != 0x80;
-	return n;
-}
-
 PUBLIC int coffer_field_mask(const char *shown, size_t keep, char **masked)
 {
 	_cleanup_buffer_ struct buffer out = {0};
-	size_t count = characters(shown), hidden = count < 2 * keep ? count : count - keep;
-	const char *rest = shown;
-	int ret = 0;
+	int ret = mask_text(shown, strlen(shown), keep, &out);
 
-	for (size_t i = 0; ret == 0 && i < hidden; i++) {
-		ret = buffer_byte(&out, '*');
-		do
-			rest++;
-		while (((unsigned char)*rest & 0xc0) == 0x80);
-	}
-	if (ret == 0)
-		ret = buffer_text(&out, rest);
 	if (ret < 0)
 		return ret;
 	*masked = hand_out(out.bytes, out.size);

@@ -18,6 +18,7 @@ void token_box_free(struct token_box **b)
 		siv_free(&(*b)->slots[i].siv);
 	siv_free(&(*b)->once);
 	keys_unref((*b)->keys);
+	free((*b)->mount);
 	if ((*b)->remote)
 		close((*b)->remote - 1);
 	free((*b)->domains);
@@ -187,7 +188,7 @@ bool token_is_current(const struct token_box *b, const struct token_info *info, 
 	const struct field_domain *d;
 	uint8_t id[4];
 
-	if (!token_is_of(b, info) || info->mode != how->mode || (!b->keys && !b->remote))
+	if (!token_is_of(b, info) || info->mode != how->mode || (!b->keys && !b->remote && !b->mount))
 		return false;
 	if (info->mode != TOKEN_DETERMINISTIC)
 		return info->generation == (b->keys ? b->keys->active[SCOPE_FIELDS] : b->remote_active);

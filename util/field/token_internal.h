@@ -2,6 +2,8 @@
 #ifndef COFFER_FIELD_TOKEN_INTERNAL_H
 #define COFFER_FIELD_TOKEN_INTERNAL_H
 
+#include <sys/un.h>
+
 #include "util/field/token.h"
 
 #define TOKEN_PREFIX "coffer1?." /* ?: the mode */
@@ -33,6 +35,10 @@ struct key_slot {
 	uint64_t used;
 };
 
+struct mount_link {
+	struct sockaddr_un address;
+};
+
 struct token_box {
 	struct keys *keys; /* NULL: seals to a public key only */
 	uint8_t keyring_id[VOLUME_ID_SIZE];
@@ -46,10 +52,11 @@ struct token_box {
 	uint8_t pool[64 * NONCE_SIZE]; /* random bytes not yet used */
 	size_t pool_left;
 	struct buffer ad, bytes,
-		padded;         /* of the token under way; kept, as memory for each costs more than its cipher */
-	const uint8_t *fixed;   /* test vectors */
-	int remote;             /* descriptor of the agent that does the work, plus 1; 0: none, and `keys` is set */
-	uint32_t remote_active; /* generation */
+		padded;           /* of the token under way; kept, as memory for each costs more than its cipher */
+	const uint8_t *fixed;     /* test vectors */
+	struct mount_link *mount; /* the mount that does it (mount_client.c); NULL: none */
+	int remote;               /* descriptor of the agent that does the work, plus 1; 0: none, and `keys` is set */
+	uint32_t remote_active;   /* generation */
 };
 
 /* One of the box's buffers, empty and wiped. */

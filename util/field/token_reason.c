@@ -26,7 +26,9 @@ const char *token_reason(int error, const struct token_info *info, const struct 
 		other_keyring(info, b, out, n);
 		break;
 	case -ENOKEY:
-		snprintf(out, n, "generation %" PRIu32 " is suspended; resume it first", info->generation);
+		snprintf(out, n, "%sgeneration %" PRIu32 " is suspended; %s it first",
+			 b->mount ? "the mount is locked, or " : "", info->generation,
+			 b->mount ? "unlock or resume" : "resume");
 		break;
 	case -ESTALE:
 		snprintf(out, n,
@@ -43,7 +45,12 @@ const char *token_reason(int error, const struct token_info *info, const struct 
 		snprintf(out, n, "sealed tokens need X25519, which FIPS mode refuses");
 		break;
 	case -ECONNRESET:
-		snprintf(out, n, "the agent ended meanwhile; start it again, or give the keyring's secret");
+		snprintf(out, n, "%s",
+			 b->mount ? "the mount ended meanwhile, or does not answer this user"
+				  : "the agent ended meanwhile; start it again, or give the keyring's secret");
+		break;
+	case -EACCES:
+		snprintf(out, n, "the mount's rules give this user no right to it");
 		break;
 	default:
 		snprintf(out, n, "the token was changed, or belongs to another place, bind mode or context%s%s%s",

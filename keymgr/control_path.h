@@ -1,11 +1,17 @@
-/* Where the control socket of a mount is: the mount and its clients look in the same places. */
-#ifndef COFFER_FS_CONTROL_PATH_H
-#define COFFER_FS_CONTROL_PATH_H
+/* Where the control socket of a mount is, and how large its packets are: what the mount and its clients agree on (docs/control-socket.md). */
+#ifndef COFFER_KEYMGR_CONTROL_PATH_H
+#define COFFER_KEYMGR_CONTROL_PATH_H
 
 #include <stdbool.h>
 #include <sys/un.h>
 
 #include "keymgr/keyring.h"
+
+enum {
+	CONTROL_VERSION = 1,
+	CONTROL_REQUEST_MAX = 65536,
+	CONTROL_ANSWER_MAX = 65536,
+};
 
 /* The directory to be tried as number `i` (0, 1, ...): for root /run/coffer first, then $XDG_RUNTIME_DIR/coffer, then
  * /run/user/UID/coffer where /run/user/UID exists.  False: there are no more. */

@@ -1,4 +1,4 @@
-#include "fs/control_client.h"
+#include "keymgr/control_client.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "fs/control_path.h"
+#include "keymgr/control_path.h"
 #include "keymgr/hand_over.h"
 #include "util/base/cleanup.h"
 
@@ -57,9 +57,39 @@ int control_connect(const uint8_t instance[INSTANCE_ID_SIZE])
 	return r < 0 ? -ENOENT : r;
 }
 
+/* json-c knows nothing of secrets; its strings are its own memory. */
+static void wipe_strings(json_object *o)
+{
+	switch (json_object_get_type(o)) {
+	case json_type_string:
+		wipe((char *)(uintptr_t)json_object_get_string(o), (size_t)json_object_get_string_len(o));
+		break;
+	case json_type_array:
+		for (size_t i = 0; i < json_object_array_length(o); i++)
+			wipe_strings(json_object_array_get_idx(o, i));
+		break;
+	case json_type_object: {
+		json_object_object_foreach(o, name, member)
+		{
+			(void)name;
+			wipe_strings(member);
+		}
+		break;
+	}
+	default:
+		break;
+	}
+}
+
+void control_json_free(json_object *o)
+{
+	wipe_strings(o);
+	json_object_put(o);
+}
+
 void control_answer_free(struct control_answer *a)
 {
-	json_object_put(a->members);
+	control_json_free(a->members);
 	a->members = NULL;
 }
 
@@ -110,6 +140,8 @@ static int send_request(int fd, const char *verb, json_object *arguments)
 	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
 	if (text)
 		r = send(fd, text, strlen(text), MSG_NOSIGNAL) < 0 ? -errno : 0;
+	if (text)
+		wipe((char *)(uintptr_t)text, strlen(text));
 	json_object_put(o);
 	return r;
 }
@@ -135,6 +167,7 @@ static int wait_for_answer(int fd, ssize_t sent, unsigned seconds, struct contro
 				 "the mount closed the connection: it is ending, or too many others ask it");
 	text[n] = '\0';
 	out->members = json_tokener_parse(text);
+	wipe(text, (size_t)n);
 	return control_flag(out, "ok") ? 0 : refusal(out, why);
 }
 

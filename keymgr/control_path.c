@@ -1,4 +1,4 @@
-#include "fs/control_path.h"
+#include "keymgr/control_path.h"
 
 #include <errno.h>
 #include <stdio.h>
