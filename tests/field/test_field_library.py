@@ -72,6 +72,20 @@ class Library(cli.Case):
         self.decrypt(b"clear", error=errno.EBADMSG)
         self.decrypt(token[:-4], place(b"7"), error=errno.EBADMSG)
 
+    def test_records_and_none(self):
+        """Some of a list are bound to a record, others to the column only."""
+        ids = [b"1", None, None, b"4", None]
+        texts, sizes, done = [b"v%d" % i for i in range(5)], (ctypes.c_size_t * 5)(*[2] * 5), ctypes.c_size_t()
+        records, tokens, values, where = (ctypes.c_char_p * 5)(*ids), (ctypes.c_char_p * 5)(), (ctypes.c_char_p * 5)(), place()
+        r = lib.coffer_field_encrypt_many(self.keyring, ctypes.byref(where), TEXT, ctypes.c_size_t(5), records, (ctypes.c_char_p * 5)(*texts), sizes, tokens,
+                                          ctypes.byref(done))
+        self.assertEqual((r, done.value), (0, 5))
+        for i, token in enumerate(tokens):
+            self.assertEqual(self.decrypt(token, place(ids[i])), texts[i])
+            self.decrypt(token, place(None if ids[i] else b"1"), error=errno.EBADMSG)
+        r = lib.coffer_field_decrypt_many(self.keyring, ctypes.byref(where), TEXT, ctypes.c_size_t(5), records, tokens, values, sizes, ctypes.byref(done))
+        self.assertEqual((r, done.value, list(values)), (0, 5, texts))
+
     def test_types(self):
         for value, type in [(b"x", INTEGER), (b"1.", DECIMAL), (b"", INTEGER), (b"2026-13-01", DATE), (b"\xff", TEXT), (b"a\0b", TEXT)]:
             self.encrypt(value, type=type, error=errno.EINVAL)

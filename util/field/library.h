@@ -25,11 +25,12 @@ enum { BATCH = 256 };
 
 /* What is sealed or opened under the lock at once. */
 struct batch {
-	struct token_item items[BATCH];
-	struct buffer places[BATCH];
 	struct token_binding to; /* its place is the items' */
-	size_t count;
+	size_t room, count;
+	struct token_item items[];
 };
+/* For so many, but BATCH at most. */
+struct batch *batch_new(size_t count) MUST_CHECK;
 void batch_free(struct batch **b);
 /* Adds a value or a token, which stays the caller's.  -EINVAL: no place. */
 int batch_add(struct batch *b, const struct coffer_field_place *place, const char *record, const char *bytes,

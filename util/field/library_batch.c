@@ -40,11 +40,21 @@ static int bind(const struct coffer_field_place *p, const char *record, struct b
 
 /* ------------------------------------------------------------------ several at a time */
 
+struct batch *batch_new(size_t count)
+{
+	size_t room = count < BATCH ? count : BATCH;
+	struct batch *b = calloc(1, sizeof(*b) + room * sizeof(b->items[0]));
+
+	if (b)
+		b->room = room;
+	return b;
+}
+
 void batch_free(struct batch **b)
 {
-	for (size_t i = 0; *b && i < BATCH; i++) {
+	for (size_t i = 0; *b && i < (*b)->room; i++) {
 		buffer_free(&(*b)->items[i].out);
-		buffer_free(&(*b)->places[i]);
+		buffer_free(&(*b)->items[i].where);
 	}
 	free(*b);
 	*b = NULL;
@@ -53,14 +63,13 @@ void batch_free(struct batch **b)
 int batch_add(struct batch *b, const struct coffer_field_place *place, const char *record, const char *bytes, size_t n)
 {
 	struct token_item *item = &b->items[b->count];
-	struct buffer *where = &b->places[b->count];
 	int ret;
 
-	buffer_reset(where);
+	buffer_reset(&item->where);
 	buffer_reset(&item->out);
-	ret = bind(place, record, where, &b->to);
-	item->place = where->bytes;
-	item->place_size = where->size;
+	ret = bind(place, record, &item->where, &b->to);
+	item->place = item->where.bytes;
+	item->place_size = item->where.size;
 	item->bytes = bytes;
 	item->size = n;
 	b->count += ret == 0;

@@ -90,13 +90,19 @@ static const char *record_of(const struct column *c, size_t i)
 	return c->records ? c->records[i] : c->place->record;
 }
 
+/* A batch has one bind mode. */
+static bool goes_on(const struct column *c, const struct batch *b, size_t from, size_t i)
+{
+	return i < c->count && b->count < b->room && !record_of(c, i) == !record_of(c, from);
+}
+
 /* What belongs together from number `from` on, up to the first that cannot be; *bad is about that one. */
 static void collect_values(const struct column *c, size_t from, const void *const *values, const size_t *sizes,
 			   struct batch *b, int *bad)
 {
 	*bad = 0;
 	b->count = 0;
-	for (size_t i = from; *bad == 0 && i < c->count && b->count < BATCH; i++) {
+	for (size_t i = from; *bad == 0 && goes_on(c, b, from, i); i++) {
 		const char *value = sizes[i] ? values[i] : "";
 
 		*bad = is_of_type(c->type, value, sizes[i]) ? batch_add(b, c->place, record_of(c, i), value, sizes[i])
@@ -108,7 +114,7 @@ static void collect_tokens(const struct column *c, size_t from, const char *cons
 {
 	*bad = 0;
 	b->count = 0;
-	for (size_t i = from; *bad == 0 && i < c->count && b->count < BATCH; i++)
+	for (size_t i = from; *bad == 0 && goes_on(c, b, from, i); i++)
 		*bad = is_accepted(tokens[i]) ? batch_add(b, c->place, record_of(c, i), tokens[i], strlen(tokens[i]))
 					      : -EBADMSG;
 }
@@ -116,7 +122,7 @@ static void collect_tokens(const struct column *c, size_t from, const char *cons
 static int encrypt(const struct column *c, const void *const *values, const size_t *sizes, char **tokens, size_t *done)
 {
 	const struct token_how how = {c->place->domain ? TOKEN_DETERMINISTIC : TOKEN_RANDOM, c->place->domain, 0};
-	_cleanup_(batch_free) struct batch *b = calloc(1, sizeof(*b));
+	_cleanup_(batch_free) struct batch *b = batch_new(c->count);
 	int ret = b ? 0 : -ENOMEM;
 
 	*done = 0;
@@ -172,7 +178,7 @@ static int give_value(const struct column *c, const struct buffer *got, bool mas
 
 static int decrypt(const struct column *c, const char *const *tokens, void **values, size_t *sizes, size_t *done)
 {
-	_cleanup_(batch_free) struct batch *b = calloc(1, sizeof(*b));
+	_cleanup_(batch_free) struct batch *b = batch_new(c->count);
 	int ret = b ? 0 : -ENOMEM;
 	bool any = false;
 
@@ -255,7 +261,7 @@ PUBLIC int coffer_field_renew(struct coffer_field_keyring *from, struct coffer_f
 			      const struct coffer_field_place *place, const char *token, char **renewed)
 {
 	const struct token_how how = {place->domain ? TOKEN_DETERMINISTIC : TOKEN_RANDOM, place->domain, 0};
-	_cleanup_(batch_free) struct batch *b = calloc(1, sizeof(*b));
+	_cleanup_(batch_free) struct batch *b = batch_new(1);
 	struct token_info info;
 	bool current = false, masked;
 	size_t done;

@@ -14,7 +14,8 @@
 struct token_item {
 	const char *place, *bytes;
 	size_t place_size, size;
-	struct buffer out; /* what is made of it */
+	struct buffer where; /* for who makes up the place */
+	struct buffer out;   /* what is made of it */
 };
 
 /* A box whose tokens are sealed and opened by the mount that listens at the address.  -ECONNRESET: none does, or it does not answer this user;
