@@ -74,6 +74,24 @@ class Files(Case):
         self.refuse("encrypt", "-", "-i", "--format", "json", status=cli.USAGE)
         self.refuse("encrypt", path, path, status=cli.USAGE, says="-i")
 
+    @unittest.skipIf(os.environ.get("SANITIZE", "none") != "none", "the sanitizers' memory is counted, too")
+    def test_bounded_memory(self):
+        """Larger than what it may take: 64 MiB, of which it needs less than half."""
+        for format, line, path in [("csv", b"%d,abcdefghijklmnopqrstuvwxyz,secret\n", "s"), ("jsonl", b'{"i": %d, "t": "abcdefghijklmnopqrstuvwxyz", "s": "secret"}\n', "s")]:
+            block = b"".join(line % i for i in range(1000)) * 20
+            process = cli.start([cli.COFFER, "field", "encrypt", "-", "--format", format, "--path", path, *self.keyring], stdin=subprocess.PIPE,
+                                stdout=subprocess.DEVNULL)
+            process.stdin.write(b"i,t,s\n" if format == "csv" else b"")
+            for _ in range((72 << 20) // len(block) + 1):
+                process.stdin.write(block)
+            process.stdin.close()
+            error = process.stderr.read()
+            process.stderr.close()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual((process.returncode, error), (0, b""))
+            self.assertLess(usage.ru_maxrss, 40 << 10)
+
     def test_mode_owner_link(self):
         path, link = self.json(), Path(self.path("link.json"))
         link.symlink_to("a.json")
