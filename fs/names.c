@@ -116,14 +116,20 @@ static bool will_pass(int r)
 	return r == -EIO || r == -ENOKEY || r == -ENOMEM || r == -EACCES || r == -EMFILE || r == -ENFILE;
 }
 
-/* Under a generation that is not accepted (any more) no name in it could be read: that is not an empty directory. */
-static int check_generation(struct engine *e, const struct dir *d)
+static bool is_usable(struct engine *e, uint32_t generation)
 {
 	int error = 0;
 
-	if (!e->options.inspect && !keys_for_open(worker_keys(e), SCOPE_DEFAULT, names_generation(d), &error))
-		return error == -ENOKEY ? 0 : error; /* its names say so */
-	return 0;
+	/* Under one that is suspended the names say so themselves. */
+	return generation && (keys_for_open(worker_keys(e), SCOPE_DEFAULT, generation, &error) || error == -ENOKEY);
+}
+
+/* Under a generation that is not accepted (any more) no name could be read: that is not an empty directory. */
+static int check_generation(struct engine *e, const struct dir *d)
+{
+	if (e->options.inspect || is_usable(e, d->record.generation) || is_usable(e, d->record.next))
+		return 0;
+	return -EBADMSG;
 }
 
 /* -EBADMSG: it is missing, damaged, or of no use. */

@@ -806,6 +806,8 @@ def program_rejects(rule_: Rule, d: str) -> str:
         return fails(lambda: os.readlink(f"{d}/x"), errno.EIO)
     if rule_.what == "directory":
         return fails(lambda: os.listdir(d), errno.EIO, errno.ENOENT)
+    if rule_.what == "name" and os.path.basename(d).startswith("record_"):
+        return fails(lambda: os.listdir(d), errno.EIO)
     if rule_.what == "name":
         return str(os.listdir(d)) if os.listdir(d) else fails(lambda: os.lstat(f"{d}/x"), errno.ENOENT, errno.EIO, errno.EBADMSG)
     if rule_.what == "long name":
