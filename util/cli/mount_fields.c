@@ -4,6 +4,7 @@
 #include "util/cli/mount_fields.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "fs/control_verbs.h"
@@ -207,27 +208,28 @@ static int put_base64(struct request *q, const struct buffer *b)
 
 /* ------------------------------------------------------------------ rights */
 
-/* (2) */
-static unsigned rights(const struct control_call *c, const char *context)
+/* What the rules give.  That they cannot be read is said once, as anybody may connect any number of times. */
+static unsigned given_by_rules(const char *path, int fd, const char *context)
 {
+	static atomic_bool said;
 	struct fault why = {.status = EXIT_OK};
 	unsigned given = 0;
+	int r = rights_of_peer(path, fd, context, &given, &why);
 
-	if (!c->other)
-		return RIGHT_SEAL | RIGHT_OPEN;
-	if (rights_of_peer(c->rights, c->fd, context, &given, &why) < 0)
+	if (!atomic_exchange(&said, r < 0) && r < 0)
 		log_error("nobody else has rights: %s", why.text);
 	return given;
 }
 
+/* (2) */
+static unsigned rights(const struct control_call *c, const char *context)
+{
+	return c->other ? given_by_rules(c->rights, c->fd, context) : RIGHT_SEAL | RIGHT_OPEN;
+}
+
 static bool admits(const void *path, int fd)
 {
-	struct fault why = {.status = EXIT_OK};
-	unsigned given = 0;
-
-	if (rights_of_peer(path, fd, NULL, &given, &why) < 0)
-		log_error("nobody else has rights: %s", why.text);
-	return given != 0;
+	return given_by_rules(path, fd, NULL) != 0;
 }
 
 /* ------------------------------------------------------------------ sealing and opening */
