@@ -20,7 +20,7 @@ struct work {
 	struct key_work key;
 	const char *action;
 	struct reencryption how;
-	const char *max_rate, *suspect, *give_up;
+	const char *max_rate, *suspect, *give_up, *scope;
 	time_t since; /* of suspect */
 	bool wait;
 	int fd; /* to the mount; -1: there is none */
@@ -442,7 +442,14 @@ static int find_mount(struct work *w, const char *word, struct fault *why)
 static int parse_how(struct work *w, const struct verb *v, struct fault *why)
 {
 	uint64_t rate;
+	uint32_t scope;
+	int r = scope_parse(w->scope, &scope, why);
 
+	if (r < 0)
+		return r;
+	if (scope != SCOPE_DEFAULT)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: values inside files move with \"coffer field rotate\"",
+				 v->name);
 	if (w->max_rate && strcmp(w->max_rate, "none") == 0)
 		w->how.max_rate = REENCRYPTION_UNTHROTTLED;
 	else if (w->max_rate && (size_parse(w->max_rate, &rate) < 0 || rate == 0))
@@ -476,6 +483,7 @@ static int run(const struct verb *v, int argc, char **argv, const char *action, 
 		specs[n++] = (struct option_spec){OPTION_FLAG, 0, 0, "idle", &w.how.idle};
 		specs[n++] = (struct option_spec){OPTION_FLAG, 0, 0, "touch", &w.how.touch};
 		specs[n++] = (struct option_spec){OPTION_TEXT, 0, 0, "suspect", &w.suspect};
+		specs[n++] = (struct option_spec){OPTION_TEXT, 0, 0, "scope", &w.scope};
 	}
 	if (resumes)
 		specs[n++] = (struct option_spec){OPTION_TEXT, 0, 0, "give-up", &w.give_up};

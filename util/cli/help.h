@@ -335,7 +335,8 @@
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key policy run /srv/vault --key-file /root/vault.key\n"
 
-#define ARGUMENTS_KEY_REENCRYPT_START "DIR [--wait] [--max-rate RATE] [--idle] [--touch] [--suspect TIME] [--json]"
+#define ARGUMENTS_KEY_REENCRYPT_START                                                                                  \
+	"DIR [--wait] [--max-rate RATE] [--idle] [--touch] [--suspect TIME] [--scope NAME] [--json]"
 #define HELP_KEY_REENCRYPT_START                                                                                       \
 	"Moves everything on the volume to the active generation: contents, names, links, attributes.  A mounted\n"    \
 	"volume is re-encrypted by its mount while programs go on; else it is done here, and Ctrl-C leaves the rest\n" \
@@ -349,6 +350,7 @@
 	"  --suspect TIME          first lists what changed since (2026-11-28, 2026-11-28T01:49:14Z, @SECONDS): who "  \
 	"knew\n"                                                                                                       \
 	"                          an old key may have planted it, and re-encryption carries it over\n"                \
+	"  --scope NAME            default: the only one that lies in files of the volume\n"                           \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key rotate ~/vault && coffer key reencrypt start ~/vault --wait\n"
 

@@ -177,7 +177,7 @@ _coffer()
 	"key restore") options="--backup-passphrase-file --backup-key-file --backup-identity --backup-identity-passphrase-file --share --new-passphrase-file --new-key-file --accept-older-keyring --expect-root --json" ;;
 	"key policy set") options="$unlock --rotate-every --rotate-after --retire-after --warn-backup-age --require --share --json" ;;
 	"key policy show") options="--json" ;;
-	"key reencrypt start") options="$unlock --wait --max-rate --idle --touch --suspect --json" ;;
+	"key reencrypt start") options="$unlock --wait --max-rate --idle --touch --suspect --scope --json" ;;
 	"key reencrypt pause" | "key reencrypt stop") options="$unlock --json" ;;
 	"key reencrypt resume") options="$unlock --wait --give-up --json" ;;
 	"key reencrypt status") options="--wait --json" ;;
