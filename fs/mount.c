@@ -313,6 +313,7 @@ static void forget(void *data)
 	if (engine_known_nodes(m->engine, &nodes, &count) < 0)
 		log_warning("no memory to empty the kernel's caches; what they hold can still be read");
 	transport_forget_everything(m->session, nodes, count);
+	transport_wipe();
 }
 
 static void refuse(void *data, bool so)
@@ -370,7 +371,7 @@ static int start_threads(struct mounting *m)
 
 static int serve(struct mounting *m, struct fault *why)
 {
-	const struct transport_hooks hooks = {ops_begin, ops_end, ops_thread_end, &m->context};
+	const struct transport_hooks hooks = {ops_begin, ops_end, ops_thread_end, ops_wipe, &m->context};
 	int r = start_threads(m);
 
 	if (r == 0)

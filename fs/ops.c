@@ -350,6 +350,12 @@ void ops_end(void *context)
 	worker_leave();
 }
 
+void ops_wipe(void)
+{
+	if (reply_buffer)
+		wipe(reply_buffer, IO_MAX);
+}
+
 void ops_thread_end(void)
 {
 	free(reply_buffer);

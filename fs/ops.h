@@ -23,5 +23,6 @@ unsigned ops_table_size(void);
 void ops_begin(void *context);
 void ops_end(void *context);
 void ops_thread_end(void);
+void ops_wipe(void);
 
 #endif

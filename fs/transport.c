@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,8 +16,9 @@
 
 #include "fs/freeze.h"
 #include "util/base/log.h"
+#include "util/base/secret.h"
 
-enum { WAKE_STEP_NS = 10 * 1000 * 1000 };
+enum { WAKE_STEP_NS = 10 * 1000 * 1000, WIPE_TRIES = 500 };
 
 static struct {
 	atomic_uint_fast64_t count[TRANSPORT_OPCODES];
@@ -25,6 +27,7 @@ static struct {
 	uint32_t kernel_flags;            /* what the kernel offered */
 	atomic_bool last;                 /* transport_serve_the_last */
 	atomic_bool refusing;             /* transport_refuse */
+	atomic_uint wipes;                /* transport_wipe */
 	atomic_uint under_way;            /* requests that a thread works on */
 } transport;
 
@@ -230,6 +233,7 @@ struct server {
 	pthread_t id;
 	bool ended; /* under crew.lock: may be joined by then */
 	struct crew *crew;
+	atomic_uint wiped; /* as often as transport.wipes, once it is done */
 };
 
 struct crew {
@@ -319,6 +323,18 @@ static void end_thread(struct server *t)
 	pthread_mutex_unlock(&t->crew->lock);
 }
 
+static void wipe_if_asked(struct server *t, struct fuse_buf *buf)
+{
+	unsigned wanted = atomic_load_explicit(&transport.wipes, memory_order_relaxed);
+
+	if (atomic_load_explicit(&t->wiped, memory_order_relaxed) == wanted)
+		return;
+	if (buf->mem)
+		wipe(buf->mem, malloc_usable_size(buf->mem));
+	t->crew->hooks->wipe();
+	atomic_store(&t->wiped, wanted);
+}
+
 static void *serve(void *data)
 {
 	struct server *t = data;
@@ -327,6 +343,8 @@ static void *serve(void *data)
 
 	own_context();
 	while (!fuse_session_exited(se)) {
+		wipe_if_asked(t, &buf);
+
 		int n = fuse_session_receive_buf(se, &buf);
 
 		if (n == -EINTR || n == -EAGAIN)
@@ -493,6 +511,34 @@ static bool wake_all(struct crew *c)
 	}
 	pthread_mutex_unlock(&c->lock);
 	return some;
+}
+
+/* Some thread has not done it yet; it is woken. */
+static bool wipes_are_due(void)
+{
+	unsigned wanted = atomic_load(&transport.wipes);
+	bool some = false;
+
+	pthread_mutex_lock(&at_work.lock);
+	for (unsigned i = 0; at_work.crew && i < at_work.crew->count; i++) {
+		struct server *t = &at_work.crew->threads[i];
+
+		if (t->ended || atomic_load(&t->wiped) == wanted)
+			continue;
+		pthread_kill(t->id, SIGRTMIN);
+		some = true;
+	}
+	pthread_mutex_unlock(&at_work.lock);
+	return some;
+}
+
+void transport_wipe(void)
+{
+	const struct timespec step = {0, WAKE_STEP_NS};
+
+	atomic_fetch_add(&transport.wipes, 1);
+	for (int tries = 0; tries < WIPE_TRIES && wipes_are_due(); tries++)
+		nanosleep(&step, NULL);
 }
 
 void transport_end(struct fuse_session *se)

@@ -20,6 +20,7 @@ int transport_attach(struct fuse_session *se) MUST_CHECK;
 struct transport_hooks {
 	void (*begin)(void *data), (*end)(void *data);
 	void (*at_end)(void);
+	void (*wipe)(void); /* what the thread has of earlier answers */
 	void *data;
 };
 
@@ -38,6 +39,8 @@ void transport_forget_everything(struct fuse_session *se, const uint64_t *nodes,
 /* While it is so, requests get ENOKEY, but those of the kernel's own (to get rid of what it has, to let go), and of the root's attributes and the
  * store's space, which need no key. */
 void transport_refuse(bool so);
+/* Has every serving thread wipe its buffers: what was asked and answered before is not left in them.  Not in one of those threads. */
+void transport_wipe(void);
 /* Requests so far, but those that only let go of something. */
 uint64_t transport_requests(void);
 /* Ends transport_run. */
@@ -49,6 +52,8 @@ bool transport_kills_privileges(void);
 /* While it is so, requests get ENOKEY, but those of the kernel's own (to get rid of what it has, to let go), and of the root's attributes and the
  * store's space, which need no key. */
 void transport_refuse(bool so);
+/* Has every serving thread wipe its buffers: what was asked and answered before is not left in them.  Not in one of those threads. */
+void transport_wipe(void);
 /* Requests so far, by opcode; the opcodes with a name. */
 enum { TRANSPORT_OPCODES = 64 };
 void transport_counts(uint64_t out[TRANSPORT_OPCODES]);

@@ -212,6 +212,8 @@ def test_rule_3_lock_and_unlock(volume):
     write_file(wrong, b"another key file of some length, at least 32 bytes")
     equal(volume.coffer("unlock", m, "--key-file", wrong, check=False).returncode, 3)
     fails(errno.ENOKEY, os.pread, fd, 10, 0)
+    # What it answered before is left in none of its buffers.
+    equal(in_memory(volume.process.pid, content("f", 30000)[9000:9032]), False)
     volume.coffer("unlock", m, *volume.unlock())
     equal(os.pread(fd, 30000, 0), b"unsynced" + content("f", 30000)[8:])
     equal(read_file(f"{m}/shared")[:5], b"dirty")
@@ -248,6 +250,22 @@ def test_policy_by_what_was_written(volume):
     equal(key(volume, "policy", "run").returncode, 0)
     equal(active(volume), 3)
     volume.umount()
+
+
+def in_memory(pid, needle):
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as mem:
+        for line in maps:
+            span, access = line.split()[:2]
+            if "r" not in access or "[v" in line:
+                continue
+            begin, end = (int(x, 16) for x in span.split("-"))
+            try:
+                mem.seek(begin)
+                if needle in mem.read(end - begin):
+                    return True
+            except (OSError, ValueError, OverflowError):
+                continue  # memory of secrets
+    return False
 
 
 def test_rule_3_under_load(volume):
