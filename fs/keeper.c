@@ -58,6 +58,7 @@ static bool did_something(const struct policy_done *d)
 struct run {
 	struct keeper *k;
 	uint64_t bytes; /* to be noted */
+	bool last;      /* the mount ends: only that */
 	struct policy_done done;
 };
 
@@ -68,18 +69,18 @@ static int edit(struct keyring *ring, void *context, struct fault *why)
 	const struct policy_facts facts = {.bytes = keyring_sealed(ring) + r->bytes, .users = &r->k->users};
 	int result = 0;
 
-	if (r->bytes >= GRAIN || r->k->stop || (r->k->allowed && facts.bytes >= r->k->allowed))
+	if (r->bytes >= GRAIN || r->last || (r->k->allowed && facts.bytes >= r->k->allowed))
 		result = keyring_note_sealed(ring, r->bytes, why);
 	else
 		r->bytes = 0;
-	if (result == 0 && !r->k->stop)
+	if (result == 0 && !r->last)
 		result = keyring_run_policy(ring, &facts, &r->done, why);
 	return result == 0 && !r->bytes && !did_something(&r->done) ? -EALREADY : result;
 }
 
-static void run_policies(struct keeper *k)
+static void run_policies(struct keeper *k, bool last)
 {
-	struct run r = {.k = k, .bytes = unnoted(k)};
+	struct run r = {.k = k, .bytes = unnoted(k), .last = last};
 	struct fault why = {.status = EXIT_OK};
 	int result = live_keys_change(k->p.keys, edit, &r, &why);
 
@@ -124,11 +125,11 @@ static void *keep(void *data)
 
 		if (!much && unnoted(k) < GRAIN && waited < POLICY_SECONDS)
 			continue;
-		run_policies(k);
+		run_policies(k, false);
 		waited = 0;
 	}
 	if (unnoted(k) && (k->allowed || unnoted(k) >= GRAIN))
-		run_policies(k);
+		run_policies(k, true);
 	fs_thread_end();
 	return NULL;
 }
