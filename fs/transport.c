@@ -514,31 +514,37 @@ static bool wake_all(struct crew *c)
 }
 
 /* Some thread has not done it yet; it is woken. */
-static bool wipes_are_due(void)
+static bool wake_the_unwiped(struct crew *c)
 {
 	unsigned wanted = atomic_load(&transport.wipes);
 	bool some = false;
 
-	pthread_mutex_lock(&at_work.lock);
-	for (unsigned i = 0; at_work.crew && i < at_work.crew->count; i++) {
-		struct server *t = &at_work.crew->threads[i];
+	pthread_mutex_lock(&c->lock);
+	for (unsigned i = 0; i < c->count; i++) {
+		struct server *t = &c->threads[i];
 
 		if (t->ended || atomic_load(&t->wiped) == wanted)
 			continue;
 		pthread_kill(t->id, SIGRTMIN);
 		some = true;
 	}
-	pthread_mutex_unlock(&at_work.lock);
+	pthread_mutex_unlock(&c->lock);
 	return some;
 }
 
 void transport_wipe(void)
 {
 	const struct timespec step = {0, WAKE_STEP_NS};
+	bool due = true;
 
 	atomic_fetch_add(&transport.wipes, 1);
-	for (int tries = 0; tries < WIPE_TRIES && wipes_are_due(); tries++)
-		nanosleep(&step, NULL);
+	for (int tries = 0; tries < WIPE_TRIES && due; tries++) {
+		pthread_mutex_lock(&at_work.lock);
+		due = at_work.crew && wake_the_unwiped(at_work.crew);
+		pthread_mutex_unlock(&at_work.lock);
+		if (due)
+			nanosleep(&step, NULL);
+	}
 }
 
 void transport_end(struct fuse_session *se)
