@@ -160,7 +160,7 @@ static int read_gone(struct check *c)
 	for (size_t i = 0; i < list.count && r == 0; i++) {
 		ssize_t n = names_read_text(c->e, c->e->gone_dir, list.names[i], text, sizeof text);
 
-		if (n >= 0 && directory_record_open(worker_keys(c->e)->directory_key, text, (size_t)n, &record) == 0)
+		if (n >= 0 && directory_record_accept(worker_keys(c->e), text, (size_t)n, &record) == 0)
 			r = check_ids_add(&c->gone, record.id, 1, &before);
 	}
 	return r;

@@ -31,7 +31,7 @@ static bool suits(struct healing *h, const char *text, size_t n)
 {
 	char plain[NAME_MAX + 1];
 
-	return directory_record_open(worker_keys(h->e)->directory_key, text, n, &h->dir->dir->record) == 0 &&
+	return directory_record_accept(worker_keys(h->e), text, n, &h->dir->dir->record) == 0 &&
 	       names_decrypt(h->e, h->dir, h->name, plain) == 0;
 }
 

@@ -67,6 +67,11 @@ int journal_renew(struct store *s, int dot, const struct settings *set, const st
  * journal_renew, and the epochs live on if it is of the old one. */
 int journal_follow(struct store *s, int dot, const struct settings *before, const struct settings *set,
 		   const struct keys *keys, struct fault *why) MUST_CHECK;
+/* After a new root: brings an empty journal under its new key, durably; one that is under it already, or is not there, stays.  Nobody has
+ * it open. */
+int journal_take_new_key(struct store *s, int dot, const struct settings *set, const struct keys *keys) MUST_CHECK;
+/* The same, and then the keyring, which is unlocked, drops the key from before.  Nothing if it has none. */
+int journal_end_new_root(struct store *s, int dot, struct keyring *k, struct fault *why) MUST_CHECK;
 /* Removes what an unfinished journal_renew left (.coffer/journal.new). */
 void journal_clear_renewed(struct store *s, int dot);
 /* (R5) Epochs that a crash cut short become a lost range of the state. */

@@ -148,12 +148,12 @@ static int read_superblock(struct journal *j, struct aead *a, unsigned slot, str
 }
 
 /* The valid one with the higher serial counts. */
-int journal_choose_superblock(struct journal *j)
+static int choose_under(struct journal *j, const struct keys *keys)
 {
 	struct superblock b[2];
 	struct aead *a = NULL;
 	int *valid = j->slots;
-	int r = new_handle(j->keys, LABEL_JOURNAL_SUPERBLOCK, j->instance, INSTANCE_ID_SIZE, &a);
+	int r = new_handle(keys, LABEL_JOURNAL_SUPERBLOCK, j->instance, INSTANCE_ID_SIZE, &a);
 
 	if (r < 0)
 		return r;
@@ -173,6 +173,23 @@ int journal_choose_superblock(struct journal *j)
 	j->state = b[use].state;
 	atomic_store(&j->newest, j->state.newest);
 	return 0;
+}
+
+/* A new root was cut short before the journal had a superblock under its new key (journal_take_new_key).  It was empty then: whoever knows
+ * the key from before puts nothing in. */
+int journal_choose_superblock(struct journal *j)
+{
+	int r = choose_under(j, j->keys);
+
+	if (r == -EBADMSG && j->keys->journal_before) {
+		struct keys before = *j->keys; /* borrows everything */
+
+		before.journal_prk = before.journal_before;
+		r = choose_under(j, &before);
+		if (r == 0 && !j->state.clean)
+			r = -EBADMSG;
+	}
+	return r;
 }
 
 void journal_see_generations(struct journal *j, const struct keys *keys)

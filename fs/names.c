@@ -107,7 +107,7 @@ int names_read_record(struct engine *e, int fd, struct directory_record *r)
 	char text[DIRECTORY_RECORD_TEXT + 2];
 	ssize_t n = names_read_text(e, fd, DIRECTORY_RECORD_NAME, text, sizeof text);
 
-	return n < 0 ? (int)n : directory_record_open(worker_keys(e)->directory_key, text, (size_t)n, r);
+	return n < 0 ? (int)n : directory_record_accept(worker_keys(e), text, (size_t)n, r);
 }
 
 /* Errors that say nothing of the record. */

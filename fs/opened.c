@@ -9,9 +9,11 @@
 #include <sys/file.h>
 #include <time.h>
 
+#include "fs/journal.h"
 #include "fs/mount_point.h"
 #include "keymgr/entry.h"
 #include "keymgr/pin.h"
+#include "keymgr/rotate_root.h"
 #include "util/base/crypto.h"
 #include "util/base/log.h"
 
@@ -83,6 +85,26 @@ static int unlock_keyring(struct opened *o, const char *dir, const struct unlock
 		r = enter(o, from, why);
 	if (r < 0)
 		return r;
+	o->keys = keyring_keys(o->keyring);
+	return o->keys ? 0 : fault_set(why, EXIT_FAILED, ENOMEM, "no memory for the keys");
+}
+
+/* A new root that was cut short.  A journal that cannot be read says so where it is needed, and may be made anew. */
+static int end_new_root(struct opened *o, struct fault *why)
+{
+	struct fault damage = {0};
+	int r;
+
+	if (o->how != OPENED_LOCKED || o->read_only || !keyring_journal_is_old(o->keyring))
+		return 0;
+	r = journal_end_new_root(o->store, o->dot, o->keyring, &damage);
+	if (r == -EBADMSG)
+		return 0;
+	if (r < 0) {
+		*why = damage;
+		return r;
+	}
+	keys_unref(o->keys);
 	o->keys = keyring_keys(o->keyring);
 	return o->keys ? 0 : fault_set(why, EXIT_FAILED, ENOMEM, "no memory for the keys");
 }
@@ -189,12 +211,13 @@ int opened_start(const char *dir, const struct unlock_source *unlock, enum opene
 	r = open_volume(out, dir, why);
 	if (r == 0)
 		r = unlock_keyring(out, dir, unlock, why);
-	if (r < 0) {
-		opened_stop(out);
-		return r;
+	if (r == 0) {
+		out->read_only = how == OPENED_OLD_COPY || out->store_read_only || keyring_read_only(out->keyring);
+		r = end_new_root(out, why);
 	}
-	out->read_only = how == OPENED_OLD_COPY || out->store_read_only || keyring_read_only(out->keyring);
-	return 0;
+	if (r < 0)
+		opened_stop(out);
+	return r;
 }
 
 int opened_start_with(const char *dir, struct keyring *unlocked, struct opened *out, struct fault *why)
@@ -210,10 +233,12 @@ int opened_start_with(const char *dir, struct keyring *unlocked, struct opened *
 	out->keys = r == 0 ? keyring_keys(unlocked) : NULL;
 	if (r == 0 && !out->keys)
 		r = fault_set(why, EXIT_FAILED, ENOMEM, "no memory for the keys");
+	if (r == 0) {
+		out->read_only = out->store_read_only || keyring_read_only(unlocked);
+		r = end_new_root(out, why);
+	}
 	if (r < 0)
 		opened_stop(out);
-	else
-		out->read_only = out->store_read_only || keyring_read_only(unlocked);
 	return r;
 }
 

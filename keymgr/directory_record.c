@@ -58,3 +58,19 @@ int directory_record_open(const struct secret *directory_key, const char *text, 
 	memcpy(r->id, record + 9, DIRECTORY_ID_SIZE);
 	return 0;
 }
+
+int directory_record_accept(const struct keys *keys, const char *text, size_t n, struct directory_record *r)
+{
+	int ret = directory_record_open(keys->directory_key, text, n, r);
+
+	for (uint32_t i = keys->older_count; ret == -EBADMSG && i > 0; i--) {
+		const struct older_directory_key *older = &keys->older[i - 1];
+
+		ret = directory_record_open(older->key, text, n, r);
+		if (ret == 0 && (r->generation >= older->until || r->next >= older->until)) {
+			memset(r, 0, sizeof(*r));
+			ret = -EBADMSG;
+		}
+	}
+	return ret;
+}

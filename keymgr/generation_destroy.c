@@ -100,6 +100,8 @@ int keyring_raise_floor(struct keyring *k, uint32_t generation, const struct gen
 		if (ret < 0)
 			return ret;
 	}
+	if (g->scope == SCOPE_DEFAULT)
+		older_keys_drop(k, generation);
 	ret = note(k, "floor", generation);
 	return generation_reload(k, ret < 0 ? ret : generation_put_floor(k, g->scope, generation), why);
 }

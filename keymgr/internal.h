@@ -60,6 +60,14 @@ struct keyring {
 	uint8_t fingerprint[FINGERPRINT_SIZE], commitment[COMMITMENT_SIZE];
 	uint8_t root_directory[DIRECTORY_ID_SIZE];
 	uint8_t wrapped_keys[VOLUME_KEYS][WRAPPED_SIZE];
+	/* from before new roots (older_keys.c) */
+	bool has_journal_before;
+	uint8_t journal_before[WRAPPED_SIZE];
+	uint32_t older_count;
+	struct {
+		uint32_t until;
+		uint8_t wrapped[WRAPPED_SIZE];
+	} older[AUDIT_SEGMENTS_MAX - 1];
 	uint32_t protector_count;
 	struct protector protectors[PROTECTORS_MAX];
 	uint32_t generation_count;
@@ -101,6 +109,15 @@ int settings_text_write(struct store *s, int dot, const struct sealed_text *t) M
 /* --- keyring_load.c: from k->doc to the rest of *k */
 int keyring_load(struct keyring *k, struct problem *p, struct fault *why) MUST_CHECK;
 int keyring_load_protectors(struct keyring *k, struct problem *p) MUST_CHECK;
+
+/* --- older_keys.c */
+int older_keys_load(struct keyring *k, json_object *keys, struct problem *p) MUST_CHECK;
+/* Every one has to unwrap. */
+int older_keys_check(const struct keyring *k, const struct wrapping *root) MUST_CHECK;
+/* Those that still count. */
+int older_keys_fill(const struct keyring *k, const struct wrapping *root, struct keys *out) MUST_CHECK;
+/* Takes those out of the document that do not count any more, as the floor is above what they were for. */
+void older_keys_drop(struct keyring *k, uint32_t floor);
 
 /* --- generation_load.c */
 int generations_load(struct keyring *k, struct problem *p) MUST_CHECK;

@@ -127,6 +127,8 @@ static int fill_keys(const struct keyring *k, struct keys *out)
 		ret = wrapping_open(&root, LABEL_ROOT_WRAP, k->wrapped_keys[VOLUME_KEY_JOURNAL], journal.b);
 	if (ret == 0)
 		ret = kdf_extract(journal.b, sizeof(journal.b), out->journal_prk->bytes);
+	if (ret == 0)
+		ret = older_keys_fill(k, &root, out);
 	for (uint32_t i = 0; ret == 0 && i < k->generation_count; i++) {
 		out->count = i + 1;
 		ret = generation_key(&k->generations[i], &root, &out->generations[i]);

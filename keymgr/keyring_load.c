@@ -99,7 +99,7 @@ static int volume_keys_load(struct keyring *k, struct problem *p)
 	ret = member_object(k->doc, "keys", &o, p);
 	for (size_t i = 0; ret == 0 && i < VOLUME_KEYS; i++)
 		ret = member_bytes(o, volume_key_names[i], k->wrapped_keys[i], WRAPPED_SIZE, p);
-	return ret;
+	return ret < 0 ? ret : older_keys_load(k, o, p);
 }
 
 static int scopes_load(struct keyring *k, struct problem *p)

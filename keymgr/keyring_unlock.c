@@ -62,7 +62,7 @@ static int check_keys(const struct keyring *k, const struct wrapping *root)
 	for (uint32_t i = 0; ret == 0 && i < k->generation_count; i++)
 		if (k->generations[i].state != KEY_DESTROYED)
 			ret = wrapping_open(root, LABEL_ROOT_WRAP, k->generations[i].wrapped, key.b);
-	return ret;
+	return ret < 0 ? ret : older_keys_check(k, root);
 }
 
 int keyring_take_root(struct keyring *k, struct secret **root, struct fault *why)

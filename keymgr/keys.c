@@ -22,6 +22,10 @@ void keys_unref(struct keys *k)
 	free(k->generations);
 	secret_free(&k->directory_key);
 	secret_free(&k->journal_prk);
+	for (uint32_t i = 0; i < k->older_count; i++)
+		secret_free(&k->older[i].key);
+	free(k->older);
+	secret_free(&k->journal_before);
 	free(k);
 }
 
@@ -33,6 +37,20 @@ static struct secret *another(const struct secret *s)
 	if (copy)
 		memcpy(copy->bytes, s->bytes, s->size);
 	return copy;
+}
+
+static bool copy_older(struct keys *to, const struct keys *from)
+{
+	bool good = true;
+
+	to->journal_before = from->journal_before ? another(from->journal_before) : NULL;
+	to->older = calloc(from->older_count ? from->older_count : 1, sizeof(*to->older));
+	to->older_count = to->older ? from->older_count : 0;
+	for (uint32_t i = 0; i < to->older_count; i++) {
+		to->older[i] = (struct older_directory_key){from->older[i].until, another(from->older[i].key)};
+		good &= to->older[i].key != NULL;
+	}
+	return good && to->older && !to->journal_before == !from->journal_before;
 }
 
 struct keys *keys_locked(const struct keys *k)
@@ -53,7 +71,7 @@ struct keys *keys_locked(const struct keys *k)
 		if (l->generations[i].state != KEY_DESTROYED)
 			l->generations[i].state = KEY_SUSPENDED;
 	}
-	if (l->directory_key && l->journal_prk && l->generations)
+	if (copy_older(l, k) && l->directory_key && l->journal_prk && l->generations)
 		return l;
 	keys_unref(l);
 	return NULL;

@@ -34,12 +34,23 @@ struct generation_key {
 		prk; /* HKDF-Extract of K_g, 32 bytes; NULL when suspended (so is one that waits to be destroyed) or destroyed */
 };
 
+/* A directory key from before a new root: of id records whose generations are all below `until`, as all were then. */
+struct older_directory_key {
+	uint32_t until;
+	struct secret *key;
+};
+
 struct keys {
 	unsigned refs; /* atomic */
 	uint8_t volume_id[VOLUME_ID_SIZE];
 	enum cipher cipher;
 	struct secret *directory_key; /* HMAC-SHA-256 of directory id records */
 	struct secret *journal_prk;   /* HKDF-Extract of the journal key */
+	/* Of a root that was replaced: directory keys until a re-encryption has renewed every record under them; the journal's, NULL but while
+	 * its superblock may not be under the new one yet. */
+	uint32_t older_count;
+	struct older_directory_key *older;
+	struct secret *journal_before; /* HKDF-Extract */
 	uint32_t count;
 	struct generation_key *generations; /* ascending numbers */
 	uint32_t floor[2];  /* by scope, default and fields: the lowest generation accepted; 1 at first */

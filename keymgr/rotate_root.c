@@ -2,7 +2,9 @@
  *
  * 1. The audit line is written under the old audit key, before the keyring; the new key's first line is the next one.
  * 2. Everything that the old root wrapped is wrapped anew, nothing is left under it; the chain alone holds the old root, under the new.
- * 3. Generations keep their keys: who knew the old root still reads what is under them.  New data is under new ones. */
+ * 3. The keys of id records, journal and audit log are new ones, too; what is under the old ones of these is accepted as far as
+ *    older_keys.c says.
+ * 4. Generations keep their keys: who knew the old root still reads what is under them.  New data is under new ones. */
 #include "keymgr/rotate_root.h"
 
 #include <errno.h>
@@ -193,13 +195,64 @@ static int rewrap_all(struct work *w, json_object *array)
 	return ret;
 }
 
-/* The old audit key joins the older ones, the log goes on under a new one. */
-static int renew_audit(struct work *w, json_object *keys)
+static int put_new_key(struct work *w, json_object *keys, const char *name)
 {
 	_cleanup_stack_key_ struct stack_key key;
 	struct wrapping new = {w->new_prk.b, w->k->settings.volume_id, NULL};
-	json_object *audit, *older = NULL, *o = json_object_new_object();
 	uint8_t wrapped[WRAPPED_SIZE];
+	int ret = crypto_random(key.b, sizeof(key.b));
+
+	if (ret == 0)
+		ret = wrapping_seal(&new, LABEL_ROOT_WRAP, key.b, wrapped);
+	return ret < 0 ? ret : put_bytes(keys, name, wrapped, sizeof(wrapped));
+}
+
+/* All id records are of generations below the new active one, as nobody has the volume mounted. */
+static int renew_directory(struct work *w, json_object *keys)
+{
+	json_object *older = NULL, *o;
+	int ret = 0;
+
+	older_keys_drop(w->k, w->k->floor[SCOPE_DEFAULT]);
+	if (!json_object_object_get_ex(keys, "directory_older", &older)) {
+		older = json_object_new_array();
+		ret = put_value(keys, "directory_older", older);
+	}
+	if (ret < 0)
+		return ret;
+	o = json_object_new_object();
+	ret = put_element(older, o);
+	if (ret == 0)
+		ret = put_number(o, "until", w->k->active[SCOPE_DEFAULT]);
+	if (ret == 0)
+		ret = put_bytes(o, "wrapped", w->k->wrapped_keys[VOLUME_KEY_DIRECTORY], WRAPPED_SIZE);
+	return ret < 0 ? ret : rewrap_all(w, older);
+}
+
+static int renew_journal(struct work *w, json_object *keys)
+{
+	int ret = put_bytes(keys, "journal_before", w->k->wrapped_keys[VOLUME_KEY_JOURNAL], WRAPPED_SIZE);
+
+	return ret < 0 ? ret : rewrap(w, keys, "journal_before");
+}
+
+/* What a keyring that stands alone has of these nothing is under. */
+static int renew_keys(struct work *w, json_object *keys)
+{
+	bool alone = keyring_stands_alone(w->k);
+	int ret = alone ? 0 : renew_directory(w, keys);
+
+	if (ret == 0 && !alone)
+		ret = renew_journal(w, keys);
+	if (ret == 0)
+		ret = put_new_key(w, keys, volume_key_names[VOLUME_KEY_DIRECTORY]);
+	return ret < 0 ? ret : put_new_key(w, keys, volume_key_names[VOLUME_KEY_JOURNAL]);
+}
+
+/* The old audit key joins the older ones, the log goes on under a new one. */
+static int renew_audit(struct work *w, json_object *keys)
+{
+	json_object *audit, *older = NULL, *o = json_object_new_object();
 	struct problem p = {0};
 	int ret = member_object(w->k->doc, "audit", &audit, &p);
 
@@ -218,11 +271,7 @@ static int renew_audit(struct work *w, json_object *keys)
 		ret = put_bytes(o, "wrapped", w->k->wrapped_keys[VOLUME_KEY_AUDIT], WRAPPED_SIZE);
 	if (ret == 0)
 		ret = rewrap_all(w, older);
-	if (ret == 0)
-		ret = crypto_random(key.b, sizeof(key.b));
-	if (ret == 0)
-		ret = wrapping_seal(&new, LABEL_ROOT_WRAP, key.b, wrapped);
-	return ret < 0 ? ret : put_bytes(keys, "audit", wrapped, sizeof(wrapped));
+	return ret < 0 ? ret : put_new_key(w, keys, volume_key_names[VOLUME_KEY_AUDIT]);
 }
 
 static int put_root(struct work *w)
@@ -263,9 +312,7 @@ static int put_everything(struct work *w, struct fault *why)
 	if (ret == 0)
 		ret = member_object(w->k->doc, "keys", &keys, &p);
 	if (ret == 0)
-		ret = rewrap(w, keys, "directory");
-	if (ret == 0)
-		ret = rewrap(w, keys, "journal");
+		ret = renew_keys(w, keys);
 	if (ret == 0)
 		ret = renew_audit(w, keys);
 	return ret < 0 ? ret : put_root(w);
@@ -346,6 +393,9 @@ int keyring_rotate_root(struct store *s, int dot, struct keyring *k, const struc
 		return fault_set(why, EXIT_FAILED, ENOKEY, "the keyring is locked");
 	if (count < 1 || count > PROTECTORS_MAX)
 		return fault_set(why, EXIT_USAGE, EINVAL, "1 to %d secrets may be given", PROTECTORS_MAX);
+	if (k->has_journal_before)
+		return fault_set(why, EXIT_REFUSED, EBUSY,
+				 "the last new root was not brought to its end: mount the volume once first");
 	if (k->old_audit_count == AUDIT_SEGMENTS_MAX - 1)
 		return fault_set(why, EXIT_REFUSED, ENOSPC,
 				 "the root of this volume was replaced %d times; make a new volume",

@@ -305,6 +305,12 @@ def check_keyring(document: dict[str, Any]) -> None:
     keys = member(document, "keys")
     for name in ("directory", "journal", "audit"):
         binary(keys, name, 40)
+    if "journal_before" in keys:
+        binary(keys, "journal_before", 40)
+    if "directory_older" in keys:
+        for older in array(keys, "directory_older", 0, 63):
+            number(older, "until", 1, 2**32 - 1)
+            binary(older, "wrapped", 40)
 
     scopes = array(document, "scopes", 2, 2)
     for i, name in enumerate(("default", "fields")):
@@ -601,6 +607,7 @@ class Keys:
         self.cipher = cipher
         self.name_max = name_max
         self.directory_key = directory_key
+        self.older_directory_keys: list[tuple[int, bytes]] = []  # each with the generation that it does not reach
         self.generations = generations  # those that open files, directories and names
         self.root_directory = b""
         self._derived: dict[tuple[int, str, bytes | None], bytes] = {}
@@ -667,6 +674,12 @@ def unlock(directory: bytes, secret: Secret) -> Keys:
                     item["generation"] >= floor:
                 generations[item["generation"]] = key
     result = Keys(volume_id, settings["cipher"], settings["name_max"], keys["directory"], generations)
+    for older in keyring.value["keys"].get("directory_older", []):
+        key = unwrap(wrap, binary(older, "wrapped", 40))
+        if floor < older["until"]:
+            result.older_directory_keys.append((older["until"], key))
+    if "journal_before" in keyring.value["keys"]:
+        unwrap(wrap, binary(keyring.value["keys"], "journal_before", 40))
     result.root_directory = binary(keyring.value, "root_directory", 16)
     return result
 
@@ -690,9 +703,11 @@ def open_id_record(keys: Keys, text: bytes) -> IdRecord:
     data = b64_decode(text)
     if len(data) != 41 or data[0] != 1:
         raise Rejected("an id record of another length or version")
-    if not hmac.compare_digest(hmac256(keys.directory_key, data[:25])[:16], data[25:]):
-        raise Rejected("an id record with a wrong MAC")
     _, generation, next_generation = struct.unpack_from("<BII", data)
+    accepted = [keys.directory_key]
+    accepted += [key for until, key in keys.older_directory_keys if max(generation, next_generation) < until]
+    if not any(hmac.compare_digest(hmac256(key, data[:25])[:16], data[25:]) for key in accepted):
+        raise Rejected("an id record with a wrong MAC")
     return IdRecord(generation, next_generation, data[9:25])
 
 

@@ -149,6 +149,32 @@ def test_secrets(tmp):
 
 
 @limit(100)
+def test_new_root(tmp):
+    """Id records under the directory key of a root that was replaced, and under the new one; then all under the new one."""
+    need_mount()
+    plain = f"{tmp}/plain"
+    os.mkdir(plain, 0o755)
+    with Volume() as volume:
+        for step in range(3):
+            volume.mount()
+            os.chmod(volume.mnt, 0o755)
+            for top in (volume.mnt, plain):
+                os.makedirs(f"{top}/kept/{step}/deep")
+                with open(f"{top}/kept/{step}/deep/file", "wb") as f:
+                    f.write(tree.noise(f"step {step}", 5000))
+            for base, _, files in os.walk(plain, topdown=False):
+                for path in [f"{base}/{name}" for name in files] + [base]:
+                    for one in (path, volume.mnt + path[len(plain) :]):
+                        os.utime(one, (step, step))
+            volume.umount()
+            compare(volume.dir, volume.unlock(), plain, None)
+            volume.coffer("key", "rotate", volume.dir, "--root", *volume.unlock())
+            compare(volume.dir, volume.unlock(), plain, None)
+        volume.coffer("key", "reencrypt", "start", volume.dir, "--wait", *volume.unlock())
+        compare(volume.dir, volume.unlock(), plain, f"{tmp}/out")
+
+
+@limit(100)
 def test_certificates(tmp):
     """Protectors of certificates, whose private keys open them. (The reader asks nobody whose root it is: it writes nothing.)"""
     need_mount()

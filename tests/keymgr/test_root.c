@@ -3,6 +3,7 @@
 
 #include "keymgr/audit.h"
 #include "keymgr/entry.h"
+#include "keymgr/generations.h"
 #include "keymgr/rotate_root.h"
 #include "util/base/kdf_labels.h"
 
@@ -50,11 +51,28 @@ static int rotate_root(struct work *w, struct unlock_secret *secrets, uint32_t n
 	return ret;
 }
 
+/* Nothing here has a journal. */
+static void end_rotation(struct work *w)
+{
+	struct keyring_change *c;
+
+	ck_assert(keyring_journal_is_old(w->k));
+	ck_assert_int_eq(keyring_change_begin(w->v.s, w->v.dot, w->k, &c, &w->why), 0);
+	ck_assert_int_eq(keyring_journal_is_new(w->k, &w->why), 0);
+	ck_assert_int_eq(keyring_change_commit(&c, &w->why), 0);
+	ck_assert(!keyring_journal_is_old(w->k));
+}
+
 static void must_rotate(struct work *w)
 {
-	struct unlock_secret s[] = {passphrase(PASSPHRASE)};
+	struct unlock_secret s[] = {passphrase(PASSPHRASE)}, t[] = {passphrase(PASSPHRASE)};
 
 	ck_assert_msg(rotate_root(w, s, 1) == 0, "%s", w->why.text);
+	ck_assert_int_eq(rotate_root(w, t, 1), -EBUSY); /* not before the last one has ended */
+	keyring_free(&w->k);
+	w->k = open_volume(&w->v);
+	w->k->remembered = true;
+	end_rotation(w);
 }
 
 static void put_back(const struct text *t)
@@ -144,6 +162,81 @@ START_TEST(a_secret_that_opens_nothing)
 	ck_assert(before.n == after.n && memcmp(before.b, after.b, before.n) == 0);
 	free(before.b);
 	free(after.b);
+	end(&w);
+}
+END_TEST
+
+/* --- id records */
+
+static int nobody(void *context, uint32_t generation, uint64_t *files, struct fault *why)
+{
+	(void)context;
+	(void)generation;
+	(void)why;
+	*files = 0;
+	return 0;
+}
+
+static void raise_floor(struct work *w, uint32_t generation)
+{
+	const struct generation_users users = {nobody, NULL};
+	struct keyring_change *c;
+
+	ck_assert_int_eq(keyring_change_begin(w->v.s, w->v.dot, w->k, &c, &w->why), 0);
+	ck_assert_msg(keyring_raise_floor(w->k, generation, &users, &w->why) == 0, "%s", w->why.text);
+	ck_assert_int_eq(keyring_change_commit(&c, &w->why), 0);
+}
+
+static bool accepts(const struct work *w, const struct secret *key, uint32_t generation, uint32_t next)
+{
+	struct directory_record record = {generation, next, {7}}, out;
+	char text[DIRECTORY_RECORD_TEXT + 1];
+	struct keys *keys = keyring_keys(w->k), *locked = keys_locked(keys);
+	int ret, behind_a_lock;
+
+	ck_assert_int_eq(directory_record_seal(key, &record, text), 0);
+	ret = directory_record_accept(keys, text, DIRECTORY_RECORD_TEXT, &out);
+	behind_a_lock = directory_record_accept(locked, text, DIRECTORY_RECORD_TEXT, &out);
+	ck_assert_int_eq(ret, behind_a_lock);
+	ck_assert(ret == 0 || ret == -EBADMSG);
+	ck_assert(ret == 0 ? out.generation == generation && out.id[0] == 7 : out.generation == 0 && out.id[0] == 0);
+	keys_unref(keys);
+	keys_unref(locked);
+	return ret == 0;
+}
+
+/* Those under a directory key of before count for generations of before, until these are below the floor. */
+START_TEST(older_directory_keys)
+{
+	struct keys *first, *second, *third;
+	struct work w;
+
+	start(&w);
+	first = keyring_keys(w.k);
+	must_rotate(&w); /* 3 and 4 */
+	second = keyring_keys(w.k);
+	ck_assert_mem_ne(first->directory_key->bytes, second->directory_key->bytes, KEY_SIZE);
+	ck_assert_mem_ne(first->journal_prk->bytes, second->journal_prk->bytes, SHA256_SIZE);
+	ck_assert(accepts(&w, second->directory_key, 3, 0) && accepts(&w, second->directory_key, 1, 3));
+	ck_assert(accepts(&w, first->directory_key, 1, 0));
+	ck_assert(!accepts(&w, first->directory_key, 3, 0));
+	ck_assert(!accepts(&w, first->directory_key, 1, 3));
+	ck_assert(!accepts(&w, first->directory_key, UINT32_MAX, 0));
+	must_rotate(&w); /* 5 and 6 */
+	third = keyring_keys(w.k);
+	ck_assert(accepts(&w, first->directory_key, 1, 0) && accepts(&w, second->directory_key, 3, 0));
+	ck_assert(!accepts(&w, first->directory_key, 3, 0) && !accepts(&w, second->directory_key, 5, 0));
+	raise_floor(&w, 3);
+	ck_assert(!accepts(&w, first->directory_key, 1, 0) && accepts(&w, second->directory_key, 3, 0));
+	ck_assert_int_eq(enter_again(&w), 0);
+	ck_assert_uint_eq(w.k->older_count, 1);
+	raise_floor(&w, 5);
+	ck_assert(!accepts(&w, second->directory_key, 3, 0) && accepts(&w, third->directory_key, 5, 0));
+	ck_assert_int_eq(enter_again(&w), 0);
+	ck_assert_uint_eq(w.k->older_count, 0);
+	keys_unref(first);
+	keys_unref(second);
+	keys_unref(third);
 	end(&w);
 }
 END_TEST
@@ -295,6 +388,7 @@ int main(void)
 	tcase_add_test(t, what_changes);
 	tcase_add_test(t, protectors_stay_for_whom_shows_a_secret);
 	tcase_add_test(t, a_secret_that_opens_nothing);
+	tcase_add_test(t, older_directory_keys);
 	tcase_add_test(t, the_attacker_opens_no_later_generation);
 	tcase_add_test(t, the_attacker_puts_his_copy_back);
 	tcase_add_test(t, the_attacker_makes_a_root_of_his_own);

@@ -179,6 +179,11 @@ static int edit_root(struct updates_place *p, struct fault *why)
 	return ret;
 }
 
+static int edit_journal(struct updates_place *p, struct fault *why)
+{
+	return keyring_journal_is_new(p->k, why);
+}
+
 static int edit_backup(struct updates_place *p, struct fault *why)
 {
 	struct unlock_secret s = text_secret("of the backup");
@@ -257,12 +262,19 @@ ONE(undelete)
 ONE(add)
 ONE(remove_second)
 ONE(policy)
-ONE(root)
 ONE(backup)
 ONE(verified)
 ONE(domain)
 ONE(reencrypt)
 ONE(reencrypted)
+
+/* As `key rotate --root` does it, but for the journal. */
+static int run_root(struct updates_place *p, struct fault *why)
+{
+	int ret = change(p, edit_root, why);
+
+	return ret < 0 ? ret : change(p, edit_journal, why);
+}
 
 /* As `key passwd` does it. */
 static int run_passwd(struct updates_place *p, struct fault *why)
@@ -313,7 +325,7 @@ const struct update updates[] = {
 	{"remove a protector", run_remove_second, 1, 0, false},
 	{"passwd", run_passwd, 2, 0, false},
 	{"policy", run_policy, 1, 0, false},
-	{"rotate the root", run_root, 1, 0, false},
+	{"rotate the root", run_root, 2, 0, false},
 	{"backup", run_backup, 1, 0, false},
 	{"backup verified", run_verified, 1, 0, false},
 	{"domain", run_domain, 1, 0, false},

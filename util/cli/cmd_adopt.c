@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "fs/engine.h"
 #include "fs/journal.h"
 #include "keymgr/pin.h"
 #include "util/base/encode.h"
 #include "util/cli/key.h"
 #include "util/cli/options.h"
+#include "util/cli/settle.h"
 
 /* The root is judged by what the host knows; not the rest: a copy is older than what it is a copy of. */
 static int unlock(struct key_work *w, struct fault *why)
@@ -36,18 +36,9 @@ static int follow(const struct cli_volume *v, struct keys *keys, struct fault *w
 
 static int recover(const struct cli_volume *v, struct keys *keys, struct fault *why)
 {
-	const struct engine_options o = {.journal = true, .commit_seconds = UINT32_MAX};
-	struct engine *e = NULL;
-
 	/* What an adoption that was cut short has left. */
 	int r = follow(v, keys, why);
-	if (r == 0)
-		r = engine_start(v->store, v->dot, v->data, keyring_settings(v->keyring),
-				 keyring_root_directory(v->keyring), keys, &o, &e, why);
-	if (r < 0)
-		return r;
-	r = engine_stop(&e);
-	return r < 0 ? fault_errno(why, EXIT_STORE, r, "cannot bring the journal in place") : 0;
+	return r < 0 ? r : settle(v, keys, why);
 }
 
 static int edit(struct keyring *k, void *context, struct fault *why)

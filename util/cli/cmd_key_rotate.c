@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/journal.h"
 #include "keymgr/rotate_root.h"
+#include "util/base/log.h"
 #include "util/cli/approval.h"
 #include "util/cli/key.h"
 #include "util/cli/options.h"
+#include "util/cli/settle.h"
 
 struct rotation {
 	uint32_t scope, generation;
@@ -88,6 +91,25 @@ static void report_root(const struct key_work *w, const struct new_root *n)
 	       w->volume.dir);
 }
 
+static int make_new_root(struct key_work *w, struct new_root *n, struct fault *why)
+{
+	struct cli_volume *v = &w->volume;
+	bool alone = keyring_stands_alone(v->keyring);
+	struct fault later = {0};
+
+	/* What an earlier one that was cut short has left, first; and the journal's key changes while it is empty. */
+	int r = alone ? 0 : journal_end_new_root(v->store, v->dot, v->keyring, why);
+	if (r == 0 && !alone)
+		r = settle_journal(v, why);
+	if (r == 0)
+		r = key_change(v, edit_root, n, why);
+	if (r < 0)
+		return r;
+	if (!alone && journal_end_new_root(v->store, v->dot, v->keyring, &later) < 0)
+		log_warning("%s; the next mount does that", later.text);
+	return 0;
+}
+
 /* A mount could not follow: it has the old root, and nobody to ask for the new one's secret. */
 static int rotate_root(struct key_work *w, struct new_root *n, const char *word, struct fault *why)
 {
@@ -111,7 +133,7 @@ static int rotate_root(struct key_work *w, struct new_root *n, const char *word,
 	if (r == 0)
 		r = approval_obtain(&n->approval, w->volume.keyring, why);
 	if (r == 0)
-		r = key_change(&w->volume, edit_root, n, why);
+		r = make_new_root(w, n, why);
 	if (r == 0)
 		report_root(w, n);
 	store_close(w->volume.store, lock);
