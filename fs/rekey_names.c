@@ -113,15 +113,18 @@ static void wait_for_listings(struct dir *d)
 	}
 }
 
-/* Moves at most so many names, from *at of the list on; the directory is locked. */
-static int move_some(struct engine *e, struct node *dir, const struct name_list *names, size_t *at, unsigned most)
+/* Moves some names, from *at of the list on, which becomes SIZE_MAX at its end; the directory is locked. */
+static int move_some(struct engine *e, struct node *dir, size_t *at)
 {
+	const struct name_list *names = dir->dir->shown;
 	int r = 0;
 
-	for (; *at < names->size && most > 0 && r == 0; most--) {
+	for (unsigned most = AT_ONCE; *at < names->size && most > 0 && r == 0; most--) {
 		r = move_name(e, dir, names->text + *at);
 		*at += strlen(names->text + *at) + 1;
 	}
+	if (*at >= names->size)
+		*at = SIZE_MAX;
 	return r;
 }
 
@@ -147,7 +150,7 @@ static int begin_moving(struct rekey *k, struct node *dir, size_t *at)
 	r = list_gather(k->e, dir, &names);
 	if (r == 0) {
 		show(dir->dir, names);
-		r = move_some(k->e, dir, names, at, AT_ONCE);
+		r = move_some(k->e, dir, at);
 	}
 	rekey_let_go(k, dir, &mtime);
 	return r;
@@ -160,13 +163,13 @@ static int move_all(struct rekey *k, struct node *dir)
 	size_t at = 0;
 	int r = begin_moving(k, dir, &at);
 
-	while (r == 0 && at < dir->dir->shown->size) {
+	while (r == 0 && at != SIZE_MAX) {
 		r = k->rest ? k->rest(k->data, 0) : 0;
 		if (r == 0)
 			r = rekey_hold(k, dir, &mtime);
 		if (r != 0)
 			break;
-		r = move_some(k->e, dir, dir->dir->shown, &at, AT_ONCE);
+		r = move_some(k->e, dir, &at);
 		rekey_let_go(k, dir, &mtime);
 	}
 	/* Also where it was broken off: names are found under either generation. */

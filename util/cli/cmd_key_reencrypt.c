@@ -76,8 +76,11 @@ static int ask_state(int fd, struct state *s, struct fault *why)
 	control_number(&a, "rate", &s->rate);
 	control_number(&a, "stuck", &s->stuck);
 	if (json_object_object_get_ex(a.members, "stuck_paths", &paths)) {
+		/* Answers are wiped. */
 		json_object_put(s->stuck_paths);
-		s->stuck_paths = json_object_get(paths);
+		s->stuck_paths = NULL;
+		if (json_object_deep_copy(paths, &s->stuck_paths, NULL) < 0)
+			return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
 	}
 	return 0;
 }
