@@ -87,6 +87,34 @@ class Keys(cli.Case):
         self.assertNotEqual(result.status, cli.OK)
         self.assertEqual(len(self.ids(vault)), 32)
 
+    def test_every_verb_takes_the_same_options(self):
+        """Each verb of key takes the options that unlock, and --json, and then prints one JSON value."""
+        vault, unlock = self.volume(), ["--key-file", self.key, "--expect-root"]
+        status = json.loads(self.good("status", self.volume("other"), "--json").out)
+        unlock.append(json.loads(self.good("status", vault, "--json").out)["fingerprint"])
+        self.assertNotEqual(status["fingerprint"], unlock[-1])
+        second = self.file("second", os.urandom(64))
+        backup = ["--backup-key-file", second]
+        new, new_key = self.file("passphrase", b"a passphrase\n"), self.file("new key", os.urandom(64))
+        for words in (["list"], ["add", "--new-key-file", second], ["remove", "2"], ["test"], ["rotate"], ["suspend", "1"],
+                      ["resume", "1"], ["suspend", "3"], ["deactivate", "3"], ["compromise", "1"], ["rotate", "--scope", "fields"],
+                      ["floor", "5"], ["destroy", "2", "--yes"], ["undelete", "2"], ["policy set", "--rotate-every", "9d"],
+                      ["policy show"], ["policy run"], ["audit show"], ["audit verify"],
+                      ["audit export", "-o", self.path("log")], ["backup", "-o", self.path("backup"), *backup],
+                      ["reencrypt status"], ["reencrypt start", "--wait"], ["passwd", "--new-passphrase-file", new],
+                      ["rotate", "--root"]):
+            out = self.good("key", *words[0].split(), vault, *words[1:], *unlock, "--json").out
+            self.assertIsInstance(json.loads(out), (dict, list), words)
+            if words[-1] == "--root":
+                unlock[-1] = json.loads(out)["fingerprint"]
+        self.good("key", "backup", "--verify", self.path("backup"), *backup, *unlock[:2], "--json")
+        self.good("key", "backup", vault, "-o", self.path("backup 2"), *backup, *unlock)
+        out = self.good("key", "restore", vault, self.path("backup 2"), *backup, "--new-key-file", new_key, *unlock, "--json").out
+        self.assertTrue(json.loads(out)["merged"])
+        out = self.good("key", "init", self.path("alone"), "--key-file", self.key, "--no-recovery-key", "--json").out
+        self.assertEqual(json.loads(out)["keyring"], self.path("alone"))
+        self.good("adopt", vault, *unlock, "--json")
+
 
 class Status(cli.Case):
     def test_text_and_json_agree(self):

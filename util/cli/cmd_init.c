@@ -9,12 +9,13 @@
 #include "keymgr/lone_keyring.h"
 #include "keymgr/volume_place.h"
 #include "util/cli/options.h"
+#include "util/cli/output.h"
 #include "util/cli/terminal.h"
 
 struct init {
 	struct unlock_source unlock;
 	const char *cipher, *recovery_file;
-	bool no_recovery;
+	bool no_recovery, json;
 	struct new_volume how;
 	struct unlock_secret secrets[2]; /* the one given, and the recovery key */
 };
@@ -106,6 +107,21 @@ static void tell_of(const struct init *i, struct keyring **keyring)
 	keyring_free(keyring);
 }
 
+static void json_of(const struct init *i, const char *file, struct keyring **keyring)
+{
+	json_object *o = json_object_new_object();
+	char fingerprint[2 * FINGERPRINT_SIZE + 8];
+
+	keyring_enter_new(*keyring);
+	keyring_fingerprint(*keyring, fingerprint);
+	json_add_text(o, "keyring", file);
+	json_add_text(o, "fingerprint", fingerprint);
+	json_object_object_add(o, "recovery_key_file",
+			       i->recovery_file ? json_object_new_string(i->recovery_file) : NULL);
+	json_print(o);
+	keyring_free(keyring);
+}
+
 static int make_volume(struct init *i, const char *dir, struct fault *why)
 {
 	struct keyring *keyring = NULL;
@@ -128,6 +144,10 @@ static int make_keyring(struct init *i, const char *file, struct fault *why)
 
 	if (r < 0)
 		return failed(i, r);
+	if (i->json) {
+		json_of(i, file, &keyring);
+		return 0;
+	}
 	printf("made the keyring %s\n", file);
 	tell_of(i, &keyring);
 	return 0;
@@ -170,6 +190,7 @@ int cmd_key_init(const struct verb *v, int argc, char **argv, struct fault *why)
 		OPTIONS_FIRST_SECRET(&i.unlock),
 		{OPTION_FLAG, 0, 'r', "no-recovery-key", &i.no_recovery},
 		{OPTION_TEXT, 0, 'r', "recovery-key-file", &i.recovery_file},
+		{OPTION_FLAG, 0, 0, "json", &i.json},
 		{0},
 	};
 	struct words words;

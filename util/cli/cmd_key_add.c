@@ -11,7 +11,7 @@
 struct addition {
 	struct unlock_source source; /* of the new secret */
 	const char *recovery_file;
-	bool recovery;
+	bool recovery, json;
 };
 
 static int check_options(const struct addition *a, const struct unlock_source *unlock, struct fault *why)
@@ -73,7 +73,17 @@ static int add(const struct addition *a, struct cli_volume *volume, struct fault
 			unlink(a->recovery_file);
 		return r;
 	}
-	if (cli_volume_protector(volume, id, &info))
+	info.type[0] = '\0';
+	cli_volume_protector(volume, id, &info);
+	if (a->json) {
+		json_object *o = json_object_new_object();
+
+		json_add_number(o, "id", id);
+		json_add_text(o, "type", info.type);
+		json_print(o);
+		return 0;
+	}
+	if (*info.type)
 		printf("added protector %" PRIu32 " (%s)\n", id, info.type);
 	if (a->source.certificate) /* nothing here could try it */
 		printf("try it: coffer key test %s --identity KEY.pem\n", volume->dir);
@@ -92,6 +102,7 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 		{OPTION_TEXT, 0, 'n', "certificate", &a.source.certificate},
 		{OPTION_FLAG, 0, 'n', "recovery-key", &a.recovery},
 		{OPTION_TEXT, 0, 0, "recovery-key-file", &a.recovery_file},
+		{OPTION_FLAG, 0, 0, "json", &a.json},
 		{0},
 	};
 	struct words words;

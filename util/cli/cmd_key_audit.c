@@ -161,6 +161,13 @@ static int export_to(const char *file, struct key_work *w, struct fault *why)
 	if ((fflush(to) != 0 || fsync(fd) < 0 || ferror(to)) && r == 0)
 		r = fault_errno(why, EXIT_FAILED, errno ? -errno : -EIO, "cannot write %s", file);
 	fclose(to);
+	if (r == 0 && w->json) {
+		json_object *o = json_object_new_object();
+
+		json_add_text(o, "file", file);
+		json_add_number(o, "lines", report.lines);
+		json_print(o);
+	}
 	return r;
 }
 

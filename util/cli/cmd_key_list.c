@@ -40,8 +40,9 @@ static void print_list(const struct keyring *k)
 int cmd_key_list(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_(cli_volume_close) struct cli_volume volume = CLI_VOLUME_NONE;
+	struct unlock_source ignored = UNLOCK_SOURCE_NONE;
 	bool json = false;
-	const struct option_spec specs[] = {{OPTION_FLAG, 0, 0, "json", &json}, {0}};
+	const struct option_spec specs[] = {OPTIONS_UNLOCK(&ignored), {OPTION_FLAG, 0, 0, "json", &json}, {0}};
 	struct words words;
 
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);

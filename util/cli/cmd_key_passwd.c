@@ -10,6 +10,7 @@
 struct passwd {
 	struct unlock_source unlock, replacement;
 	struct unlock_secret old, new;
+	bool json;
 };
 
 static int get_new(struct passwd *p, const struct cli_volume *v, struct fault *why)
@@ -41,6 +42,15 @@ static int prove(const struct passwd *p, const char *dir, uint32_t id, struct cl
 	return 0;
 }
 
+static void print_json(uint32_t id, uint32_t replaced)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_number(o, "id", id);
+	json_object_object_add(o, "replaced", replaced ? json_object_new_uint64(replaced) : NULL);
+	json_print(o);
+}
+
 static int change(struct passwd *p, struct cli_volume *v, struct fault *why)
 {
 	_cleanup_(cli_volume_close) struct cli_volume again = CLI_VOLUME_NONE;
@@ -57,14 +67,19 @@ static int change(struct passwd *p, struct cli_volume *v, struct fault *why)
 		return r;
 	/* Who came with a recovery key or a key file forgot the passphrase, and still wants the key. */
 	if (!info || strcmp(info->type, "passphrase") != 0) {
-		printf("added protector %" PRIu32 " (passphrase); %s %" PRIu32
-		       " still opens, and so does an older passphrase:\n"
-		       "remove what you do not want: coffer key list %s\n",
-		       id, info ? info->type : "protector", old, v->dir);
+		if (p->json)
+			print_json(id, 0);
+		else
+			printf("added protector %" PRIu32 " (passphrase); %s %" PRIu32
+			       " still opens, and so does an older passphrase:\n"
+			       "remove what you do not want: coffer key list %s\n",
+			       id, info ? info->type : "protector", old, v->dir);
 		return 0;
 	}
 	r = key_remove(&again, old, why);
-	if (r == 0)
+	if (r == 0 && p->json)
+		print_json(id, old);
+	else if (r == 0)
 		printf("changed the passphrase of %s (protector %" PRIu32 " replaces %" PRIu32 ")\n", v->dir, id, old);
 	return r;
 }
@@ -76,6 +91,7 @@ int cmd_key_passwd(const struct verb *v, int argc, char **argv, struct fault *wh
 	const struct option_spec specs[] = {
 		OPTIONS_UNLOCK(&p.unlock),
 		{OPTION_TEXT, 0, 0, "new-passphrase-file", &p.replacement.passphrase_file},
+		{OPTION_FLAG, 0, 0, "json", &p.json},
 		{0},
 	};
 	struct words words;

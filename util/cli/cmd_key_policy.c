@@ -68,8 +68,9 @@ static void show(const struct keyring *k, bool json)
 int cmd_key_policy_show(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_volume_ struct cli_volume volume = CLI_VOLUME_NONE;
+	struct unlock_source ignored = UNLOCK_SOURCE_NONE;
 	bool json = false;
-	const struct option_spec specs[] = {{OPTION_FLAG, 0, 0, "json", &json}, {0}};
+	const struct option_spec specs[] = {OPTIONS_UNLOCK(&ignored), {OPTION_FLAG, 0, 0, "json", &json}, {0}};
 	struct words words;
 
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);

@@ -530,8 +530,10 @@ int cmd_key_reencrypt_stop(const struct verb *v, int argc, char **argv, struct f
 int cmd_key_reencrypt_status(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	struct work w = {.key = KEY_WORK_NONE, .action = "status", .fd = -1, .offline = OFFLINE_NONE};
-	const struct option_spec specs[] = {
-		{OPTION_FLAG, 0, 0, "json", &w.key.json}, {OPTION_FLAG, 0, 0, "wait", &w.wait}, {0}};
+	const struct option_spec specs[] = {OPTIONS_UNLOCK(&w.key.unlock),
+					    {OPTION_FLAG, 0, 0, "json", &w.key.json},
+					    {OPTION_FLAG, 0, 0, "wait", &w.wait},
+					    {0}};
 	__attribute__((cleanup(state_free))) struct state s = {.phase = "none"};
 	struct reencryption wanted;
 	struct words words;

@@ -19,7 +19,8 @@ int cmd_key_remove(const struct verb *v, int argc, char **argv, struct fault *wh
 {
 	_cleanup_(cli_volume_close) struct cli_volume volume = CLI_VOLUME_NONE;
 	struct unlock_source unlock = UNLOCK_SOURCE_NONE;
-	const struct option_spec specs[] = {OPTIONS_UNLOCK(&unlock), {0}};
+	bool json = false;
+	const struct option_spec specs[] = {OPTIONS_UNLOCK(&unlock), {OPTION_FLAG, 0, 0, "json", &json}, {0}};
 	struct words words;
 	uint64_t id;
 
@@ -36,7 +37,15 @@ int cmd_key_remove(const struct verb *v, int argc, char **argv, struct fault *wh
 		r = cli_volume_unlock(&volume, &unlock, NULL, why);
 	if (r == 0)
 		r = key_remove(&volume, (uint32_t)id, why);
-	if (r == 0)
+	if (r < 0)
+		return r;
+	if (json) {
+		json_object *o = json_object_new_object();
+
+		json_add_number(o, "removed", id);
+		json_print(o);
+	} else {
 		printf("removed protector %" PRIu64 "\n", id);
-	return r;
+	}
+	return 0;
 }

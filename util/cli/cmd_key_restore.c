@@ -91,7 +91,10 @@ int cmd_key_restore(const struct verb *v, int argc, char **argv, struct fault *w
 {
 	_cleanup_(work_close) struct work w = {
 		.volume = CLI_VOLUME_NONE, .source = BACKUP_SOURCE_NONE, .replacement = UNLOCK_SOURCE_NONE};
+	struct unlock_source ignored = UNLOCK_SOURCE_NONE; /* the backup's secret opens what there is to open */
 	const struct option_spec specs[] = {
+		OPTIONS_SECRET(&ignored),
+		OPTIONS_IDENTITY(&ignored),
 		OPTIONS_BACKUP_SECRET(&w.source),
 		{OPTION_TEXT, 0, 'n', "new-passphrase-file", &w.replacement.passphrase_file},
 		{OPTION_TEXT, 0, 'n', "new-key-file", &w.replacement.key_file},

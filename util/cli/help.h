@@ -15,6 +15,9 @@
 	"  --accept-older-keyring  although this host has seen a newer one\n"                                          \
 	"  --expect-root HEX       only if the volume has the root of this fingerprint\n"
 
+/* For verbs that need no secret. */
+#define HELP_UNLOCK_IGNORED "The options that unlock are taken, and not needed.\n\n"
+
 #define ARGUMENTS_INIT                                                                                                 \
 	"DIR [--passphrase-file F | --key-file F | --certificate CERT.pem]\n"                                          \
 	"         [--cipher aes-256-ocb|aes-256-gcm|chacha20-poly1305|auto] [--portable]\n"                            \
@@ -131,12 +134,13 @@
 
 #define ARGUMENTS_KEY_INIT                                                                                             \
 	"FILE [--passphrase-file F | --key-file F | --certificate CERT.pem]\n"                                         \
-	"       [--no-recovery-key | --recovery-key-file OUT]"
+	"       [--no-recovery-key | --recovery-key-file OUT] [--json]"
 #define HELP_KEY_INIT                                                                                                  \
 	"Makes a keyring that stands alone, without a volume, for encrypted fields.  The verbs of key and field\n"     \
 	"take FILE in the place of DIR.  FILE.bak, FILE.lock and FILE.audit belong to it.\n\n"                         \
 	"  --recovery-key-file OUT writes the recovery key to OUT, a new file\n"                                       \
-	"  --no-recovery-key       makes none\n\n"                                                                     \
+	"  --no-recovery-key       makes none\n"                                                                       \
+	"  --json                  for programs\n\n"                                                                   \
 	"the first secret (else a passphrase is asked for, twice):\n"                                                  \
 	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n"      \
 	"  --certificate CERT.pem  opened by its private key\n\n"                                                      \
@@ -146,12 +150,12 @@
 #define ARGUMENTS_KEY_LIST "DIR [--json]"
 #define HELP_KEY_LIST                                                                                                  \
 	"Lists the protectors of the volume and its generations of keys.  Needs no secret.\n\n"                        \
-	"example:\n"                                                                                                   \
+	"  --json                  for programs\n\n" HELP_UNLOCK_IGNORED "example:\n"                                  \
 	"  coffer key list ~/vault\n"
 
 #define ARGUMENTS_KEY_ADD                                                                                              \
 	"DIR (--new-passphrase-file F | --new-key-file F | --certificate CERT.pem\n"                                   \
-	"       | --recovery-key [--recovery-key-file OUT])"
+	"       | --recovery-key [--recovery-key-file OUT]) [--json]"
 #define HELP_KEY_ADD                                                                                                   \
 	"Adds a protector: one more secret that opens the volume.  Without one of these a passphrase is asked "        \
 	"for.\n\n"                                                                                                     \
@@ -159,19 +163,22 @@
 	"  --new-key-file F        the new key file\n"                                                                 \
 	"  --certificate CERT.pem  an X.509 certificate of an RSA or EC key; --identity KEY.pem unlocks then\n"        \
 	"  --recovery-key          makes a recovery key and shows it once,\n"                                          \
-	"  --recovery-key-file OUT or writes it to OUT, a new file\n\n" HELP_UNLOCK "\nexample:\n"                     \
+	"  --recovery-key-file OUT or writes it to OUT, a new file\n"                                                  \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  head -c 64 /dev/urandom > ~/vault.key && coffer key add ~/vault --new-key-file ~/vault.key\n"
 
-#define ARGUMENTS_KEY_REMOVE "DIR ID"
+#define ARGUMENTS_KEY_REMOVE "DIR ID [--json]"
 #define HELP_KEY_REMOVE                                                                                                \
 	"Removes the protector ID (see key list).  The last one cannot be removed.  Whoever kept an old copy of the\n" \
-	"keyring and the secret can still open that copy.\n\n" HELP_UNLOCK "\nexample:\n"                              \
+	"keyring and the secret can still open that copy.\n\n"                                                         \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key remove ~/vault 2\n"
 
-#define ARGUMENTS_KEY_PASSWD "DIR [--new-passphrase-file F]"
+#define ARGUMENTS_KEY_PASSWD "DIR [--new-passphrase-file F] [--json]"
 #define HELP_KEY_PASSWD                                                                                                \
 	"Replaces the passphrase that opens: adds the new one, proves that it opens, removes the old one.\n\n"         \
-	"  --new-passphrase-file F the new passphrase; else it is asked for, twice\n\n" HELP_UNLOCK "\nexample:\n"     \
+	"  --new-passphrase-file F the new passphrase; else it is asked for, twice\n"                                  \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key passwd ~/vault\n"
 
 #define ARGUMENTS_KEY_TEST "DIR [--json]"
@@ -258,10 +265,12 @@
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key audit verify ~/vault\n"
 
-#define ARGUMENTS_KEY_AUDIT_EXPORT "DIR [-o FILE]"
+#define ARGUMENTS_KEY_AUDIT_EXPORT "DIR [-o FILE] [--json]"
 #define HELP_KEY_AUDIT_EXPORT                                                                                          \
 	"Writes the lines of the audit log as they are, and checks them.\n\n"                                          \
-	"  -o, --output FILE       into a new file\n\n" HELP_UNLOCK "\nexample:\n"                                     \
+	"  -o, --output FILE       into a new file\n"                                                                  \
+	"  --json                  with -o: says so for programs; the log itself is JSON, line by "                    \
+	"line\n\n" HELP_UNLOCK "\nexample:\n"                                                                          \
 	"  coffer key audit export ~/vault -o /srv/archive/vault-audit.jsonl\n"
 
 #define ARGUMENTS_KEY_BACKUP                                                                                           \
@@ -303,7 +312,7 @@
 	"  --new-key-file F        a key file instead\n"                                                               \
 	"  --accept-older-keyring  also if the volume or this host knows a newer root\n"                               \
 	"  --expect-root HEX       only if the backup has the root of this fingerprint\n"                              \
-	"  --json                  for programs\n\nexample:\n"                                                         \
+	"  --json                  for programs\n\n" HELP_UNLOCK_IGNORED "example:\n"                                  \
 	"  coffer key restore ~/vault /media/usb/vault.backup --share s1.txt --share s3.txt\n"
 
 #define ARGUMENTS_KEY_POLICY_SET                                                                                       \
@@ -325,7 +334,7 @@
 #define ARGUMENTS_KEY_POLICY_SHOW "DIR [--json]"
 #define HELP_KEY_POLICY_SHOW                                                                                           \
 	"Shows the policies.  Needs no secret.\n\n"                                                                    \
-	"  --json                  for programs, in seconds and bytes; 0 is off\n\nexample:\n"                         \
+	"  --json                  for programs, in seconds and bytes; 0 is off\n\n" HELP_UNLOCK_IGNORED "example:\n"  \
 	"  coffer key policy show ~/vault\n"
 
 #define ARGUMENTS_KEY_POLICY_RUN "DIR [--json]"
@@ -376,7 +385,7 @@
 #define HELP_KEY_REENCRYPT_STATUS                                                                                      \
 	"Says how far the re-encryption is, and what holds it up.  Needs no secret.\n\n"                               \
 	"  --wait                  until it is done, with a progress bar\n"                                            \
-	"  --json                  for programs\n\nexample:\n"                                                         \
+	"  --json                  for programs\n\n" HELP_UNLOCK_IGNORED "example:\n"                                  \
 	"  coffer key reencrypt status ~/vault\n"
 
 #define HELP_HELP                                                                                                      \

@@ -165,27 +165,27 @@ _coffer()
 	erase) options="--yes --share" ;;
 	adopt) options="$unlock --json" ;;
 	path) options="$unlock --decrypt" ;;
-	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --credential --no-recovery-key --recovery-key-file" ;;
-	"key list") options="--json" ;;
-	"key add") options="$unlock --new-passphrase-file --new-key-file --certificate --recovery-key --recovery-key-file" ;;
-	"key remove") options="$unlock" ;;
-	"key passwd") options="$unlock --new-passphrase-file" ;;
+	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --credential --no-recovery-key --recovery-key-file --json" ;;
+	"key list") options="$unlock --json" ;;
+	"key add") options="$unlock --new-passphrase-file --new-key-file --certificate --recovery-key --recovery-key-file --json" ;;
+	"key remove") options="$unlock --json" ;;
+	"key passwd") options="$unlock --new-passphrase-file --json" ;;
 	"key test") options="$unlock --json" ;;
 	"key rotate") options="$unlock --scope --root --keep-passphrase-file --keep-key-file --keep-certificate --share --json" ;;
 	"key suspend" | "key resume" | "key deactivate" | "key compromise" | "key floor" | "key undelete") options="$unlock --json" ;;
 	"key backup") options="$unlock --output --backup-passphrase-file --backup-key-file --recipient --backup-identity --backup-identity-passphrase-file --shares --share-dir --share --verify --json" ;;
 	"key restore") options="--backup-passphrase-file --backup-key-file --backup-identity --backup-identity-passphrase-file --share --new-passphrase-file --new-key-file --accept-older-keyring --expect-root --json" ;;
 	"key policy set") options="$unlock --rotate-every --rotate-after --retire-after --warn-backup-age --require --share --json" ;;
-	"key policy show") options="--json" ;;
+	"key policy show") options="$unlock --json" ;;
 	"key reencrypt start") options="$unlock --wait --max-rate --idle --touch --suspect --scope --json" ;;
 	"key reencrypt pause" | "key reencrypt stop") options="$unlock --json" ;;
 	"key reencrypt resume") options="$unlock --wait --give-up --json" ;;
-	"key reencrypt status") options="--wait --json" ;;
+	"key reencrypt status") options="$unlock --wait --json" ;;
 	lock) options="--all" ;;
 	unlock) options="$unlock" ;;
 	"key policy run") options="$unlock --json" ;;
 	"key audit show" | "key audit verify") options="$unlock --json" ;;
-	"key audit export") options="$unlock --output" ;;
+	"key audit export") options="$unlock --output --json" ;;
 	"key destroy") options="$unlock --now --yes --scope --share --json" ;;
 	help)
 		((COMP_CWORD == 2)) &&
