@@ -110,6 +110,7 @@ static void swap_content(struct keyring *a, struct keyring *b)
 int keyring_refresh(struct store *s, int dot, struct keyring *k, struct fault *why)
 {
 	_cleanup_(keyring_free) struct keyring *now = NULL;
+	struct fault inner = {0};
 	struct secret *root;
 	int ret;
 
@@ -117,7 +118,7 @@ int keyring_refresh(struct store *s, int dot, struct keyring *k, struct fault *w
 	if (ret < 0)
 		return ret;
 	root = secret_move(&k->root);
-	ret = keyring_take_root(now, &root, why);
+	ret = keyring_take_root(now, &root, &inner);
 	if (ret < 0)
 		k->root = root;
 	if (ret == -EKEYREJECTED)
@@ -125,8 +126,10 @@ int keyring_refresh(struct store *s, int dot, struct keyring *k, struct fault *w
 			why, EXIT_REFUSED, EKEYREJECTED,
 			"the root is another one than a moment ago: somebody gave the volume a new one, or put "
 			"another keyring in place; nothing was done, run this again");
-	if (ret < 0)
+	if (ret < 0) {
+		*why = inner;
 		return ret;
+	}
 	now->opened_by = k->opened_by;
 	now->by_public_key = k->by_public_key;
 	now->remembered = k->remembered;

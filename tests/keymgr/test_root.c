@@ -350,6 +350,28 @@ START_TEST(a_host_that_was_away)
 }
 END_TEST
 
+/* Two commands at once, one of which makes a new root: the other one has the old root, and says so. */
+START_TEST(a_root_that_changes_meanwhile)
+{
+	struct keyring_change *c;
+	struct keyring *other;
+	struct fault why = {0};
+	const struct entry e = {0};
+	struct work w;
+
+	start(&w);
+	other = open_volume(&w.v);
+	must_rotate(&w);
+	ck_assert_int_eq(keyring_enter(w.v.s, w.v.dot, other, &e, &why), -EKEYREJECTED);
+	ck_assert(why.status == EXIT_REFUSED && strstr(why.text, "run this again"));
+	why = (struct fault){0};
+	ck_assert_int_eq(keyring_change_begin(w.v.s, w.v.dot, other, &c, &why), -EKEYREJECTED);
+	ck_assert_int_eq(why.status, EXIT_REFUSED);
+	keyring_free(&other);
+	end(&w);
+}
+END_TEST
+
 /* At every write that fails the volume opens with the old root or the new one. */
 START_TEST(a_rotation_that_fails)
 {
@@ -393,6 +415,7 @@ int main(void)
 	tcase_add_test(t, the_attacker_puts_his_copy_back);
 	tcase_add_test(t, the_attacker_makes_a_root_of_his_own);
 	tcase_add_test(t, a_host_that_was_away);
+	tcase_add_test(t, a_root_that_changes_meanwhile);
 	tcase_add_test(t, a_rotation_that_fails);
 	return run_suite("root", t);
 }

@@ -76,7 +76,13 @@ static int change(struct passwd *p, struct cli_volume *v, struct fault *why)
 			       id, info ? info->type : "protector", old, v->dir);
 		return 0;
 	}
-	r = key_remove(&again, old, why);
+	struct fault inner = {.status = EXIT_OK};
+	r = key_remove(&again, old, &inner);
+	if (r < 0)
+		return fault_set(why, inner.status, -r,
+				 "the new passphrase opens (protector %" PRIu32
+				 "), and so does the old one still, %" PRIu32 ": %s",
+				 id, old, inner.text);
 	if (r == 0 && p->json)
 		print_json(id, old);
 	else if (r == 0)
