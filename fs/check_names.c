@@ -287,8 +287,7 @@ static int check_record_copy(struct check *c, struct check_dir *d, const char *b
 	char text[DIRECTORY_RECORD_TEXT + 2];
 	ssize_t n = names_read_text(c->e, d->node->fd, backing, text, sizeof text);
 
-	if (!d->has_id && n >= 0 &&
-	    directory_record_accept(worker_keys(c->e), text, (size_t)n, &record) == 0)
+	if (!d->has_id && n >= 0 && directory_record_accept(worker_keys(c->e), text, (size_t)n, &record) == 0)
 		check_candidate(&d->candidates, record.id);
 	return leftover(c, d, backing, "conflict", "a conflict copy of the directory's id",
 			same_text(c, d, backing, DIRECTORY_RECORD_NAME));
