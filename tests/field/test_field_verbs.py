@@ -1,9 +1,12 @@
 """The verbs of the field tool, as scripts use them."""
 
 import os
+import pty
 import re
+import select
 import stat
 import subprocess
+import time
 import unittest
 from pathlib import Path
 
@@ -77,13 +80,17 @@ class Files(Case):
     @unittest.skipIf(os.environ.get("SANITIZE", "none") != "none", "the sanitizers' memory is counted, too")
     def test_bounded_memory(self):
         """Larger than what it may take: 64 MiB, of which it needs less than half."""
-        for format, line, path in [("csv", b"%d,abcdefghijklmnopqrstuvwxyz,secret\n", "s"), ("jsonl", b'{"i": %d, "t": "abcdefghijklmnopqrstuvwxyz", "s": "secret"}\n', "s")]:
+        for format, head, line, tail, path in [
+                ("csv", b"i,t,s\n", b"%d,abcdefghijklmnopqrstuvwxyz,secret\n", b"", "s"),
+                ("jsonl", b"", b'{"i": %d, "t": "abcdefghijklmnopqrstuvwxyz", "s": "secret"}\n', b"", "s"),
+                ("xml", b"<r>\n", b"<e i='%d'><t>abcdefghijklmnopqrstuvwxyz</t><s>secret</s></e>\n", b"</r>\n", "/r/e/s")]:
             block = b"".join(line % i for i in range(1000)) * 20
             process = cli.start([cli.COFFER, "field", "encrypt", "-", "--format", format, "--path", path, *self.keyring], stdin=subprocess.PIPE,
                                 stdout=subprocess.DEVNULL)
-            process.stdin.write(b"i,t,s\n" if format == "csv" else b"")
-            for _ in range((72 << 20) // len(block) + 1):
+            process.stdin.write(head)
+            for _ in range((48 << 20) // len(block) + 1):
                 process.stdin.write(block)
+            process.stdin.write(tail)
             process.stdin.close()
             error = process.stderr.read()
             process.stderr.close()
@@ -91,6 +98,39 @@ class Files(Case):
             process.returncode = os.waitstatus_to_exitcode(status)
             self.assertEqual((process.returncode, error), (0, b""))
             self.assertLess(usage.ru_maxrss, 40 << 10)
+
+    def progress(self, *words, **kw):
+        """What a terminal shows, once it knows that the first piece took a second: nobody reads the output before."""
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        process = cli.start([cli.COFFER, "field", "encrypt", *words, "--path", "s", *self.keyring], stderr=theirs, bufsize=0, **kw)
+        os.close(theirs)
+        first = process.stdout.read(1)
+        time.sleep(1)
+        out = first + process.communicate(timeout=cli.TIMEOUT)[0]
+        self.assertEqual(process.returncode, 0)
+        shown = b""
+        while select.select([ours], [], [], 0)[0]:
+            try:
+                shown += os.read(ours, 1 << 16)
+            except OSError:  # all is read, and nobody writes
+                break
+        return shown.decode(), out
+
+    def test_progress(self):
+        path = Path(self.file("a\x1b.csv", b"i,s\n" + b"%s,secret\n" % (b"x" * 1000) * 2000))
+        line = r"\A\r%s: (\S+) KiB%s, \S+ KiB/s%s\x1b\[K"
+        shown, out = self.progress(path)
+        self.assertRegex(shown, line % (r"a\\x1b\.csv", r" of 1\.9 MiB \(\d+ %\)", r", 0:\d\d left"))
+        self.assertRegex(shown, r"\r\x1b\[K\Z")  # nothing of it stays
+        self.assertEqual(out.count(b",coffer1r."), 2000)
+        with path.open("rb") as f:  # how much will come through a pipe nobody knows
+            cat = cli.start(["cat"], stdin=f)
+        shown, _ = self.progress("-", "--format", "csv", stdin=cat.stdout)
+        self.assertRegex(shown, line % ("standard input", "", ""))
+        cat.stdout.close()
+        cat.stderr.close()
+        self.assertEqual(cat.wait(), 0)
 
     def test_mode_owner_link(self):
         path, link = self.json(), Path(self.path("link.json"))

@@ -9,7 +9,7 @@
 #include "util/cli/field.h"
 #include "util/field/near.h"
 
-enum { NAME_ROOM = 200 };
+enum { NAME_ROOM = 200, LABEL_ROOM = 48 };
 
 bool field_is_stream(const char *name)
 {
@@ -61,11 +61,13 @@ int field_run(const struct field_file *f, struct operation *op, int in, engine_w
 		.progress = f->format->streams ? &progress : NULL,
 	};
 	uint64_t total = fstat(in, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-	const char *missed;
+	const char *slash = strrchr(shown_name(f), '/'), *missed;
+	char label[LABEL_ROOM];
 	int ret;
 
 	op->plan = (struct plan *)&f->plan;
-	progress_start(&progress, shown_name(f), PROGRESS_BYTES, total);
+	log_escape(slash ? slash + 1 : shown_name(f), label, sizeof(label));
+	progress_start(&progress, label, PROGRESS_BYTES, total);
 	ret = engine_run(&e, in, why);
 	progress_end(&progress);
 	/* A path with a mistake in it would protect nothing.  Where there are no values at all, it is none. */
