@@ -12,7 +12,8 @@ static int rewrite(struct field_keys *k, const struct field_options *o, enum ope
 		   uint64_t *failed, struct fault *why)
 {
 	_cleanup_field_file_ struct field_file f = {0};
-	struct operation op = {.kind = kind, .keep_going = o->keep_going, .report = field_report_error};
+	_cleanup_(operation_end) struct operation op = {
+		.kind = kind, .keep_going = o->keep_going, .report = field_report_error};
 	int ret = field_file_begin(&f, o, name, why);
 
 	op.accept_sealed = o->mode && strcmp(o->mode, "sealed") == 0;
@@ -29,7 +30,6 @@ static int rewrite(struct field_keys *k, const struct field_options *o, enum ope
 			    " deterministic tokens have %zu distinct values only: how often each stands may "
 			    "tell what it is",
 			    name, op.equal_seen, operation_few_values(&op));
-	operation_end(&op);
 	return ret;
 }
 

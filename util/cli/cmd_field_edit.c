@@ -162,7 +162,8 @@ static int edit_file(const struct field_file *f, struct operation *op, struct fa
 int cmd_field_edit(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_field_verb_ struct field_verb c = FIELD_VERB(.unruled = UNRULED_ALL);
-	struct operation op = {.kind = OPERATION_DECRYPT, .accept_sealed = true, .plan = &c.file.plan};
+	_cleanup_(operation_end) struct operation op = {
+		.kind = OPERATION_DECRYPT, .accept_sealed = true, .plan = &c.file.plan};
 	int ret = field_verb_begin(v, argc, argv, 1, 0, &c, why);
 
 	if (ret)

@@ -97,7 +97,8 @@ static int set_all(const struct field_options *o, const char *name, struct varia
 {
 	_cleanup_field_keys_ struct field_keys k = FIELD_KEYS_NONE;
 	_cleanup_field_file_ struct field_file f = {0};
-	struct operation op = {.kind = OPERATION_VISIT, .visit = set_variable, .context = variables};
+	_cleanup_(operation_end) struct operation op = {
+		.kind = OPERATION_VISIT, .visit = set_variable, .context = variables};
 	int ret = field_file_begin(&f, o, name, why);
 
 	if (ret == 0)

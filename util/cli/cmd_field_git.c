@@ -17,7 +17,8 @@ extern char **environ;
 int cmd_field_textconv(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_field_verb_ struct field_verb c = FIELD_VERB(.unruled = UNRULED_ALL, .rules_here = true);
-	struct operation op = {.kind = OPERATION_DECRYPT, .keep_going = true, .accept_sealed = true};
+	_cleanup_(operation_end) struct operation op = {
+		.kind = OPERATION_DECRYPT, .keep_going = true, .accept_sealed = true};
 	int ret = field_verb_begin(v, argc, argv, 1, 0, &c, why);
 
 	if (ret)
@@ -140,7 +141,8 @@ int cmd_field_merge(const struct verb *v, int argc, char **argv, struct fault *w
 	_cleanup_field_verb_ struct field_verb c = FIELD_VERB(.unruled = UNRULED_ALL, .rules_here = true);
 	_cleanup_buffer_ struct buffer out = {0};
 	struct side sides[SIDES] = {0};
-	struct operation op = {.kind = OPERATION_DECRYPT, .accept_sealed = true, .plan = &c.file.plan};
+	_cleanup_(operation_end) struct operation op = {
+		.kind = OPERATION_DECRYPT, .accept_sealed = true, .plan = &c.file.plan};
 	int conflicts = 0, ret = field_verb_begin(v, argc, argv, SIDES + 1, SIDES, &c, why);
 
 	if (ret)
@@ -208,7 +210,7 @@ int cmd_field_clean(const struct verb *v, int argc, char **argv, struct fault *w
 	_cleanup_field_verb_ struct field_verb c = FIELD_VERB(.rules_here = true);
 	_cleanup_buffer_ struct buffer out = {0};
 	_cleanup_(side_free) struct side now = {0}, before = {0};
-	struct operation op = {
+	_cleanup_(operation_end) struct operation op = {
 		.kind = OPERATION_DECRYPT, .accept_sealed = true, .keep_going = true, .plan = &c.file.plan};
 	int fd = STDOUT_FILENO, ret = field_verb_begin(v, argc, argv, 1, 0, &c, why);
 

@@ -18,13 +18,13 @@ static int reseal(const struct field_options *o, enum operation_kind kind, struc
 		  const char *name, const char *domain, uint64_t *failed, struct fault *why)
 {
 	_cleanup_field_file_ struct field_file f = {0};
-	struct operation op = {.kind = kind,
-			       .box = k->box,
-			       .to = to,
-			       .keep_going = o->keep_going,
-			       .accept_sealed = true,
-			       .only_domain = domain,
-			       .report = field_report_error};
+	_cleanup_(operation_end) struct operation op = {.kind = kind,
+							.box = k->box,
+							.to = to,
+							.keep_going = o->keep_going,
+							.accept_sealed = true,
+							.only_domain = domain,
+							.report = field_report_error};
 	struct field_options here = *o;
 	int ret = field_file_begin(&f, o, name, why);
 

@@ -20,8 +20,8 @@ static int look(const struct field_options *o, enum operation_kind kind, const c
 		struct fault *why)
 {
 	_cleanup_field_file_ struct field_file f = {0};
-	struct operation op = {.kind = kind,
-			       .report = kind == OPERATION_CHECK ? field_report_error : field_report_line};
+	_cleanup_(operation_end) struct operation op = {
+		.kind = kind, .report = kind == OPERATION_CHECK ? field_report_error : field_report_line};
 	int ret = field_file_begin(&f, o, name, why);
 
 	if (ret < 0)

@@ -10,6 +10,9 @@
 void operation_end(struct operation *o)
 {
 	buffer_free(&o->got);
+	buffer_free(&o->place);
+	buffer_free(&o->meaning);
+	buffer_free(&o->token);
 }
 
 size_t operation_few_values(const struct operation *o)

@@ -48,6 +48,9 @@ struct operation {
 	/* results */
 	uint64_t seen, tokens, changed, clear, failed, selected;
 	struct buffer got; /* get: the value */
+
+	/* of the value under way; kept, as memory for each costs */
+	struct buffer place, meaning, token;
 };
 void operation_end(struct operation *o);
 /* How many distinct values the many deterministic ones have, if they are few; else 0. */

@@ -87,22 +87,25 @@ struct rule operation_manner_of(const struct operation *o, const struct rule *r,
 int operation_seal(struct operation *o, struct token_box *box, const struct rule *r, const struct found *f,
 		   const char *source, size_t n, struct buffer *with, struct fault *why)
 {
-	_cleanup_buffer_ struct buffer place = {0}, value = {0}, token = {0};
+	struct buffer *value = &o->meaning, *token = &o->token;
 	const struct token_how how = {r->mode, r->domain, r->pad};
 	const struct format *format = f->scan->format;
 	struct token_binding to;
 	int ret;
 
-	ret = binding(r, f, &place, &to, why);
+	buffer_reset(&o->place);
+	ret = binding(r, f, &o->place, &to, why);
 	if (ret < 0)
 		return ret;
-	ret = format->value(f->leaf, source, n, &value);
+	buffer_reset(value);
+	buffer_reset(token);
+	ret = format->value(f->leaf, source, n, value);
 	if (ret == 0 && r->mode == TOKEN_DETERMINISTIC)
-		count_distinct(o, &value);
+		count_distinct(o, value);
 	if (ret == 0)
-		ret = token_seal(box, &how, &to, source, n, value.bytes ? value.bytes : "", value.size, &token);
+		ret = token_seal(box, &how, &to, source, n, value->bytes ? value->bytes : "", value->size, token);
 	if (ret == 0)
-		ret = format->token(f->leaf, token.bytes, token.size, with);
+		ret = format->token(f->leaf, token->bytes, token->size, with);
 	switch (ret) {
 	case 0:
 		return 0;
@@ -144,7 +147,6 @@ static int does_not_open(struct operation *o, const struct rule *r, const struct
 int operation_open(struct operation *o, const struct rule *r, const struct found *f, const struct buffer *token,
 		   const struct token_info *info, struct buffer *source, struct fault *why)
 {
-	_cleanup_buffer_ struct buffer place = {0};
 	static const struct token_info none;
 	struct token_binding to;
 	int ret;
@@ -153,7 +155,8 @@ int operation_open(struct operation *o, const struct rule *r, const struct found
 		return does_not_open(o, r, f, &none, -EBADMSG, why);
 	if (info->mode == TOKEN_SEALED && !o->accept_sealed && r->mode != TOKEN_SEALED)
 		return does_not_open(o, r, f, info, -EPERM, why);
-	ret = binding(r, f, &place, &to, why);
+	buffer_reset(&o->place);
+	ret = binding(r, f, &o->place, &to, why);
 	if (ret < 0)
 		return ret;
 	ret = token_open(o->box, &to, token->bytes, token->size, source);
