@@ -13,6 +13,7 @@ import unittest
 from pathlib import Path
 
 import cli
+import opened
 
 SCALE = int(os.environ.get("COFFER_TEST_SCALE") or 1)
 YAML = b"db:\n  user: app\n  password: hunter2  # secret\nlist: [one, two]\n"
@@ -284,6 +285,10 @@ lib.coffer_field_close(ctypes.byref(k))
         self.assertEqual(result.out.strip(), path.read_text().split()[1], result.err)
         self.end()
         self.assertIn("coffer field agent", cli.run_program(argv, env=self.environment).err)
+
+
+def tearDownModule():
+    opened.finish()
 
 
 if __name__ == "__main__":

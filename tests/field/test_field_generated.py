@@ -10,10 +10,20 @@ import random
 import re
 import string
 import subprocess
+import tomllib
 import unittest
 from pathlib import Path
 
 import cli
+
+try:
+    import composed
+except ImportError:  # no ruamel.yaml
+    composed = None
+try:
+    import token_reader
+except ImportError:  # no python3-cryptography
+    token_reader = None
 
 COUNT = max(5, 30 // int(os.environ.get("COFFER_TEST_SCALE") or 1))
 SEED = os.environ.get("COFFER_TEST_SEED", "1")
@@ -319,7 +329,50 @@ def found_path(format, steps):
     return tuple(("d", number) if kind == "d" else number if kind == "i" else name for kind, number, name in steps)
 
 
+def leaves(value, path=()):
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        yield path, value
+    else:
+        for step, below in items:
+            yield from leaves(below, (*path, step))
+
+
+def by_another_parser(format, text):
+    """Places and texts, as ruamel.yaml, json and tomllib have them; None: there is no such parser."""
+    if format == "json":
+        return dict(leaves(json.loads(text.removeprefix("\ufeff"))))
+    if format == "jsonl":
+        return {(("d", i), *path): value for i, line in enumerate(text.splitlines()) if line for path, value in leaves(json.loads(line))}
+    if format == "toml":
+        return dict(leaves(tomllib.loads(text)))
+    if format == "yaml" and composed:
+        return {(("d", path[0]), *(step[0] if isinstance(step, tuple) else step for step in path[1:])): value
+                for path, _, value, _ in composed.leaves(text)}
+    return None
+
+
 class Generated(cli.Case):
+    def compare(self, format, d, text):
+        """Before and after, another parser sees the same places; in those are the values, and then the tokens, which open to the source."""
+        before, after = by_another_parser(format, d.bytes().decode()), by_another_parser(format, text.decode())
+        tokens = [token.decode() for token in re.findall(TOKEN, text)]
+        if before is not None:
+            self.assertEqual(list(before), list(after), text)
+            self.assertEqual([after[path] for path, _ in d.leaves], tokens)
+        if format == "yaml" and before is not None:
+            self.assertEqual(before, dict(d.leaves), d.bytes().decode())
+
+    def open(self, steps, token, source):
+        """By the independent reader."""
+        place = token_reader.place("keys", [(kind, number, name.encode()) for kind, number, name in steps])
+        self.assertEqual(self.reader.open(token.encode(), "keys", "", place), source)
+
+    def dump(self, format, paths):
+        jobs = "".join(f"{format}\t-\t{path}\n" for path in paths)
+        lines = subprocess.run([os.environ["DUMP"]], input=jobs.encode(), stdout=subprocess.PIPE, check=True).stdout.splitlines()
+        return map(json.loads, lines)
+
     def check(self, format):
         r = random.Random(f"{SEED} {format}")
         documents = []
@@ -327,16 +380,18 @@ class Generated(cli.Case):
             d = Document(r)
             FORMATS[format](d)
             documents.append((Path(self.file(f"{i}.{format}", d.bytes())), d))
-        jobs = "".join(f"{format}\t-\t{path}\n" for path, _ in documents)
-        lines = subprocess.run([os.environ["DUMP"]], input=jobs.encode(), stdout=subprocess.PIPE, check=True).stdout.splitlines()
-        for line, (path, d) in zip(lines, documents, strict=True):
-            found = json.loads(line)
+        paths = [path for path, _ in documents]
+        for found, (path, d) in zip(self.dump(format, paths), documents, strict=True):
             self.assertIsInstance(found, list, (found, d.bytes().decode()))
             self.assertEqual([(found_path(format, p), text) for p, _, text in found], d.leaves, d.bytes().decode())
-        paths = [path for path, _ in documents]
         self.good("field", "encrypt", *paths, "-i", "--format", format, *self.keyring)
-        for path, d in documents:
+        for found, (path, d) in zip(self.dump(format, paths), documents, strict=True):
             self.assertRegex(path.read_bytes(), rb"\A" + d.encrypted(format in ("json", "jsonl", "toml")) + rb"\Z")
+            self.compare(format, d, path.read_bytes())
+            if token_reader:
+                sources = [piece for piece, leaf in d.pieces if leaf]
+                for (steps, _, token), source in zip(found, sources, strict=True):
+                    self.open(steps, token, source)
         self.good("field", "decrypt", *paths, "-i", "--format", format, *self.keyring)
         for path, d in documents:
             self.assertEqual(path.read_bytes(), d.bytes())
@@ -344,6 +399,7 @@ class Generated(cli.Case):
     def test_all(self):
         vault = self.volume()
         self.keyring = ("--keyring", vault, "--key-file", self.key)
+        self.reader = token_reader and token_reader.open_keyring(vault, self.key)
         for format in FORMATS:
             with self.subTest(format):
                 self.check(format)

@@ -13,6 +13,7 @@ import unittest
 
 import certificates as c
 import cli
+import opened
 
 if os.environ.get("SANITIZE", "none") != "none":
     print("the interpreter has no sanitizer: skipped")
@@ -30,6 +31,8 @@ def place(record=None, domain=None, free=False, context=b"test", table=b"custome
 
 
 class Library(cli.Case):
+    alone = None  # a keyring without a volume
+
     def setUp(self):
         super().setUp()
         self.vault = self.volume()
@@ -53,6 +56,8 @@ class Library(cli.Case):
         token = ctypes.c_char_p()
         r = lib.coffer_field_encrypt(self.keyring, ctypes.byref(where or place()), type, value, ctypes.c_size_t(len(value)), ctypes.byref(token))
         self.assertEqual(r, -error)
+        if r == 0:
+            opened.column(self.top, token.value, value, where or place(), self.alone)
         return token.value
 
     def decrypt(self, token, where=None, type=TEXT, error=0, keyring=None):
@@ -81,6 +86,7 @@ class Library(cli.Case):
                                           ctypes.byref(done))
         self.assertEqual((r, done.value), (0, 5))
         for i, token in enumerate(tokens):
+            opened.column(self.top, token, texts[i], place(ids[i]))
             self.assertEqual(self.decrypt(token, place(ids[i])), texts[i])
             self.decrypt(token, place(None if ids[i] else b"1"), error=errno.EBADMSG)
         r = lib.coffer_field_decrypt_many(self.keyring, ctypes.byref(where), TEXT, ctypes.c_size_t(5), records, tokens, values, sizes, ctypes.byref(done))
@@ -105,6 +111,7 @@ class Library(cli.Case):
         self.assertEqual(self.edit(False, None, token), b"one")
         self.edit(True, b"one", token)
         self.assertEqual(token.value, first)  # unchanged: the token stays
+        opened.column(self.top, first, b"one", place(b"1"))
         self.edit(True, b"two", token)
         self.assertNotEqual(token.value, first)
         self.assertEqual(self.edit(True, b"", token), b"")
@@ -136,7 +143,7 @@ class Library(cli.Case):
         lib.coffer_field_close(ctypes.byref(other))
 
     def test_keyring_that_stands_alone(self):
-        alone = self.path("alone")
+        self.alone = alone = self.path("alone")
         self.good("key", "init", alone, "--key-file", self.key, "--no-recovery-key")
         lib.coffer_field_close(ctypes.byref(self.keyring))
         self.assertEqual(self.open(alone, self.key, self.keyring), "")
@@ -278,6 +285,10 @@ class Library(cli.Case):
                           "coffer_field_encrypt_many", "coffer_field_decrypt_many", "coffer_field_renew", "coffer_field_explain",
                           "coffer_edit_encrypted_field", "coffer_edit_encrypted_string_field", "coffer_field_mask",
                           "coffer_field_copy", "coffer_field_free"})
+
+
+def tearDownModule():
+    opened.finish()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import unittest
 from pathlib import Path
 
 import cli
+import opened
 
 JSON = b'{\r\n  "db": {"user": "app", "password": "hunter2", "port": 5432},\n\t"list": [1e3, null, ""], "x.y": "\\u00e9"}\n'
 
@@ -508,6 +509,10 @@ class Bad(Case):
         self.assertEqual(result.status, cli.STORE, result.err)
         self.assertEqual(path.read_bytes(), before)
         self.assertEqual(sorted(os.listdir(self.top)), ["a.json", "key", "vault"])
+
+
+def tearDownModule():
+    opened.finish()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import unittest
 from pathlib import Path
 
 import cli
+import opened
 
 YAML = b"db:\n  user: app\n  password: hunter2  # secret\nlist: [one, two]\n"
 
@@ -403,6 +404,10 @@ class Git(Case):
         result = cli.run("field", "check", self.a)
         self.assertEqual(result.status, cli.FAILED)
         self.assertIn("x.password: stands in clear", result.err)
+
+
+def tearDownModule():
+    opened.finish()
 
 
 if __name__ == "__main__":

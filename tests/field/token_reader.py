@@ -149,11 +149,14 @@ class Fields:
 
 
 def open_keyring(directory: str, key_file: str) -> Fields:
-    """The scope "fields" of a volume's keyring, by a key file."""
+    """The scope "fields" of a volume's keyring, or of one that stands alone (whose MAC is not looked at), by a key file."""
     path = os.fsencode(directory)
     secret = reader.Secret.from_file("key-file", key_file)
-    reader.unlock(path, secret)  # checks seals and MAC
-    keyring = reader.read_either(path, b"keyring.json", "coffer keyring").value
+    if os.path.isdir(path):
+        reader.unlock(path, secret)  # checks seals and MAC
+        keyring = reader.read_either(path, b"keyring.json", "coffer keyring").value
+    else:
+        keyring = reader.read_sealed(path, "coffer keyring").value
     volume_id = reader.id16(keyring["settings"], "volume_id")
     wrap = reader.derive(reader.open_root(keyring, volume_id, secret), "coffer root wrap", volume_id, "", None, 32)
     floor = keyring["scopes"][1]["floor"]
