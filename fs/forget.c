@@ -39,7 +39,7 @@ void engine_forget_content(struct engine *e)
 	size_t count;
 	struct node **list = node_gather(e, is_file, &count);
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; list && i < count; i++) {
 		forget(e, list[i]);
 		node_unref(e, list[i]);
 	}

@@ -284,7 +284,7 @@ static int nameless(struct pass *p)
 	struct store_stat st = {.mode = S_IFREG};
 	int r = list ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; list && i < count; i++) {
 		if (r == 0)
 			r = visit(p, list[i], NULL, &st);
 		node_unref(e, list[i]);
@@ -340,7 +340,7 @@ static int moved(struct pass *p)
 	int r = 0;
 
 	while (r == 0 && moved_take(e, &list, &count)) {
-		for (size_t i = 0; i < count; i++) {
+		for (size_t i = 0; list && i < count; i++) {
 			if (r == 0)
 				r = visit_moved(p, list[i]);
 			node_unref(e, list[i]);
