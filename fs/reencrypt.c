@@ -14,7 +14,7 @@ enum {
 	DRAIN_SECONDS = 60,
 	LOOK_MS = 500,      /* how often the end of a look or of a drain is looked for */
 	OBJECT_COST = 4096, /* of an object, in the progress */
-	BUSY_SHARE = 8,     /* of the time one in so many parts is worked while others work */
+	BUSY_SHARE = 16,    /* of the time one in so many parts is worked while others work */
 	WORK_MS = 4,        /* between two thoughts of rest */
 	REST_MAX_MS = 250,  /* at once */
 	IDLE_MS = 1000,     /* without a request, for --idle */

@@ -353,7 +353,7 @@
 	"  --wait                  until it is done, with a progress bar (without a mount always)\n"                   \
 	"  --max-rate RATE         bytes a second such as 20M; none: as fast as it goes.  Default: at full speed "     \
 	"while\n"                                                                                                      \
-	"                          nobody works on the mount, a quarter of the time otherwise\n"                       \
+	"                          nobody works on the mount, a sixteenth of the time otherwise\n"                     \
 	"  --idle                  only while nobody asks the mount anything\n"                                        \
 	"  --touch                 moves times of change by a nanosecond, for rsync of the volume\n"                   \
 	"  --suspect TIME          first lists what changed since (2026-11-28, 2026-11-28T01:49:14Z, @SECONDS): who "  \
