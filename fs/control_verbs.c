@@ -14,19 +14,13 @@ static struct control_subject *subject(const struct control_call *c)
 
 /* ------------------------------------------------------------------ status */
 
-static const char *const phases[] = {
-	[REENCRYPT_NONE] = "none",           [REENCRYPT_WAITING] = "waiting", [REENCRYPT_MOVING] = "moving",
-	[REENCRYPT_VERIFYING] = "verifying", [REENCRYPT_PAUSED] = "paused",   [REENCRYPT_STUCK] = "stuck",
-	[REENCRYPT_FAILED] = "failed",
-};
-
 /* In short. */
 static void put_reencryption(struct control_call *c, struct reencrypt *r)
 {
 	struct reencrypt_status now;
 
 	reencrypt_status(r, &now);
-	control_put_text(c, "reencryption", phases[now.phase]);
+	control_put_text(c, "reencryption", reencrypt_phase_name(now.phase));
 	control_put_number(c, "reencryption_percent", now.total ? now.done * 100 / now.total : 0);
 	control_put_number(c, "reencryption_stuck", now.stuck);
 }
@@ -190,7 +184,7 @@ static int run_reencryption(struct control_call *c, struct fault *why)
 	struct reencrypt_status now;
 
 	reencrypt_status(r, &now);
-	control_put_text(c, "phase", phases[now.phase]);
+	control_put_text(c, "phase", reencrypt_phase_name(now.phase));
 	control_put_number(c, "generation", now.generation);
 	control_put_number(c, "done", now.done);
 	control_put_number(c, "total", now.total);

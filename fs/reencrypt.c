@@ -38,6 +38,7 @@ struct reencrypt {
 	uint64_t base_bytes, base_objects; /* of passes before this one */
 	int64_t worked_from, rested_until, rate_from;
 	uint64_t rate_done, activity;
+	uint64_t sealed; /* bytes, since the last rest */
 	int64_t activity_at;
 	struct rekey *pass;
 };
@@ -68,19 +69,26 @@ struct reencrypt *reencrypt_new(const struct reencrypt_parts *p)
 
 /* ------------------------------------------------------------------ rests */
 
+static struct timespec after_us(int64_t us)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += us / 1000000;
+	t.tv_nsec += us % 1000000 * 1000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
 /* Waits so long, or until it is to stop; true then. */
 static bool pause_us(struct reencrypt *r, int64_t us)
 {
-	struct timespec until;
+	struct timespec until = after_us(us);
 	bool cancel;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += us / 1000000;
-	until.tv_nsec += us % 1000000 * 1000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&r->lock);
 	while (!r->cancel && pthread_cond_timedwait(&r->changed, &r->lock, &until) == 0)
 		;
@@ -162,10 +170,9 @@ static int rest(void *data, uint64_t bytes)
 	struct reencrypt *r = data;
 	bool cancel;
 	struct reencryption how = settings(r, &cancel);
-	static _Thread_local uint64_t sealed;
 	int64_t now = now_us(), worked = now - r->worked_from, due;
 
-	sealed += bytes;
+	r->sealed += bytes;
 	if (cancel)
 		return -ECANCELED;
 	if (worked < WORK_MS * 1000 && !how.max_rate)
@@ -173,13 +180,13 @@ static int rest(void *data, uint64_t bytes)
 	note_progress(r);
 	if (how.idle && wait_for_idleness(r))
 		return -ECANCELED;
-	due = rest_for(r, &how, sealed, worked);
+	due = rest_for(r, &how, r->sealed, worked);
 	/* A bound on the rate is kept exactly; a rest for others is not longer than they notice. */
 	if (!how.max_rate && due > REST_MAX_MS * 1000)
 		due = REST_MAX_MS * 1000;
 	if (due > 0 && pause_us(r, due))
 		return -ECANCELED;
-	sealed = 0;
+	r->sealed = 0;
 	r->worked_from = now_us();
 	return 0;
 }
@@ -298,6 +305,7 @@ static int one_pass(struct reencrypt *r, struct rekey *k, bool further)
 	forget_stuck(r);
 	pthread_mutex_unlock(&r->lock);
 	r->worked_from = r->rate_from = now_us();
+	r->sealed = 0;
 	r->rate_done = 0;
 	set_phase(r, further ? REENCRYPT_VERIFYING : REENCRYPT_MOVING, 0);
 	if (result == 0)
@@ -479,16 +487,9 @@ int reencrypt_look(struct reencrypt *r, struct fault *why)
 
 bool reencrypt_wait(struct reencrypt *r, unsigned milliseconds)
 {
-	struct timespec until;
+	struct timespec until = after_us((int64_t)milliseconds * 1000);
 	bool running;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += milliseconds / 1000;
-	until.tv_nsec += (long)(milliseconds % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&r->lock);
 	while (r->running && pthread_cond_timedwait(&r->changed, &r->lock, &until) == 0)
 		;
@@ -506,15 +507,22 @@ void reencrypt_status(struct reencrypt *r, struct reencrypt_status *out)
 		out->done = out->total;
 }
 
-/* ------------------------------------------------------------------ giving up */
+const char *reencrypt_phase_name(enum reencrypt_phase phase)
+{
+	static const char *const names[] = {
+		[REENCRYPT_NONE] = "none",           [REENCRYPT_WAITING] = "waiting", [REENCRYPT_MOVING] = "moving",
+		[REENCRYPT_VERIFYING] = "verifying", [REENCRYPT_PAUSED] = "paused",   [REENCRYPT_STUCK] = "stuck",
+		[REENCRYPT_FAILED] = "failed",
+	};
 
-struct given_up {
-	const char *path;
-};
+	return names[phase];
+}
+
+/* ------------------------------------------------------------------ giving up */
 
 static int note_given_up(struct keyring *k, void *context, struct fault *why)
 {
-	return keyring_note_given_up(k, ((struct given_up *)context)->path, why);
+	return keyring_note_given_up(k, context, why);
 }
 
 int reencrypt_give_up(struct reencrypt *r, const char *path, uint64_t *count, struct fault *why)
@@ -525,12 +533,10 @@ int reencrypt_give_up(struct reencrypt *r, const char *path, uint64_t *count, st
 
 	*count = 0;
 	for (size_t i = 0; i < n && result == 0; i++) {
-		struct given_up g = {list[i]};
-
 		if (path && strcmp(path, list[i]) != 0)
 			continue;
 		/* First the record: what cannot be recorded is not done. */
-		result = live_keys_change(r->p.keys, note_given_up, &g, why);
+		result = live_keys_change(r->p.keys, note_given_up, list[i], why);
 		if (result == 0)
 			result = give_up_path(r->p.engine, list[i], why);
 		*count += result == 0;

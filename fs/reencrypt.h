@@ -43,6 +43,8 @@ enum reencrypt_phase {
 	REENCRYPT_STUCK,  /* what could be moved is; something could not */
 	REENCRYPT_FAILED, /* `error` */
 };
+/* As the control socket says it. */
+const char *reencrypt_phase_name(enum reencrypt_phase phase);
 
 struct reencrypt_status {
 	enum reencrypt_phase phase;

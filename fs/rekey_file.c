@@ -43,8 +43,10 @@ static int get_mtime(struct step *s)
 /* Whole seconds would hide a nanosecond that comes on top of 999,999,999. */
 static void touch(struct step *s)
 {
-	if (s->k->touch && ++s->mtime.tv_nsec == 1000000000)
-		s->mtime.tv_nsec = 0, s->mtime.tv_sec++;
+	if (!s->k->touch || ++s->mtime.tv_nsec < 1000000000)
+		return;
+	s->mtime.tv_nsec = 0;
+	s->mtime.tv_sec++;
 }
 
 /* ------------------------------------------------------------------ pages */

@@ -85,12 +85,6 @@ static int ask_state(int fd, struct state *s, struct fault *why)
 	return 0;
 }
 
-static const char *const phases[] = {
-	[REENCRYPT_NONE] = "none",           [REENCRYPT_WAITING] = "waiting", [REENCRYPT_MOVING] = "moving",
-	[REENCRYPT_VERIFYING] = "verifying", [REENCRYPT_PAUSED] = "paused",   [REENCRYPT_STUCK] = "stuck",
-	[REENCRYPT_FAILED] = "failed",
-};
-
 static void take_stuck(struct offline *o, struct state *s)
 {
 	char **list;
@@ -113,7 +107,7 @@ static void own_state(struct offline *o, struct state *s)
 	struct reencrypt_status now;
 
 	reencrypt_status(o->reencrypt, &now);
-	snprintf(s->phase, sizeof s->phase, "%s", phases[now.phase]);
+	snprintf(s->phase, sizeof s->phase, "%s", reencrypt_phase_name(now.phase));
 	snprintf(s->reason, sizeof s->reason, "%s", now.error ? strerror(-now.error) : "");
 	s->generation = now.generation;
 	s->done = now.done;
