@@ -1,6 +1,7 @@
 #include "fs/directory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -130,4 +131,14 @@ int directory_scan(struct engine *e, int fd, int (*each)(void *data, const struc
 		if (r != 0)
 			return r;
 	}
+}
+
+int directory_scan_apart(struct engine *e, struct node *dir, int (*each)(void *data, const struct store_dirent *d),
+			 void *data)
+{
+	int fd = store_open(e->store, dir->fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	int r = fd < 0 ? fd : directory_scan(e, fd, each, data);
+
+	store_close(e->store, fd);
+	return r;
 }

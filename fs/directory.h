@@ -23,5 +23,8 @@ int directory_own_name(const char *kind, char out[OWN_NAME_MAX]) MUST_CHECK;
  * owns the handle's position. */
 int directory_scan(struct engine *e, int fd, int (*each)(void *data, const struct store_dirent *d),
 		   void *data) MUST_CHECK;
+/* The same of a directory in use, by a handle of its own: others may be listing the same directory. */
+int directory_scan_apart(struct engine *e, struct node *dir, int (*each)(void *data, const struct store_dirent *d),
+			 void *data) MUST_CHECK;
 
 #endif

@@ -1,6 +1,5 @@
 /* Listing directories. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 
@@ -254,14 +253,11 @@ static int gather(void *data, const struct store_dirent *d)
 	return r == 0 ? add_name(g->names, name) : (r < 0 ? r : 0);
 }
 
-/* By a handle of its own: others may be listing the same directory. */
 int list_gather(struct engine *e, struct node *dir, struct name_list **out)
 {
 	struct gathering g = {.l = {.e = e, .dir = dir}, .names = calloc(1, sizeof *g.names)};
-	int fd = g.names ? store_open(e->store, dir->fd, ".", O_RDONLY | O_DIRECTORY, 0) : -ENOMEM;
-	int r = fd < 0 ? fd : directory_scan(e, fd, gather, &g);
+	int r = g.names ? directory_scan_apart(e, dir, gather, &g) : -ENOMEM;
 
-	store_close(e->store, fd);
 	if (r < 0) {
 		name_list_free(g.names);
 		g.names = NULL;

@@ -1,7 +1,6 @@
 #include "fs/rekey.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 
@@ -215,17 +214,14 @@ static int meet(void *data, const struct store_dirent *d)
 
 /* ------------------------------------------------------------------ directories */
 
-/* By a handle of its own: others may be listing the same directory. */
 static int entries(struct pass *p)
 {
 	struct engine *e = p->k->e;
-	int r = node_use(e, p->dir), fd;
+	int r = node_use(e, p->dir);
 
 	if (r < 0)
 		return r;
-	fd = store_open(e->store, p->dir->fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	r = fd < 0 ? fd : directory_scan(e, fd, meet, p);
-	store_close(e->store, fd);
+	r = directory_scan_apart(e, p->dir, meet, p);
 	node_unuse(e, p->dir);
 	return r;
 }

@@ -1,7 +1,6 @@
 #include "fs/sweep.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 
@@ -151,17 +150,14 @@ static int meet(void *data, const struct store_dirent *d)
 	return r;
 }
 
-/* By a handle of its own: others may be listing the same directory. */
 static int read_directory(struct sweep *s)
 {
 	struct engine *e = s->e;
-	int r = node_use(e, s->dir), fd;
+	int r = node_use(e, s->dir);
 
 	if (r < 0)
 		return r == -ESTALE || r == -ENOENT ? 0 : r; /* removed meanwhile */
-	fd = store_open(e->store, s->dir->fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	r = fd < 0 ? fd : directory_scan(e, fd, meet, s);
-	store_close(e->store, fd);
+	r = directory_scan_apart(e, s->dir, meet, s);
 	node_unuse(e, s->dir);
 	return r;
 }
