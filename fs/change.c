@@ -253,7 +253,7 @@ int change_commit(struct change *c, uint32_t *done)
 	}
 	r = commit_paged(c, done);
 	if (r < 0 && was_inline && !layout_is_paged(f->head.size)) {
-		tree_drop(c->e, f);
+		maps_drop(c->e, f);
 		memcpy(f->body.content, saved, sizeof saved);
 	}
 	return r;
@@ -287,7 +287,7 @@ int change_commit_inline(struct engine *e, struct node *n, struct file *f, const
 			    : change_put_inline_logged(e, n, f, content, size, NULL);
 	if (r < 0)
 		return r;
-	tree_drop(e, f);
+	maps_drop(e, f);
 	logged_remove_range(&f->log.pages, 0, layout_max_pages);
 	memset(&f->body, 0, sizeof f->body);
 	memcpy(f->body.content, content, size);

@@ -22,7 +22,7 @@ static int replay_inline(struct engine *e, struct file *f, const struct change_r
 		return result;
 	if (layout_is_paged(f->head.size))
 		change_join_range(&f->log.cut, 0, layout_pages(f->head.size));
-	tree_drop(e, f);
+	maps_drop(e, f);
 	logged_remove_range(&f->log.pages, 0, layout_max_pages);
 	memset(&f->body, 0, sizeof f->body);
 	memcpy(f->body.content, content, r->size);

@@ -264,7 +264,7 @@ static int move_on(struct tick *t, uint64_t durable)
 		if (j->error < 0 && RULE(C7))
 			dirty_restore_records(e, j->node, &j->first);
 		else
-			job_settle(j);
+			job_settle(e, j);
 	}
 	start = dirty_first_record(e);
 	state.clean = false;

@@ -23,7 +23,7 @@ void file_free(struct engine *e, struct file *f)
 {
 	if (!f)
 		return;
-	tree_drop(e, f);
+	maps_drop(e, f);
 	logged_free(&f->log.pages);
 	extents_free(&f->log.freed);
 	job_free(f->log.job);
@@ -170,7 +170,7 @@ void file_fall_back(struct engine *e, struct node *n, struct file *f)
 		return;
 	if (e->store->ops->truncate(e->store, n->fd, layout_physical_size(f->size_below, f->has_head)) < 0)
 		log_warning("cannot give a file its size back after a change that failed");
-	tree_drop(e, f);
+	maps_drop(e, f);
 	f->loaded = false;
 }
 

@@ -6,7 +6,9 @@
 #ifndef COFFER_FS_FILE_PARTS_H
 #define COFFER_FS_FILE_PARTS_H
 
+#include "fs/extents.h"
 #include "fs/file.h"
+#include "fs/map_cache.h"
 #include "fs/tree.h"
 #include "fs/worker.h"
 

@@ -5,7 +5,6 @@
 #include "fs/file_parts.h"
 #include "fs/node.h"
 #include "fs/node_stack.h"
-#include "fs/tree.h"
 
 static bool is_file(const struct engine *e, const struct node *n)
 {
@@ -25,7 +24,7 @@ static void forget(struct engine *e, struct node *n)
 	if (f) {
 		pthread_rwlock_wrlock(&f->lock);
 		if (f->loaded && !f->log.pinned && !f->log.job && f->has_head) {
-			tree_drop(e, f);
+			maps_drop(e, f);
 			wipe(&f->body, sizeof f->body);
 			f->loaded = false;
 		}

@@ -164,7 +164,7 @@ static int seal_locked(struct engine *e, struct node *n, struct file *f, struct 
 	if (r == 0)
 		r = log_images(e, n, f, j, maps);
 	if (r < 0)
-		tree_unseal(e, f);
+		tree_settle(e, f, false);
 	return r;
 }
 
@@ -248,13 +248,13 @@ static void settle_pages(struct file *f, const struct job *j)
 		logged_free(l);
 }
 
-void job_settle(struct job *j)
+void job_settle(struct engine *e, struct job *j)
 {
 	struct file *f = j->node->file;
 
 	pthread_rwlock_wrlock(&f->lock);
 	settle_pages(f, j);
-	tree_settle(f);
+	tree_settle(e, f, true);
 	f->size_below = j->size;
 	pthread_rwlock_unlock(&f->lock);
 }

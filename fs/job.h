@@ -29,7 +29,7 @@ struct job {
 /* (C3) Seals the file's new version and logs it, if it has records.  *out: NULL if there is nothing to do; one that failed before comes back. */
 int job_start(struct engine *e, struct node *n, struct job **out) MUST_CHECK;
 /* The version is in place and synced: nobody reads its pages and maps from the journal any more, whose space may now be used again. */
-void job_settle(struct job *j);
+void job_settle(struct engine *e, struct job *j);
 /* The version is in place and synced, and its records are not needed (`done`); or it is kept for the next time. */
 void job_end(struct engine *e, struct job *j, bool done);
 void job_free(struct job *j); /* NULL is fine */

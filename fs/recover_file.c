@@ -199,7 +199,7 @@ static int64_t find_applied(const struct recovery *rec, const struct logged_file
 /* A file without records after all: as if it had not been touched. */
 static void let_be(struct engine *e, struct node *n, struct file *f)
 {
-	tree_drop(e, f);
+	maps_drop(e, f);
 	logged_free(&f->log.pages);
 	f->log.pinned = f->log.records = false;
 	f->loaded = false;
@@ -218,7 +218,7 @@ static int load_version(struct recovery *rec, struct node *n, struct file *f, co
 		r = load_images(rec, n, f, lf, images, im.maps);
 	/* The ring begins behind a part of its records only when all of it is in place and synced (C6). */
 	if (r == -ENODATA && RULE(R2left) && memcmp(im.version, name, AEAD_TAG) == 0) {
-		tree_drop(rec->e, f);
+		maps_drop(rec->e, f);
 		logged_free(&f->log.pages);
 		return file_load_as_it_is(rec->e, n, f);
 	}

@@ -1,14 +1,10 @@
 /* The hash tree of a paged file: entries by page number, through the cache of map pages.
  *
- * All functions want file->lock held: read for tree_get and tree_next, write for the others; `fd` is the file's descriptor. */
+ * All functions want file->lock held: read for tree_get, tree_next and tree_find_map, write for the others; `fd` is the file's descriptor. */
 #ifndef COFFER_FS_TREE_H
 #define COFFER_FS_TREE_H
 
 #include "fs/file.h"
-
-/* Notes pages and the bytes that held them; without memory they are forgotten. */
-void extents_add(struct extents *x, struct page_range pages, uint64_t begin, uint64_t end);
-void extents_free(struct extents *x);
 
 /* The entries of `count` pages from `page` on. */
 int tree_get(struct engine *e, struct file *f, int fd, uint64_t page, size_t count, struct entry *out) MUST_CHECK;
@@ -51,14 +47,10 @@ struct map_sink {
 };
 int tree_seal_maps(struct engine *e, struct file *f, struct nonce *nonce, const struct map_sink *to) MUST_CHECK;
 /* What was sealed before is in place; or will not be, and has to be sealed again. */
-void tree_settle(struct file *f);
-void tree_unseal(struct engine *e, struct file *f);
+void tree_settle(struct engine *e, struct file *f, bool in_place);
 /* Enters a map that is not in place, sealed as its parent's entry says (recovery; parents first).  It is dirty, as it has yet to come in
  * place. */
 int tree_enter_map(struct engine *e, struct file *f, unsigned height, uint64_t first,
 		   const uint8_t sealed[PAGE_BYTES]) MUST_CHECK;
-
-/* Forgets all maps, the dirty ones too. */
-void tree_drop(struct engine *e, struct file *f);
 
 #endif
