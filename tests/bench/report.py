@@ -4,7 +4,7 @@ import json
 import os
 import statistics
 
-from rows import MIB
+from row import MIB
 from targets import ROOT, Mounted
 
 # What the journal may cost: the speed that has to be left of the speed without it.
@@ -24,22 +24,55 @@ def print_table(lines, text_columns=1):
     print()
 
 
+def base_of(b):
+    """The target that all are compared with."""
+    names = [t.name for t in b.targets]
+    return next((n for n in ("gocryptfs", "passthrough", "plain") if n in names), names[0])
+
+
 def ratios(b, row, one, other):
-    """How much faster the one is, in each round: what slowed a round down slowed both."""
+    """How much faster the one is, in each round: what slowed a round down slowed both. None if one of them was left out."""
+    if (row.key, one) not in b.values or (row.key, other) not in b.values:
+        return None
     pairs = zip(b.values[row.key, one], b.values[row.key, other])
     return [y / x if row.unit == "s" else x / y for x, y in pairs]
 
 
-def speed_table(b, compared):
+def ratio_to(b, row, one, other):
+    r = ratios(b, row, one, other)
+    return statistics.median(r) if r else None
+
+
+def value_text(b, row, name):
+    values = b.values.get((row.key, name))
+    return f"{amount(statistics.median(values))} {row.unit}" if values else "-"
+
+
+def range_text(r):
+    if not r:
+        return "-"
+    return f"{amount(statistics.median(r))} ({amount(min(r))} to {amount(max(r))})" if len(r) > 1 else amount(r[0])
+
+
+def speed_table(b):
     names = [t.name for t in b.targets]
-    lines = [["", *names, *(f"{one} to {other}" for one, other in compared)]]
-    for row in b.rows:
-        line = [row.name] + [f"{amount(statistics.median(b.values[row.key, n]))} {row.unit}" for n in names]
-        for one, other in compared:
-            r = ratios(b, row, one, other)
-            line.append(f"{amount(statistics.median(r))} ({amount(min(r))} to {amount(max(r))})")
-        lines.append(line)
-    print_table(lines)
+    print_table([["", *names]] + [[row.name] + [value_text(b, row, n) for n in names] for row in b.rows])
+
+
+def ratio_table(b):
+    base = base_of(b)
+    names = [t.name for t in b.targets if t.name != base]
+    if names:
+        lines = [[f"speed, {base} = 1", *names]]
+        lines += [[row.name] + [range_text(ratios(b, row, n, base)) for n in names] for row in b.rows]
+        print_table(lines)
+
+
+def usage_text(of):
+    if not of:
+        return "-"
+    cpu, written, later = (statistics.median(u[k] for u in of) for k in ("cpu", "written", "later"))
+    return f"{cpu:.2f} / {amount(written / MIB) if written >= MIB / 10 else 0} / {later:.2f}"
 
 
 def usage_table(b):
@@ -48,16 +81,20 @@ def usage_table(b):
     if not names:
         return
     lines = [["processor seconds / MiB written / seconds put off", *names]]
-    for row in b.rows:
-        line = [row.name]
-        for n in names:
-            of = b.used[row.key, n]
-            cpu, written, later = (statistics.median(u[k] for u in of) for k in ("cpu", "written", "later"))
-            line.append(f"{cpu:.2f} / {amount(written / MIB) if written >= MIB / 10 else 0} / {later:.2f}")
-        lines.append(line)
+    lines += [[row.name] + [usage_text(b.used.get((row.key, n))) for n in names] for row in b.rows]
     print_table(lines)
     print("Put off: what the target needed afterwards to bring everything in place; the first two figures include it. Written: to the store "
           "and, where a row reads, to the kernel as answers.\n")
+
+
+def memory_table(b):
+    names = [t.name for t in b.targets if isinstance(t, Mounted)]
+    if b.memory:
+        lines = [["memory of the mount afterwards, MiB", *names]]
+        for row in b.rows:
+            if row.big:
+                lines.append([row.name] + [amount(max(b.memory[row.key, n]) / 1024) if (row.key, n) in b.memory else "-" for n in names])
+        print_table(lines)
 
 
 def requests_text(rounds):
@@ -70,13 +107,15 @@ def requests_text(rounds):
 
 def requests_table(b):
     if b.asked:
-        print_table([["", "requests to coffer"]] + [[row.name, requests_text(b.asked[row.key])] for row in b.rows], 2)
+        print_table([["", "requests to coffer"]] + [[row.name, requests_text(b.asked[row.key])] for row in b.rows if row.key in b.asked], 2)
 
 
 def aims_table(b):
     lines = [["journal on to off, by speed", "aim", "median of rounds", "lowest", "highest", ""]]
     for row in b.rows:
         r = ratios(b, row, "coffer", "nojournal")
+        if not r:
+            continue
         m, aim = statistics.median(r), JOURNAL_AIMS.get(row.key)
         said = "" if aim is None else ("reached" if m >= aim else "missed")
         lines.append([row.name, amount(aim) if aim else "", amount(m), amount(min(r)), amount(max(r)), said])
@@ -89,6 +128,10 @@ def conditions(b, args):
         sizes.append(f"the tree {args.files} files of {b.inputs.bytes['tree'] / MIB:.0f} MiB")
     if "archive" in b.inputs.bytes:
         sizes.append(f"the archive {args.archived} files of {b.inputs.bytes['archive'] / MIB:.0f} MiB")
+    if "repository" in b.inputs.bytes:
+        sizes.append(f"the repository {args.tracked} files of {b.inputs.bytes['repository'] / MIB:.0f} MiB")
+    if any(row.big for row in b.rows):
+        sizes.append(f"the one directory {args.many} empty files")
     print(f"Medians of {args.rounds} rounds. Ratios are speeds (above 1, the first is the faster one): the median of the rounds' own, the "
           f"lowest and the highest. {', '.join(sizes)}; {args.commits} commits or synced files. Load at the start {args.load:.1f}, "
           f"at the end {os.getloadavg()[0]:.1f}; {os.cpu_count()} processors.")
@@ -97,15 +140,18 @@ def conditions(b, args):
     peaks = [f"{t.name} {t.peak_kib / 1024:.0f} MiB" for t in b.targets if t.peak_kib]
     if peaks:
         print(f"Peak memory of the mounts (VmHWM): {', '.join(peaks)}.")
+    for what, why in b.left_out.items():
+        print(f"Left out: {what if isinstance(what, str) else ' of '.join(what)} ({why}).")
 
 
 def report(b, args):
     names = [t.name for t in b.targets]
-    compared = [("coffer", n) for n in ("gocryptfs", "nojournal", "passthrough", "plain") if n in names and "coffer" in names]
-    speed_table(b, compared)
+    speed_table(b)
+    ratio_table(b)
     if args.journal and {"coffer", "nojournal"} <= set(names):
         aims_table(b)
     usage_table(b)
+    memory_table(b)
     requests_table(b)
     conditions(b, args)
 
@@ -126,8 +172,8 @@ def save(b, args):
                 "key": row.key,
                 "name": row.name,
                 "unit": row.unit,
-                "values": {t.name: b.values[row.key, t.name] for t in b.targets},
-                "used": {t.name: b.used[row.key, t.name] for t in b.targets},
+                "values": {t.name: b.values.get((row.key, t.name)) for t in b.targets},
+                "used": {t.name: b.used.get((row.key, t.name)) for t in b.targets},
                 "requests": b.asked.get(row.key),
             }
             for row in b.rows

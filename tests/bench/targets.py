@@ -1,4 +1,4 @@
-"""What is measured: a plain directory, coffer in its kinds, and what it is compared with."""
+"""What is measured: a plain directory, coffer in its kinds, and FUSE alone. others.py has what it is compared with."""
 
 import contextlib
 import json
@@ -7,25 +7,39 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 ROOT = os.geteuid() == 0
 HERE = os.path.dirname(os.path.abspath(__file__))
+MOUNT_SECONDS = 60
+# A slow peer is told off, and not waited for all night.
+COMMAND_SECONDS = 1800
 
 
-def run(*argv, **kw):
-    r = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **kw)
+class BenchError(Exception):
+    """Something cannot be run; says what."""
+
+
+def run(*argv, quiet=True, **kw):
+    kw.setdefault("stdin", subprocess.DEVNULL)
+    kw.setdefault("timeout", COMMAND_SECONDS)
+    try:
+        r = subprocess.run(argv, stdout=subprocess.DEVNULL if quiet else subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw)
+    except subprocess.TimeoutExpired as e:
+        raise BenchError(f"{argv[0]} takes more than {e.timeout:.0f} s") from None
     # grep finds nothing, and says so with 1
     if r.returncode > (argv[0] == "grep"):
-        sys.exit(f"bench: {' '.join(argv)}: {r.stderr.strip()}")
+        raise BenchError(f"{' '.join(argv)}: {(r.stderr.strip().splitlines() or ['exit status %d' % r.returncode])[-1]}")
+    return r.stdout
 
 
 class Plain:
     """A plain directory: the base of the others."""
 
     name = "plain"
+    packages = ()  # of Debian, without which it cannot be measured
     peak_kib = 0
+    peer = False  # somebody else's: what it cannot do is left out
 
     def __init__(self, base):
         self.dir = self.store = f"{base}/plain"
@@ -45,7 +59,7 @@ class Plain:
         return {}
 
     def usage(self):
-        """What the process that serves the mount has used: processor seconds, bytes given to write calls."""
+        """What the process that serves the mount has used: processor seconds, bytes given to write calls, memory now."""
         return {}
 
     def settle(self, unsynced):
@@ -78,13 +92,16 @@ class Mounted(Plain):
             f.write(os.urandom(32).hex())
 
     def mount(self):
-        with open(self.log, "w") as log:
-            self.child = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
-        end = time.monotonic() + 30
+        # A session of its own: Ctrl-C is for us, who unmount.
+        with open(self.log, "w") as log, open(self.secret) as secret:
+            self.child = subprocess.Popen(
+                self.command(), stdin=secret, stdout=log, stderr=log, env=self.env, start_new_session=True
+            )
+        end = time.monotonic() + MOUNT_SECONDS
         while not os.path.ismount(self.dir):
             if self.child.poll() is not None or time.monotonic() > end:
                 with open(self.log) as log:
-                    sys.exit(f"bench: {self.name} does not mount: {log.read().strip()}")
+                    raise BenchError(f"does not mount: {log.read().strip()[-400:]}")
             time.sleep(0.01)
 
     def of_process(self, what, pattern):
@@ -103,6 +120,9 @@ class Mounted(Plain):
         ticks = int(fields[11]) + int(fields[12])
         return {"cpu": ticks / os.sysconf("SC_CLK_TCK"), "written": int(written)}
 
+    def resident_kib(self):
+        return int(self.of_process("status", r"VmRSS:\s+(\d+)")[1])
+
     def unmount(self):
         if not self.child:
             return
@@ -114,7 +134,7 @@ class Mounted(Plain):
                     break
                 time.sleep(1)
         try:
-            self.child.wait(60)
+            self.child.wait(MOUNT_SECONDS)
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
@@ -145,7 +165,7 @@ class Coffer(Mounted):
     @classmethod
     def missing(cls):
         if not cls.program:
-            return "coffer: build it (meson setup build-release --buildtype=release && ninja -C build-release)"
+            return "build it (meson setup build-release --buildtype=release && ninja -C build-release)"
         return None
 
     def command(self):
@@ -165,7 +185,7 @@ class Coffer(Mounted):
             with contextlib.suppress(OSError, ValueError), open(self.counts) as f:
                 return json.load(f)
             time.sleep(0.01)
-        sys.exit("bench: the mount does not write its counters")
+        raise BenchError("the mount does not write its counters")
 
 
 class NoJournal(Coffer):
@@ -194,28 +214,8 @@ class Passthrough(Mounted):
     @classmethod
     def missing(cls):
         if not cls.program():
-            return "passthrough: build coffer with -Dtests=enabled, or say where it is in $PASSTHROUGH"
+            return "build coffer with -Dtests=enabled, or say where it is in $PASSTHROUGH"
         return None
 
     def command(self):
         return [self.program(), self.store, self.dir]
-
-
-class Gocryptfs(Mounted):
-    name = "gocryptfs"
-
-    def __init__(self, base):
-        super().__init__(base)
-        os.mkdir(self.store)
-        # A weak passphrase hash: unlocking is not measured.
-        run("gocryptfs", "-q", "-init", "-scryptn", "10", "-passfile", self.secret, self.store)
-
-    @classmethod
-    def missing(cls):
-        return None if shutil.which("gocryptfs") else "gocryptfs: not installed"
-
-    def command(self):
-        return ["gocryptfs", "-q", "-fg", "-passfile", self.secret, self.store, self.dir]
-
-
-TARGETS = {c.name: c for c in (Plain, Passthrough, NoJournal, Coffer, Gocryptfs)}
