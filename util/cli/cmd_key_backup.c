@@ -7,7 +7,7 @@
 #include "keymgr/backup.h"
 #include "keymgr/entry.h"
 #include "util/cli/approval.h"
-#include "util/cli/new_file.h"
+#include "util/base/new_file.h"
 
 enum { SHOWN = 16 };
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "util/base/crypto.h"
-#include "util/cli/new_file.h"
+#include "util/base/new_file.h"
 #include "util/cli/terminal.h"
 
 enum {

@@ -1,4 +1,4 @@
-#include "util/cli/new_file.h"
+#include "util/base/new_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* QR codes, by libqrencode where that is installed. */
-#ifndef COFFER_CLI_QR_H
-#define COFFER_CLI_QR_H
+#ifndef COFFER_KEYMGR_QR_H
+#define COFFER_KEYMGR_QR_H
 
 #include "util/base/fault.h"
 

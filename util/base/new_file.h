@@ -1,6 +1,6 @@
 /* Files that are made once: recovery keys, backups, shares. */
-#ifndef COFFER_CLI_NEW_FILE_H
-#define COFFER_CLI_NEW_FILE_H
+#ifndef COFFER_BASE_NEW_FILE_H
+#define COFFER_BASE_NEW_FILE_H
 
 #include <sys/uio.h>
 

@@ -1,16 +1,16 @@
 /* libqrencode is opened only when a code is made: a mount, which is the same program, does not map it. */
-#include "util/cli/qr.h"
+#include "keymgr/qr.h"
 
 #include <ctype.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "config.h"
+#include "util/base/new_file.h"
 #include "util/base/secret.h"
-#include "util/cli/backup_secret.h"
-#include "util/cli/new_file.h"
 
 #ifdef COFFER_QRENCODE
 #include <qrencode.h>
