@@ -47,6 +47,7 @@ struct restoring {
 	struct keyring *backup;      /* unlocked */
 	struct unlock_secret secret; /* opens the volume afterwards */
 	struct trust trust;
+	bool nothing_there; /* where it goes there is no volume and no keyring, and so nothing to look for */
 };
 struct restored {
 	struct keyring *keyring; /* unlocked; the caller frees it */

@@ -96,7 +96,7 @@ static int put_settings(struct work *w, json_object *volume)
 	struct fault why = {0};
 	bool read_only;
 
-	if (w->settings_lost || settings_load(volume, DOCUMENT_VOLUME, &ours, &read_only, &p, &why) < 0 ||
+	if (w->settings_lost || !volume || settings_load(volume, DOCUMENT_VOLUME, &ours, &read_only, &p, &why) < 0 ||
 	    memcmp(ours.volume_id, w->how->backup->settings.volume_id, VOLUME_ID_SIZE) != 0) {
 		w->settings_lost = true;
 		return 0;
@@ -118,6 +118,8 @@ static int begin_lost(struct work *w, json_object *volume)
 		return -ENOMEM;
 	}
 	json_object_object_del(w->new->doc, "backup");
+	if (w->how->nothing_there) /* nor its log: that begins anew */
+		json_object_object_del(w->new->doc, "audit");
 	ret = put_value(w->new->doc, "protectors", none);
 	if (ret == 0)
 		ret = document_put_format(w->new->doc, DOCUMENT_KEYRING);
@@ -392,9 +394,9 @@ static int run(struct work *w, struct fault *why)
 
 	if (ret == 0)
 		ret = host_memory_check_root(w->memory, w->how->backup, &w->trust, &accepted, why);
-	if (ret == 0)
+	if (ret == 0 && !w->how->nothing_there)
 		ret = settings_of_volume(w, &volume);
-	if (ret == 0)
+	if (ret == 0 && !w->how->nothing_there)
 		ret = read_current(w, why);
 	if (ret == 0)
 		ret = make(w, volume, why);

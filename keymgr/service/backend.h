@@ -48,7 +48,12 @@ struct backend {
 	const struct backend_ops *ops;
 };
 
-/* One file, used by one process on one machine (SQLite).  `make`: it must not exist yet. */
-int backend_sqlite_open(const char *file, bool make, struct backend **out, struct fault *why) MUST_CHECK;
+enum backend_use {
+	BACKEND_MAKE,  /* it must not exist yet */
+	BACKEND_WRITE, /* one at a time: the caller holds a lock (place.h) */
+	BACKEND_READ,  /* as it was at the first call, whatever somebody else writes meanwhile; commits give -EROFS */
+};
+/* One file, used on one machine (SQLite). */
+int backend_sqlite_open(const char *file, enum backend_use use, struct backend **out, struct fault *why) MUST_CHECK;
 
 #endif

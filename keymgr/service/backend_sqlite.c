@@ -1,7 +1,7 @@
 /* The state of the key service in SQLite.
  *
  * 1. A commit returns 0 only after its pages are synced: WAL with synchronous=FULL.
- * 2. One process: the file is locked exclusively for as long as it is open.
+ * 2. One writer, which its lock on the directory makes sure of (place.c).  Readers see one moment and hold up nobody.
  * 3. A row is replaced only by its next revision, a line never. */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,11 @@
 #include "keymgr/service/backend.h"
 #include "util/base/log.h"
 
-enum { APPLICATION_ID = 0x636f6b64, FORMAT = 1 }; /* "cokd" */
+enum {
+	APPLICATION_ID = 0x636f6b64, /* "cokd" */
+	FORMAT = 1,
+	PATIENCE_MS = 2000, /* while a reader comes or goes */
+};
 
 enum statement { BEGIN, COMMIT, ROLLBACK, GET, PUT, APPEND, ROWS, LINES, STATEMENTS };
 
@@ -39,12 +43,13 @@ static const char schema[] =
 	"CREATE TABLE audit (n INTEGER NOT NULL PRIMARY KEY, line TEXT NOT NULL) STRICT;";
 
 static const char settings[] = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
-			       "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 			       "PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;";
 
 struct sqlite_backend {
 	struct backend backend;
 	sqlite3 *db;
+	bool read_only;
 	sqlite3_stmt *statements[STATEMENTS];
 };
 
@@ -191,7 +196,7 @@ static int sqlite_commit(struct backend *backend, const struct row *rows, size_t
 			 size_t line_count)
 {
 	struct sqlite_backend *b = (struct sqlite_backend *)backend;
-	int ret = run(b, BEGIN);
+	int ret = b->read_only ? -EROFS : run(b, BEGIN);
 
 	if (ret < 0)
 		return ret;
@@ -239,14 +244,15 @@ static int pragma_number(struct sqlite_backend *b, const char *pragma, int *out)
 	return error_of(b, code);
 }
 
-static int set_up(struct sqlite_backend *b, bool make)
+static int set_up(struct sqlite_backend *b, enum backend_use use)
 {
 	char mark[96];
 	int id = 0, format = 0, ret;
 
 	sqlite3_db_config(b->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_busy_timeout(b->db, PATIENCE_MS);
 	ret = error_of(b, sqlite3_exec(b->db, settings, NULL, NULL, NULL));
-	if (ret == 0 && make) {
+	if (ret == 0 && use == BACKEND_MAKE) {
 		snprintf(mark, sizeof(mark), "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
 			 FORMAT);
 		ret = error_of(b, sqlite3_exec(b->db, schema, NULL, NULL, NULL));
@@ -262,6 +268,8 @@ static int set_up(struct sqlite_backend *b, bool make)
 	for (int i = 0; ret == 0 && i < STATEMENTS; i++)
 		ret = error_of(
 			b, sqlite3_prepare_v3(b->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &b->statements[i], NULL));
+	if (ret == 0 && use == BACKEND_READ)
+		ret = error_of(b, sqlite3_exec(b->db, "PRAGMA query_only = ON; BEGIN", NULL, NULL, NULL));
 	return ret;
 }
 
@@ -273,27 +281,28 @@ static int make_file(const char *file)
 	return fd < 0 ? -errno : 0;
 }
 
-int backend_sqlite_open(const char *file, bool make, struct backend **out, struct fault *why)
+int backend_sqlite_open(const char *file, enum backend_use use, struct backend **out, struct fault *why)
 {
 	struct sqlite_backend *b = calloc(1, sizeof(*b));
 	int ret = b ? 0 : -ENOMEM;
 
 	*out = NULL;
-	if (ret == 0 && make)
+	if (ret == 0 && use == BACKEND_MAKE)
 		ret = make_file(file);
 	if (ret == 0) {
 		b->backend.ops = &ops;
+		b->read_only = use == BACKEND_READ;
 		ret = error_of(b, sqlite3_open_v2(file, &b->db,
 						  SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
 						  NULL));
 	}
 	if (ret == 0)
-		ret = set_up(b, make);
+		ret = set_up(b, use);
 	if (ret < 0) {
 		if (b)
 			sqlite_close(&b->backend);
 		if (ret == -EBUSY)
-			return fault_set(why, EXIT_IN_USE, EBUSY, "%s is in use: another coffer-keyd runs on it", file);
+			return fault_set(why, EXIT_IN_USE, EBUSY, "%s is in use by another program", file);
 		return fault_errno(why, ret == -ENOTSUP ? EXIT_UNSUPPORTED : EXIT_STORE, ret,
 				   "cannot open the database %s", file);
 	}

@@ -19,12 +19,18 @@ void service_keys_free(struct service_keys *k)
 	*k = (struct service_keys){0};
 }
 
-static int derive(const struct service_keys *k, const char *label, const char *row, void *out, size_t n)
+static int derive_for(const struct service_keys *k, const char *label, const void *extra, size_t extra_size, void *out,
+		      size_t n)
 {
 	int error;
 	const struct generation_key *g = keys_for_open(k->keys, SCOPE_DEFAULT, FIRST_GENERATION, &error);
 
-	return g ? keys_derive(k->keys, g, label, row, row ? strlen(row) : 0, out, n) : error;
+	return g ? keys_derive(k->keys, g, label, extra, extra_size, out, n) : error;
+}
+
+static int derive(const struct service_keys *k, const char *label, const char *row, void *out, size_t n)
+{
+	return derive_for(k, label, row, row ? strlen(row) : 0, out, n);
 }
 
 static int derive_secret(const struct service_keys *k, const char *label, struct secret **out)
@@ -33,10 +39,11 @@ static int derive_secret(const struct service_keys *k, const char *label, struct
 	return *out ? derive(k, label, NULL, (*out)->bytes, SHA256_SIZE) : -ENOMEM;
 }
 
-static int take(const struct keyring *k, struct service_keys *out, struct fault *why)
+int service_keys_of(const struct keyring *k, struct service_keys *out, struct fault *why)
 {
 	int ret;
 
+	*out = (struct service_keys){0};
 	out->keys = keyring_keys(k);
 	ret = out->keys ? derive_secret(out, LABEL_SERVICE_ROW, &out->row) : -ENOMEM;
 	if (ret == 0)
@@ -62,10 +69,11 @@ int service_keys_make(const char *file, const struct unlock_secret *secret, stru
 	if (ret < 0)
 		return ret;
 	keyring_enter_new(k);
-	return take(k, out, why);
+	return service_keys_of(k, out, why);
 }
 
-int service_keys_open(const char *file, const struct unlock_secret *secret, struct service_keys *out, struct fault *why)
+int service_keys_open(const char *file, const struct unlock_secret *secret, struct service_keys *out,
+		      struct keyring **keep, struct fault *why)
 {
 	_cleanup_(keyring_free) struct keyring *k = NULL;
 	const struct entry entry = {0};
@@ -81,9 +89,13 @@ int service_keys_open(const char *file, const struct unlock_secret *secret, stru
 	if (ret == 0)
 		ret = keyring_enter(s, dot, k, &entry, why);
 	if (ret == 0)
-		ret = take(k, out, why);
+		ret = service_keys_of(k, out, why);
 	store_close(s, dot);
 	s->ops->destroy(s);
+	if (ret == 0 && keep) {
+		*keep = k;
+		k = NULL;
+	}
 	return ret;
 }
 
@@ -142,6 +154,13 @@ int service_version_open(const struct service_keys *k, const struct service_secr
 	if (ret < 0)
 		wipe(out, AEAD_KEY);
 	return ret;
+}
+
+/* --- backups */
+
+int service_backup_key(const struct service_keys *k, const uint8_t head[SHA256_SIZE], uint8_t out[AEAD_KEY])
+{
+	return derive_for(k, LABEL_SERVICE_BACKUP, head, SHA256_SIZE, out, AEAD_KEY);
 }
 
 /* --- private keys of certificates */

@@ -18,8 +18,11 @@ void service_keys_free(struct service_keys *k);
 /* Makes the keyring FILE, which opens with `secret`. */
 int service_keys_make(const char *file, const struct unlock_secret *secret, struct service_keys *out,
 		      struct fault *why) MUST_CHECK;
+/* `keep`: takes the unlocked keyring; NULL: its root is wiped. */
 int service_keys_open(const char *file, const struct unlock_secret *secret, struct service_keys *out,
-		      struct fault *why) MUST_CHECK;
+		      struct keyring **keep, struct fault *why) MUST_CHECK;
+/* What an unlocked keyring gives. */
+int service_keys_of(const struct keyring *k, struct service_keys *out, struct fault *why) MUST_CHECK;
 
 /* Where the secret of a key lies: the row's name and what is wrapped in it.  Without it none of the key's versions opens. */
 struct service_secret {
@@ -40,6 +43,9 @@ int service_private_seal(const struct service_keys *k, const char *row, const st
 			 uint8_t *out) MUST_CHECK;
 int service_private_open(const struct service_keys *k, const char *row, const uint8_t *in, size_t n,
 			 struct secret **out) MUST_CHECK;
+
+/* The AEAD key of a backup whose head has this hash. */
+int service_backup_key(const struct service_keys *k, const uint8_t head[SHA256_SIZE], uint8_t out[AEAD_KEY]) MUST_CHECK;
 
 /* One seal or open of AES-256-GCM, with a handle of its own. */
 int service_gcm_seal(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE], const void *ad, size_t ad_size,

@@ -6,6 +6,7 @@
  * 4. The anchor says how far the chain had come; a chain that does not reach it was put back.  It is written after the commit that
  *    it speaks of, so it is never ahead of what is durable.
  * 5. A commit that failed leaves nothing behind: neither in the index nor in the position of the chain. */
+#include <inttypes.h>
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
@@ -318,6 +319,42 @@ int ledger_commit(struct ledger *l)
 	return 0;
 }
 
+/* --- opening and checking */
+
+static int describe(int ret, const char *problem, struct fault *why)
+{
+	if (ret == -EBADMSG)
+		return fault_set(why, EXIT_DAMAGED, EBADMSG,
+				 "the store was damaged or changed by somebody else: %s; put back a backup",
+				 *problem ? problem : "it cannot be read");
+	return fault_errno(why, EXIT_STORE, ret, "cannot read the store%s%s", *problem ? ": " : "", problem);
+}
+
+static int open_new(struct ledger *l, char problem[LEDGER_PROBLEM])
+{
+	bool ignored;
+	int ret = ledger_load(l, &l->committed, &ignored, problem);
+
+	return ret == 0 && l->committed.n > 0 ? -EEXIST : ret;
+}
+
+static int open_old(struct ledger *l, char problem[LEDGER_PROBLEM])
+{
+	bool reached = false;
+	int ret = anchor_read(l->keys, l->anchor_file, &l->anchored);
+
+	if (ret < 0) {
+		snprintf(problem, LEDGER_PROBLEM, "the anchor %s: %s", l->anchor_file, strerror(-ret));
+		return ret;
+	}
+	ret = ledger_load(l, &l->committed, &reached, problem);
+	if (ret < 0 || reached)
+		return ret;
+	snprintf(problem, LEDGER_PROBLEM, "it is older than the anchor: line %" PRIu64 " was written, and is not there",
+		 l->anchored.n);
+	return -EBADMSG;
+}
+
 int ledger_open(struct backend *b, const struct service_keys *keys, const char *anchor_file, bool make,
 		struct ledger **out, struct fault *why)
 {
@@ -333,21 +370,34 @@ int ledger_open(struct backend *b, const struct service_keys *keys, const char *
 	l->backend = b;
 	l->keys = keys;
 	l->anchor_file = strdup(anchor_file);
-	ret = l->anchor_file ? ledger_load(l, make, &l->committed, problem) : -ENOMEM;
+	ret = !l->anchor_file ? -ENOMEM : make ? open_new(l, problem) : open_old(l, problem);
 	l->at = l->committed;
-	if (ret == 0 && make && l->at.n > 0)
-		ret = -EEXIST;
 	if (ret < 0) {
 		l->anchored = l->committed; /* nothing is written of what is not trusted */
-		if (ret == -EBADMSG)
-			return fault_set(why, EXIT_DAMAGED, EBADMSG,
-					 "the store was damaged or changed by somebody else: %s; put back a backup",
-					 *problem ? problem : "it cannot be read");
-		return fault_errno(why, EXIT_STORE, ret, "cannot read the store%s%s", *problem ? ": " : "", problem);
+		return describe(ret, problem, why);
 	}
 	*out = l;
 	l = NULL;
 	return 0;
+}
+
+int ledger_check(struct backend *b, const struct service_keys *keys, const struct audit_link *reach,
+		 struct audit_link *end, bool *reached, struct fault *why)
+{
+	struct ledger *l = calloc(1, sizeof(*l));
+	char problem[LEDGER_PROBLEM] = "";
+	int ret = -ENOMEM;
+
+	if (l) {
+		l->backend = b;
+		l->keys = keys;
+		if (reach)
+			l->anchored = *reach;
+		ret = ledger_load(l, end, reached, problem);
+		tdestroy(l->index, free_entry);
+	}
+	free(l);
+	return ret < 0 ? describe(ret, problem, why) : 0;
 }
 
 void ledger_close(struct ledger **l)

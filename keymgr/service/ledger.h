@@ -18,6 +18,13 @@ int ledger_open(struct backend *b, const struct service_keys *keys, const char *
 		struct ledger **out, struct fault *why) MUST_CHECK;
 void ledger_close(struct ledger **l); /* what is staged is forgotten; what is committed is anchored */
 
+/* The same of any backend, which stays the caller's.  *end: the last line; *reached: the chain passes `reach` (NULL: nobody asks). */
+int ledger_check(struct backend *b, const struct service_keys *keys, const struct audit_link *reach,
+		 struct audit_link *end, bool *reached, struct fault *why) MUST_CHECK;
+/* An anchor without its ledger.  -ENOENT; -EBADMSG: damaged, or of another service. */
+int anchor_read(const struct service_keys *keys, const char *file, struct audit_link *out) MUST_CHECK;
+int anchor_write(const struct service_keys *keys, const char *file, const struct audit_link *at) MUST_CHECK;
+
 /* The row as it is now.  -ENOENT; -EBADMSG: it was changed behind our back, which is logged. */
 int ledger_get(struct ledger *l, const char *name, json_object **out) MUST_CHECK;
 bool ledger_has(struct ledger *l, const char *name);

@@ -12,13 +12,13 @@
 
 enum { ANCHOR_MAX = 1024 };
 
-static int anchor_mac(const struct ledger *l, const struct audit_link *at, uint8_t mac[SHA256_SIZE])
+static int anchor_mac(const struct service_keys *keys, const struct audit_link *at, uint8_t mac[SHA256_SIZE])
 {
 	uint8_t text[8 + SHA256_SIZE];
 
 	put_le64(text, at->n);
 	memcpy(text + 8, at->mac, SHA256_SIZE);
-	return hmac_sha256(l->keys->anchor->bytes, l->keys->anchor->size, text, sizeof(text), mac);
+	return hmac_sha256(keys->anchor->bytes, keys->anchor->size, text, sizeof(text), mac);
 }
 
 static int in_directory_of(const char *file, int (*call)(struct store *s, int dir, const char *name, void *context),
@@ -43,31 +43,42 @@ static int write_text(struct store *s, int dir, const char *name, void *text)
 	return atomic_file_write(s, dir, name, text, strlen(text));
 }
 
-int ledger_anchor(struct ledger *l)
+int anchor_write(const struct service_keys *keys, const char *file, const struct audit_link *at)
 {
 	char text[ANCHOR_MAX], link[2 * SHA256_SIZE + 1], hex[2 * SHA256_SIZE + 1];
 	uint8_t mac[SHA256_SIZE];
+	int ret = anchor_mac(keys, at, mac);
+
+	if (ret < 0)
+		return ret;
+	hex_encode(at->mac, SHA256_SIZE, link);
+	hex_encode(mac, SHA256_SIZE, hex);
+	snprintf(text, sizeof(text), "{\"n\":%" PRIu64 ",\"link\":\"%s\",\"mac\":\"%s\"}\n", at->n, link, hex);
+	return in_directory_of(file, write_text, text);
+}
+
+int ledger_anchor(struct ledger *l)
+{
 	int ret;
 
 	if (l->anchored.n == l->committed.n)
 		return 0;
-	ret = anchor_mac(l, &l->committed, mac);
-	if (ret < 0)
-		return ret;
-	hex_encode(l->committed.mac, SHA256_SIZE, link);
-	hex_encode(mac, SHA256_SIZE, hex);
-	snprintf(text, sizeof(text), "{\"n\":%" PRIu64 ",\"link\":\"%s\",\"mac\":\"%s\"}\n", l->committed.n, link, hex);
-	ret = in_directory_of(l->anchor_file, write_text, text);
+	ret = anchor_write(l->keys, l->anchor_file, &l->committed);
 	if (ret == 0)
 		l->anchored = l->committed;
 	return ret;
 }
 
+struct reading {
+	const struct service_keys *keys;
+	struct audit_link *out;
+};
+
 static int read_anchor(struct store *s, int dir, const char *name, void *context)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_json_ json_object *o = NULL;
-	struct ledger *l = context;
+	const struct reading *r = context;
 	uint8_t claimed[SHA256_SIZE], mac[SHA256_SIZE];
 	struct problem p = {0};
 	size_t n;
@@ -76,17 +87,19 @@ static int read_anchor(struct store *s, int dir, const char *name, void *context
 	if (ret == 0)
 		ret = document_parse(text, n, &o, &p);
 	if (ret == 0)
-		ret = member_number(o, "n", 1, DOCUMENT_NUMBER_MAX, &l->anchored.n, &p);
+		ret = member_number(o, "n", 1, DOCUMENT_NUMBER_MAX, &r->out->n, &p);
 	if (ret == 0)
-		ret = member_hex(o, "link", l->anchored.mac, SHA256_SIZE, &p);
+		ret = member_hex(o, "link", r->out->mac, SHA256_SIZE, &p);
 	if (ret == 0)
 		ret = member_hex(o, "mac", claimed, SHA256_SIZE, &p);
 	if (ret == 0)
-		ret = anchor_mac(l, &l->anchored, mac);
+		ret = anchor_mac(r->keys, r->out, mac);
 	return ret == 0 && !crypto_equal(claimed, mac, sizeof(mac)) ? -EBADMSG : ret;
 }
 
-int ledger_read_anchor(struct ledger *l)
+int anchor_read(const struct service_keys *keys, const char *file, struct audit_link *out)
 {
-	return in_directory_of(l->anchor_file, read_anchor, l);
+	struct reading r = {keys, out};
+
+	return in_directory_of(file, read_anchor, &r);
 }

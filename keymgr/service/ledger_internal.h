@@ -41,13 +41,10 @@ struct indexed *ledger_entry_for(struct ledger *l, const char *name);
 /* -EBADMSG: it is not the row that the entry says. */
 int ledger_check_row(const struct ledger *l, const struct row *r, const struct indexed *e) MUST_CHECK;
 
-/* --- ledger_anchor.c */
-/* Into l->anchored. */
-int ledger_read_anchor(struct ledger *l) MUST_CHECK;
-
 /* --- ledger_load.c */
 enum { LEDGER_PROBLEM = AUDIT_PROBLEM + ROW_NAME_MAX };
-/* Everything that is there, checked; *at is where the chain stands.  -EBADMSG: not whole, `problem` says where. */
-int ledger_load(struct ledger *l, bool make, struct audit_link *at, char problem[LEDGER_PROBLEM]) MUST_CHECK;
+/* Everything that is there, checked; *at is where the chain stands, *reached whether it passes l->anchored.  -EBADMSG: not whole, `problem` says
+ * where. */
+int ledger_load(struct ledger *l, struct audit_link *at, bool *reached, char problem[LEDGER_PROBLEM]) MUST_CHECK;
 
 #endif

@@ -93,26 +93,16 @@ static void find_missing(const void *node, VISIT which, void *context)
 		snprintf(load->problem, LEDGER_PROBLEM, "row %s is missing", e->name);
 }
 
-static int read_all(struct loading *load, bool make)
+static int read_all(struct loading *load)
 {
 	struct ledger *l = load->l;
-	int ret = make ? 0 : ledger_read_anchor(l);
+	int ret = l->backend->ops->each_line(l->backend, 0, load_line, load);
 
-	if (ret < 0) {
-		snprintf(load->problem, LEDGER_PROBLEM, "the anchor %s: %s", l->anchor_file, strerror(-ret));
-		return ret;
-	}
-	ret = l->backend->ops->each_line(l->backend, 0, load_line, load);
 	if (ret < 0)
 		return ret;
 	if (load->walk.problems || load->walk.torn_size) {
 		snprintf(load->problem, LEDGER_PROBLEM, "its log: %s",
 			 load->walk.problems ? load->walk.problem : "something that is no line");
-		return -EBADMSG;
-	}
-	if (!make && !load->anchored) {
-		snprintf(load->problem, LEDGER_PROBLEM,
-			 "it is older than the anchor: line %" PRIu64 " was written, and is not there", l->anchored.n);
 		return -EBADMSG;
 	}
 	ret = l->backend->ops->each_row(l->backend, load_row, load);
@@ -121,13 +111,14 @@ static int read_all(struct loading *load, bool make)
 	return ret == 0 && *load->problem ? -EBADMSG : ret;
 }
 
-int ledger_load(struct ledger *l, bool make, struct audit_link *at, char problem[LEDGER_PROBLEM])
+int ledger_load(struct ledger *l, struct audit_link *at, bool *reached, char problem[LEDGER_PROBLEM])
 {
 	struct loading load = {.l = l, .walk = {.keys = &l->keys->audit, .each = take_line}, .problem = problem};
 	int ret;
 
 	load.walk.context = &load;
-	ret = read_all(&load, make);
+	ret = read_all(&load);
 	*at = load.walk.at;
+	*reached = load.anchored;
 	return ret;
 }

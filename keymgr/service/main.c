@@ -8,17 +8,22 @@
 
 #include "config.h"
 #include "keymgr/audit_actor.h"
-#include "keymgr/service/run.h"
+#include "keymgr/service/commands.h"
 #include "util/base/number.h"
 
 static const char usage[] =
 	"usage: coffer-keyd init DIR --host NAME ... [--passphrase-file F]\n"
 	"       coffer-keyd run DIR --listen ADDR:PORT [--passphrase-file F]\n"
 	"       coffer-keyd check DIR [--passphrase-file F]\n"
+	"       coffer-keyd backup DIR -o FILE [--backup-passphrase-file F | --recipient CERT.pem |\n"
+	"                         --shares K/N --share-dir D]\n"
+	"       coffer-keyd restore NEWDIR FILE [--backup-passphrase-file F | --backup-identity F |\n"
+	"                         --share F ...] [--anchor F | --accept-older]\n"
 	"\n"
 	"init makes a key service in DIR: its keyring, its certificates (for the hosts named), and for the\n"
 	"first administrator ca.pem, admin.pem, admin.key and admin.p12.  run serves it.  check reads all\n"
-	"of it and compares it with its log.\n"
+	"of it and compares it with its log.  backup writes all of it into one sealed file, also while it\n"
+	"runs; restore makes a new directory of that, which the unlocking option then opens.\n"
 	"\n"
 	"The keyring opens by --passphrase-file F, --passphrase-fd N, --key-file F or --credential NAME;\n"
 	"without one init makes DIR/keyring.key, and whoever has that and the database has the keys.\n"
@@ -29,19 +34,18 @@ static const char usage[] =
 	"  --require-etm          refuse CBC without encrypt-then-MAC, and clients without extended\n"
 	"                         master secret\n"
 	"  --metrics ADDR:PORT    metrics (/metrics) and a health check (/health) on a loopback address\n"
+	"  --backup-every TIME --backup-dir D --recipient CERT.pem [--keep N]\n"
+	"                         run makes backups by itself (12h, 7d), and keeps the last N (14)\n"
+	"  --backup-key-file F    opens a backup, as --backup-passphrase-file does\n"
+	"  --backup-identity-passphrase-file F   of the private key, if it has one\n"
+	"  --expect-root R        the fingerprint that backup printed: of a backup to a certificate\n"
+	"  --accept-older         restore may undo what was done after the backup\n"
 	"  --max-connections N    in all (1024)\n"
 	"  --max-per-address N    from one address (64)\n"
 	"  --max-per-client N     of one client (32)\n"
 	"  --handshake-timeout S  seconds for a handshake (10)\n"
 	"  --request-timeout S    for a request, from its first byte to its last (30)\n"
 	"  --idle-timeout S       between requests (75)\n";
-
-struct arguments {
-	const char *hosts[HOSTS_MAX];
-	size_t host_count;
-	struct unlock_source source;
-	struct run_options run;
-};
 
 enum {
 	HELP = 256,
@@ -63,6 +67,20 @@ enum {
 	HANDSHAKE_S,
 	REQUEST_S,
 	IDLE_S,
+	OUTPUT,
+	BACKUP_PASSPHRASE_FILE,
+	BACKUP_KEY_FILE,
+	BACKUP_IDENTITY,
+	BACKUP_IDENTITY_PASSPHRASE_FILE,
+	RECIPIENT,
+	SHARES,
+	SHARE_DIR,
+	SHARE,
+	EXPECT_ROOT,
+	ACCEPT_OLDER,
+	BACKUP_EVERY,
+	BACKUP_DIR,
+	KEEP,
 };
 
 static const struct option options[] = {
@@ -85,6 +103,20 @@ static const struct option options[] = {
 	{"handshake-timeout", required_argument, NULL, HANDSHAKE_S},
 	{"request-timeout", required_argument, NULL, REQUEST_S},
 	{"idle-timeout", required_argument, NULL, IDLE_S},
+	{"output", required_argument, NULL, OUTPUT},
+	{"backup-passphrase-file", required_argument, NULL, BACKUP_PASSPHRASE_FILE},
+	{"backup-key-file", required_argument, NULL, BACKUP_KEY_FILE},
+	{"backup-identity", required_argument, NULL, BACKUP_IDENTITY},
+	{"backup-identity-passphrase-file", required_argument, NULL, BACKUP_IDENTITY_PASSPHRASE_FILE},
+	{"recipient", required_argument, NULL, RECIPIENT},
+	{"shares", required_argument, NULL, SHARES},
+	{"share-dir", required_argument, NULL, SHARE_DIR},
+	{"share", required_argument, NULL, SHARE},
+	{"expect-root", required_argument, NULL, EXPECT_ROOT},
+	{"accept-older", no_argument, NULL, ACCEPT_OLDER},
+	{"backup-every", required_argument, NULL, BACKUP_EVERY},
+	{"backup-dir", required_argument, NULL, BACKUP_DIR},
+	{"keep", required_argument, NULL, KEEP},
 	{0},
 };
 
@@ -97,6 +129,75 @@ static int number(const char *text, uint64_t max, int *out, struct fault *why)
 				 (unsigned long long)max);
 	*out = (int)n;
 	return 0;
+}
+
+static int add_share(struct arguments *a, const char *file, struct fault *why)
+{
+	char *list;
+
+	if (asprintf(&list, "%s%s%s", a->backup.shares ? a->backup.shares : "", a->backup.shares ? "," : "", file) < 0)
+		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot read the options");
+	free(a->backup.shares);
+	a->backup.shares = list;
+	return 0;
+}
+
+/* Of backups. */
+static int take_backup(struct arguments *a, int option, const char *value, struct fault *why)
+{
+	uint64_t n;
+
+	switch (option) {
+	case 'o':
+	case OUTPUT:
+		a->output = value;
+		return 0;
+	case BACKUP_PASSPHRASE_FILE:
+		a->backup.secret.passphrase_file = value;
+		return 0;
+	case BACKUP_KEY_FILE:
+		a->backup.secret.key_file = value;
+		return 0;
+	case BACKUP_IDENTITY:
+		a->backup.secret.identity = value;
+		return 0;
+	case BACKUP_IDENTITY_PASSPHRASE_FILE:
+		a->backup.secret.identity_passphrase_file = value;
+		return 0;
+	case RECIPIENT:
+		a->backup.secret.certificate = value;
+		return 0;
+	case SHARES:
+		a->split = value;
+		return 0;
+	case SHARE_DIR:
+		a->share_dir = value;
+		return 0;
+	case SHARE:
+		return add_share(a, value, why);
+	case EXPECT_ROOT:
+		a->expect_root = value;
+		return 0;
+	case ACCEPT_OLDER:
+		a->accept_older = true;
+		return 0;
+	case BACKUP_EVERY:
+		if (duration_parse(value, UINT64_C(366) * 86400, &a->run.backup.every) < 0 ||
+		    a->run.backup.every < SCHEDULE_EVERY_MIN)
+			return fault_set(why, EXIT_USAGE, EINVAL, "--backup-every %s: give 1m to 366d, such as 12h",
+					 value);
+		return 0;
+	case BACKUP_DIR:
+		a->run.backup.dir = value;
+		return 0;
+	case KEEP:
+		if (number_parse(value, 1 << 20, &n) < 0 || n == 0)
+			return fault_set(why, EXIT_USAGE, EINVAL, "--keep %s: give how many backups are kept", value);
+		a->run.backup.keep = (unsigned)n;
+		return 0;
+	default:
+		return fault_set(why, EXIT_USAGE, EINVAL, "unknown option or missing value; see coffer-keyd --help");
+	}
 }
 
 static int take(struct arguments *a, int option, const char *value, struct fault *why)
@@ -155,46 +256,9 @@ static int take(struct arguments *a, int option, const char *value, struct fault
 	case IDLE_S:
 		return number(value, 86400, &a->run.limits.idle_s, why);
 	default:
-		return fault_set(why, EXIT_USAGE, EINVAL, "unknown option or missing value; see coffer-keyd --help");
+		return take_backup(a, option, value, why);
 	}
 }
-
-static int init(const char *dir, const struct arguments *a, struct fault *why)
-{
-	const struct place_init how = {a->hosts, a->host_count, &a->source};
-
-	if (a->host_count == 0)
-		return fault_set(why, EXIT_USAGE, EINVAL,
-				 "init wants at least one --host NAME, as clients will call the service");
-	return place_make(dir, &how, why);
-}
-
-static int run(const char *dir, const struct arguments *a, struct fault *why)
-{
-	if (!a->run.listen)
-		return fault_set(why, EXIT_USAGE, EINVAL, "run wants --listen ADDR:PORT");
-	if (a->run.own_count && !a->run.own[a->run.own_count - 1].key)
-		return fault_set(why, EXIT_USAGE, EINVAL, "--tls-cert wants a --tls-key behind it");
-	return run_service(dir, &a->run, why);
-}
-
-static int check(const char *dir, const struct arguments *a, struct fault *why)
-{
-	struct place p;
-	int ret = place_open(dir, &a->source, a->run.anchor, &p, why);
-
-	if (ret < 0)
-		return ret;
-	printf("%s: %llu lines and the rows that they speak of are whole\n", dir,
-	       (unsigned long long)ledger_last(p.ledger));
-	place_close(&p);
-	return 0;
-}
-
-static const struct {
-	const char *name;
-	int (*run)(const char *dir, const struct arguments *a, struct fault *why);
-} verbs[] = {{"init", init}, {"run", run}, {"check", check}};
 
 /* As the other programs do; what is locked has to hold a few keys for each request. */
 static int start(struct fault *why)
@@ -211,34 +275,54 @@ static int start(struct fault *why)
 		       : 0;
 }
 
-static int dispatch(int argc, char **argv, struct fault *why)
+static const struct {
+	const char *name, *recorded;
+	int words; /* behind the verb */
+	int (*run)(const struct arguments *a, struct fault *why);
+} verbs[] = {
+	{"init", "keyd init", 1, command_init},          {"run", "keyd run", 1, command_run},
+	{"check", "keyd check", 1, command_check},       {"backup", "keyd backup", 1, command_backup},
+	{"restore", "keyd restore", 2, command_restore},
+};
+
+static int dispatch(int argc, char **argv, struct arguments *a, struct fault *why)
 {
-	struct arguments a = {.source = UNLOCK_SOURCE_NONE, .run = {.limits = server_limits_default}};
 	int option, ret;
 
-	a.run.source = &a.source;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
 		if (option == HELP || option == VERSION) {
 			fputs(option == HELP ? usage : "coffer-keyd " COFFER_VERSION "\n", stdout);
 			return 0;
 		}
-		ret = take(&a, option, optarg, why);
+		ret = take(a, option, optarg, why);
 		if (ret < 0)
 			return ret;
 	}
-	if (argc - optind != 2)
+	if (argc - optind < 2)
 		return fault_set(why, EXIT_USAGE, EINVAL, "a verb and a directory are wanted; see coffer-keyd --help");
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (strcmp(verbs[i].name, argv[optind]) == 0) {
-			audit_actor_set_command(i == 0 ? "keyd init" : i == 1 ? "keyd run" : "keyd check");
+			if (argc - optind != 1 + verbs[i].words)
+				return fault_set(why, EXIT_USAGE, EINVAL, "%s wants %s; see coffer-keyd --help",
+						 verbs[i].name,
+						 verbs[i].words == 1 ? "a directory" : "a directory and a file");
+			a->dir = argv[optind + 1];
+			a->file = verbs[i].words > 1 ? argv[optind + 2] : NULL;
+			audit_actor_set_command(verbs[i].recorded);
 			ret = start(why);
-			return ret < 0 ? ret : verbs[i].run(argv[optind + 1], &a, why);
+			return ret < 0 ? ret : verbs[i].run(a, why);
 		}
-	return fault_set(why, EXIT_USAGE, EINVAL, "no verb %s; there are init, run and check", argv[optind]);
+	return fault_set(why, EXIT_USAGE, EINVAL, "no verb %s; there are init, run, check, backup and restore",
+			 argv[optind]);
 }
 
 int main(int argc, char **argv)
 {
+	struct arguments a = {
+		.source = UNLOCK_SOURCE_NONE,
+		.backup = BACKUP_SOURCE_NONE,
+		.run = {.limits = server_limits_default, .backup = {.keep = SCHEDULE_KEEP}},
+	};
 	struct fault why = {.status = EXIT_OK};
 
 	/* Before anything is opened: a file must not land on a standard descriptor that the caller closed. */
@@ -247,7 +331,8 @@ int main(int argc, char **argv)
 			return EXIT_FAILED;
 	umask(077);
 	opterr = 0;
-	int ret = dispatch(argc, argv, &why);
+	int ret = dispatch(argc, argv, &a, &why);
+	backup_source_free(&a.backup);
 	if (ret >= 0 && (fflush(stdout) != 0 || ferror(stdout)))
 		ret = fault_errno(&why, EXIT_FAILED, -EIO, "cannot write to standard output");
 	if (ret >= 0)

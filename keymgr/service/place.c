@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "keymgr/service/clients.h"
@@ -15,7 +16,7 @@
 enum { KEY_FILE_SIZE = 32 };
 #define ADMIN_NAME "admin"
 
-/* All that place_make() may leave behind, for when it fails. */
+/* All that place_make() may leave behind. */
 static const char *const made[] = {
 	PLACE_KEYRING,
 	PLACE_KEYRING ".bak",
@@ -43,12 +44,16 @@ void place_close(struct place *p)
 {
 	ledger_close(&p->ledger);
 	service_keys_free(&p->keys);
+	if (p->lock >= 0)
+		close(p->lock);
+	p->lock = -1;
 }
 
-static int resolve(const char *dir, struct place *p, struct fault *why)
+int place_resolve(const char *dir, struct place *p, struct fault *why)
 {
 	char *path = realpath(dir, NULL);
 
+	*p = PLACE_NONE;
 	if (!path || strlen(path) > PATH_MAX - 64) {
 		int error = path ? ENAMETOOLONG : errno;
 
@@ -60,8 +65,7 @@ static int resolve(const char *dir, struct place *p, struct fault *why)
 	return 0;
 }
 
-static int new_file(const struct place *p, const char *name, const void *bytes, size_t n, mode_t mode,
-		    struct fault *why)
+int place_new_file(const struct place *p, const char *name, const void *bytes, size_t n, mode_t mode, struct fault *why)
 {
 	char path[PATH_MAX];
 	_cleanup_close_ int fd = open(place_name(p, name, path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
@@ -88,7 +92,7 @@ static int obtain(const struct place *p, const struct unlock_source *source, boo
 		key = secret_new(KEY_FILE_SIZE);
 		ret = key ? crypto_random(key->bytes, key->size) : -ENOMEM;
 		if (ret == 0)
-			ret = new_file(p, PLACE_KEY, key->bytes, key->size, 0600, why);
+			ret = place_new_file(p, PLACE_KEY, key->bytes, key->size, 0600, why);
 		secret_free(&key);
 		if (ret < 0)
 			return fault_errno(why, EXIT_FAILED, ret, "cannot make %s", path);
@@ -98,35 +102,74 @@ static int obtain(const struct place *p, const struct unlock_source *source, boo
 	return unlock_obtain(&own, "", false, out, why);
 }
 
+int place_new_secret(const struct place *p, const struct unlock_source *source, struct unlock_secret *out,
+		     struct fault *why)
+{
+	return obtain(p, source, true, out, why);
+}
+
+static int lock(struct place *p, struct fault *why)
+{
+	p->lock = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->lock >= 0 && flock(p->lock, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (p->lock >= 0 && errno == EWOULDBLOCK)
+		return fault_set(why, EXIT_IN_USE, EBUSY, "%s is in use: another coffer-keyd runs on it", p->path);
+	return fault_errno(why, EXIT_STORE, -errno, "cannot lock %s", p->path);
+}
+
 static int open_ledger(struct place *p, const char *anchor, bool make, struct fault *why)
 {
 	struct backend *b;
 	char path[PATH_MAX];
-	int ret = backend_sqlite_open(place_name(p, PLACE_DATABASE, path), make, &b, why);
+	int ret =
+		backend_sqlite_open(place_name(p, PLACE_DATABASE, path), make ? BACKEND_MAKE : BACKEND_WRITE, &b, why);
 
 	return ret == 0 ? ledger_open(b, &p->keys, anchor ? anchor : place_name(p, PLACE_ANCHOR, path), make,
 				      &p->ledger, why)
 			: ret;
 }
 
-int place_open(const char *dir, const struct unlock_source *source, const char *anchor, struct place *out,
-	       struct fault *why)
+static int look(const char *dir, struct place *out, struct fault *why)
+{
+	char path[PATH_MAX];
+	int ret = place_resolve(dir, out, why);
+
+	if (ret == 0 && access(place_name(out, PLACE_DATABASE, path), F_OK) < 0)
+		return fault_errno(why, EXIT_NOT_VOLUME, -errno,
+				   "%s is no directory of a key service (`coffer-keyd init` makes one)", dir);
+	return ret;
+}
+
+static int unlock(struct place *p, const struct unlock_source *source, struct keyring **keyring, struct fault *why)
 {
 	struct unlock_secret secret = {0};
 	char path[PATH_MAX];
-	int ret;
+	int ret = obtain(p, source, false, &secret, why);
 
-	*out = (struct place){0};
-	ret = resolve(dir, out, why);
-	if (ret < 0)
-		return ret;
-	if (access(place_name(out, PLACE_DATABASE, path), F_OK) < 0)
-		return fault_errno(why, EXIT_NOT_VOLUME, -errno,
-				   "%s is no directory of a key service (`coffer-keyd init` makes one)", dir);
-	ret = obtain(out, source, false, &secret, why);
 	if (ret == 0)
-		ret = service_keys_open(place_name(out, PLACE_KEYRING, path), &secret, &out->keys, why);
+		ret = service_keys_open(place_name(p, PLACE_KEYRING, path), &secret, &p->keys, keyring, why);
 	unlock_secret_wipe(&secret);
+	return ret;
+}
+
+int place_unlock(const char *dir, const struct unlock_source *source, struct place *out, struct keyring **keyring,
+		 struct fault *why)
+{
+	int ret = look(dir, out, why);
+
+	return ret == 0 ? unlock(out, source, keyring, why) : ret;
+}
+
+int place_open(const char *dir, const struct unlock_source *source, const char *anchor, struct place *out,
+	       struct keyring **keyring, struct fault *why)
+{
+	int ret = look(dir, out, why);
+
+	if (ret == 0)
+		ret = lock(out, why);
+	if (ret == 0)
+		ret = unlock(out, source, keyring, why);
 	if (ret == 0)
 		ret = open_ledger(out, anchor, false, why);
 	if (ret < 0)
@@ -189,12 +232,12 @@ static int write_admin(const struct place *p, const struct tls_identity *admin, 
 	if (ret == 0)
 		ret = x509_p12(admin->key, admin->cert, ca->cert, "coffer key service", &p12);
 	if (ret == 0)
-		ret = new_file(p, "ca.pem", ca_cert, strlen(ca_cert), 0644, why);
+		ret = place_new_file(p, "ca.pem", ca_cert, strlen(ca_cert), 0644, why);
 	if (ret == 0)
-		ret = new_file(p, "admin.pem", cert, strlen(cert), 0644, why);
+		ret = place_new_file(p, "admin.pem", cert, strlen(cert), 0644, why);
 	if (ret == 0)
-		ret = new_file(p, "admin.key", key->bytes, key->size, 0600, why);
-	return ret == 0 ? new_file(p, "admin.p12", p12->bytes, p12->size, 0600, why) : ret;
+		ret = place_new_file(p, "admin.key", key->bytes, key->size, 0600, why);
+	return ret == 0 ? place_new_file(p, "admin.p12", p12->bytes, p12->size, 0600, why) : ret;
 }
 
 static int note_init(struct place *p)
@@ -244,8 +287,7 @@ static bool is_empty(const char *dir)
 	return empty;
 }
 
-/* Ours alone: what holds something already is left alone. */
-static int claim(const char *dir, bool *new_directory, struct fault *why)
+int place_claim(const char *dir, bool *new_directory, struct fault *why)
 {
 	*new_directory = mkdir(dir, 0700) == 0;
 	if (!*new_directory && errno != EEXIST)
@@ -255,9 +297,17 @@ static int claim(const char *dir, bool *new_directory, struct fault *why)
 	return fault_set(why, EXIT_NOT_EMPTY, EEXIST, "%s is not a new or empty directory", dir);
 }
 
+void place_empty(const struct place *p)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
+		(void)unlink(place_name(p, made[i], path));
+}
+
 int place_make(const char *dir, const struct place_init *how, struct fault *why)
 {
-	struct place p = {0};
+	struct place p = PLACE_NONE;
 	struct unlock_secret secret = {0};
 	char path[PATH_MAX];
 	bool new_directory;
@@ -267,12 +317,14 @@ int place_make(const char *dir, const struct place_init *how, struct fault *why)
 		if (!x509_host_valid(how->hosts[i]))
 			return fault_set(why, EXIT_USAGE, EINVAL, "%s is neither the name of a host nor an address",
 					 how->hosts[i]);
-	ret = claim(dir, &new_directory, why);
+	ret = place_claim(dir, &new_directory, why);
 	if (ret == 0)
-		ret = resolve(dir, &p, why);
+		ret = place_resolve(dir, &p, why);
 	if (ret < 0)
 		return ret;
-	ret = obtain(&p, how->source, true, &secret, why);
+	ret = lock(&p, why);
+	if (ret == 0)
+		ret = place_new_secret(&p, how->source, &secret, why);
 	if (ret == 0)
 		ret = service_keys_make(place_name(&p, PLACE_KEYRING, path), &secret, &p.keys, why);
 	unlock_secret_wipe(&secret);
@@ -281,8 +333,8 @@ int place_make(const char *dir, const struct place_init *how, struct fault *why)
 	if (ret == 0)
 		ret = furnish(&p, how, why);
 	place_close(&p);
-	for (size_t i = 0; ret < 0 && i < sizeof(made) / sizeof(made[0]); i++)
-		(void)unlink(place_name(&p, made[i], path));
+	if (ret < 0)
+		place_empty(&p);
 	if (ret < 0 && new_directory)
 		(void)rmdir(p.path);
 	return ret;

@@ -14,12 +14,14 @@
 
 struct place {
 	char path[PATH_MAX]; /* resolved */
+	int lock;            /* the directory, locked: one process changes what is in it */
 	struct service_keys keys;
 	struct ledger *ledger;
 };
 /* DIR/name; returns out. */
 const char *place_name(const struct place *p, const char *name, char out[PATH_MAX]);
 void place_close(struct place *p);
+#define PLACE_NONE ((struct place){.lock = -1})
 
 struct place_init {
 	const char *const *hosts;
@@ -29,7 +31,24 @@ struct place_init {
 /* Makes DIR (which is new or empty): keyring, database, authority, server certificates, the first administrator with ca.pem, admin.pem,
  * admin.key, admin.p12.  A failure removes what it made. */
 int place_make(const char *dir, const struct place_init *how, struct fault *why) MUST_CHECK;
+/* For whoever changes something: -EBUSY, EXIT_IN_USE if somebody else does.  `keyring` as in service_keys_open(). */
 int place_open(const char *dir, const struct unlock_source *source, const char *anchor, struct place *out,
-	       struct fault *why) MUST_CHECK;
+	       struct keyring **keyring, struct fault *why) MUST_CHECK;
+/* Without a lock and without the ledger: for whoever only reads. */
+int place_unlock(const char *dir, const struct unlock_source *source, struct place *out, struct keyring **keyring,
+		 struct fault *why) MUST_CHECK;
+
+/* --- parts of making one, for restoring too */
+/* The name of DIR, links followed; nothing is opened. */
+int place_resolve(const char *dir, struct place *out, struct fault *why) MUST_CHECK;
+/* The secret that a new keyring gets: what the user gives, or a new PLACE_KEY. */
+int place_new_secret(const struct place *p, const struct unlock_source *source, struct unlock_secret *out,
+		     struct fault *why) MUST_CHECK;
+int place_new_file(const struct place *p, const char *name, const void *bytes, size_t n, mode_t mode,
+		   struct fault *why) MUST_CHECK;
+/* Makes DIR, or takes it if it is empty; what holds something already is left alone. */
+int place_claim(const char *dir, bool *new_directory, struct fault *why) MUST_CHECK;
+/* Takes away all that belongs to a key service. */
+void place_empty(const struct place *p);
 
 #endif

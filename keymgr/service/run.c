@@ -26,6 +26,7 @@ struct running {
 	struct api api;
 	struct server *server;
 	struct metrics *metrics;
+	struct schedule *schedule; /* NULL: no backups are made */
 	int anchor_error;
 	size_t identity_count;
 	bool foreign; /* the certificates are of somebody else, who renews them */
@@ -109,13 +110,15 @@ static void on_tick(void *context)
 	if (ret < 0)
 		log_error("cannot write the anchor of the log: %s", strerror(-ret));
 	api_tick(&r->api);
-	/* Both commit; what requests have staged is theirs to commit.  If it is so just now, a second later will do. */
+	/* All of these commit; what requests have staged is theirs to commit.  If it is so just now, a second later will do. */
 	r->seconds++;
 	if (r->seconds >= HOUR && !ledger_staged(r->place.ledger)) {
 		r->seconds = 0;
 		look_at_certificates(r);
 		due_run(r->place.ledger, &r->place.keys);
 	}
+	if (r->schedule && !ledger_staged(r->place.ledger))
+		schedule_tick(r->schedule);
 }
 
 /* --- what it says of itself */
@@ -134,6 +137,7 @@ static void on_metrics(void *context, char *out, size_t n)
 {
 	struct running *r = context;
 	const struct server_counts s = server_counts(r->server);
+	const struct schedule_state backup = r->schedule ? schedule_state(r->schedule) : (struct schedule_state){0};
 	const struct {
 		const char *name, *type, *help;
 		unsigned long long value;
@@ -153,6 +157,10 @@ static void on_metrics(void *context, char *out, size_t n)
 		{"audit_lines", "gauge", "lines of the log", ledger_last(r->place.ledger)},
 		{"audit_lines_not_anchored", "gauge", "lines that the anchor does not cover yet",
 		 ledger_behind(r->place.ledger)},
+		{"last_backup_seconds", "gauge",
+		 "when the last good backup of --backup-every was made, since 1970; 0: never",
+		 (unsigned long long)backup.last},
+		{"backups_failed_total", "counter", "backups of --backup-every that failed", backup.failed},
 		{"certificate_days_left", "gauge", "days until a certificate of the server ends",
 		 days_left(r) < 0 ? 0 : (unsigned)days_left(r)},
 	};
@@ -278,19 +286,30 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 	return ret < 0 ? fault_errno(why, EXIT_STORE, ret, "the service ended") : 0;
 }
 
+static int open_place(struct running *r, const char *dir, const struct run_options *o, struct fault *why)
+{
+	_cleanup_(keyring_free) struct keyring *k = NULL;
+	int ret = place_open(dir, o->source, o->anchor, &r->place, o->backup.every ? &k : NULL, why);
+
+	return ret == 0 && k ? schedule_new(&o->backup, &r->place, o->anchor, k, &r->schedule, why) : ret;
+}
+
 int run_service(const char *dir, const struct run_options *o, struct fault *why)
 {
-	struct running r = {0};
-	int ret = place_open(dir, o->source, o->anchor, &r.place, why);
+	struct running r = {.place = PLACE_NONE};
+	int ret = open_place(&r, dir, o, why);
 
-	if (ret < 0)
+	if (ret < 0) {
+		place_close(&r.place);
 		return ret;
+	}
 	raise_limit(&o->limits);
 	ret = load(&r, o, why);
 	if (ret == 0) {
 		look_at_certificates(&r);
 		ret = serve(&r, o, why);
 	}
+	schedule_free(&r.schedule);
 	if (r.metrics)
 		metrics_free(&r.metrics);
 	if (r.server)

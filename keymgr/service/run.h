@@ -3,6 +3,7 @@
 #define COFFER_SERVICE_RUN_H
 
 #include "keymgr/service/place.h"
+#include "keymgr/service/schedule.h"
 #include "keymgr/service/server.h"
 
 struct run_options {
@@ -14,6 +15,7 @@ struct run_options {
 	} own[2];
 	size_t own_count;
 	bool require_etm;
+	struct schedule_options backup;
 	struct server_limits limits;
 	const struct unlock_source *source;
 };

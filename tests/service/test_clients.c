@@ -24,7 +24,7 @@ static void set_up(void)
 	ck_assert_int_eq(x509_key_new(KEY_EC_P256, &ca.key), 0);
 	ck_assert_int_eq(x509_make_ca(ca.key, "test", &ca.cert), 0);
 	ck_assert_int_eq(x509_make_ca(ca.key, "request", &request), 0);
-	ck_assert_int_eq(backend_sqlite_open(fixture_path("db"), true, &b, &why), 0);
+	ck_assert_int_eq(backend_sqlite_open(fixture_path("db"), BACKEND_MAKE, &b, &why), 0);
 	ck_assert_int_eq(ledger_open(b, &fixture_keys, fixture_path("anchor"), true, &l, &why), 0);
 }
 

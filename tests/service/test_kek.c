@@ -19,7 +19,7 @@ static void set_up(void)
 
 	fixture_set_up();
 	document_set_clock_for_tests(NOW);
-	ck_assert_int_eq(backend_sqlite_open(fixture_path("db"), true, &b, &why), 0);
+	ck_assert_int_eq(backend_sqlite_open(fixture_path("db"), BACKEND_MAKE, &b, &why), 0);
 	ck_assert_int_eq(ledger_open(b, &fixture_keys, fixture_path("anchor"), true, &l, &why), 0);
 }
 

@@ -73,7 +73,8 @@ static struct ledger *open_ledger(bool make)
 	shaky = calloc(1, sizeof(*shaky));
 	ck_assert_ptr_nonnull(shaky);
 	shaky->backend.ops = &shaky_ops;
-	ck_assert_int_eq(backend_sqlite_open(fixture_path("db"), make, &shaky->real, &why), 0);
+	ck_assert_int_eq(
+		backend_sqlite_open(fixture_path("db"), make ? BACKEND_MAKE : BACKEND_WRITE, &shaky->real, &why), 0);
 	if (ledger_open(&shaky->backend, &fixture_keys, fixture_path("anchor"), make, &l, &why) < 0)
 		ck_abort_msg("%s", why.text);
 	return l;

@@ -1,0 +1,146 @@
+/* What the verbs of coffer-keyd do (commands.h). */
+#include "keymgr/service/commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "keymgr/backup.h"
+#include "keymgr/service/backup.h"
+
+int command_init(const struct arguments *a, struct fault *why)
+{
+	const struct place_init how = {a->hosts, a->host_count, &a->source};
+
+	if (a->host_count == 0)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "init wants at least one --host NAME, as clients will call the service");
+	return place_make(a->dir, &how, why);
+}
+
+int command_run(const struct arguments *a, struct fault *why)
+{
+	struct run_options o = a->run;
+
+	o.source = &a->source;
+	o.backup.recipient = a->backup.secret.certificate;
+	if (!o.listen)
+		return fault_set(why, EXIT_USAGE, EINVAL, "run wants --listen ADDR:PORT");
+	if (o.own_count && !o.own[o.own_count - 1].key)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--tls-cert wants a --tls-key behind it");
+	if (!o.backup.every != !o.backup.dir || !o.backup.every != !o.backup.recipient)
+		return fault_set(
+			why, EXIT_USAGE, EINVAL,
+			"--backup-every, --backup-dir and --recipient go together: run backs up to a certificate");
+	return run_service(a->dir, &o, why);
+}
+
+int command_check(const struct arguments *a, struct fault *why)
+{
+	struct place p;
+	int ret = place_open(a->dir, &a->source, a->run.anchor, &p, NULL, why);
+
+	if (ret < 0)
+		return ret;
+	printf("%s: %llu lines and the rows that they speak of are whole\n", a->dir,
+	       (unsigned long long)ledger_last(p.ledger));
+	place_close(&p);
+	return 0;
+}
+
+/* --- backup */
+
+static int check_backup(const struct arguments *a, struct fault *why)
+{
+	if (!a->output)
+		return fault_set(why, EXIT_USAGE, EINVAL, "backup wants -o FILE");
+	if (a->backup.secret.identity || a->backup.shares)
+		return fault_set(
+			why, EXIT_USAGE, EINVAL,
+			"--backup-identity and --share open a backup; one is made by --recipient and --shares");
+	if (!a->split != !a->share_dir)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--shares and --share-dir go together");
+	if (a->split && unlock_source_given(&a->backup.secret))
+		return fault_set(why, EXIT_USAGE, EINVAL, "give shares, a passphrase, a key file or a certificate");
+	return 0;
+}
+
+static int new_secret(const struct arguments *a, struct unlock_secret *out, struct fault *why)
+{
+	return a->split ? backup_shares_make(a->split, a->share_dir, out, why)
+			: unlock_obtain(&a->backup.secret, "New passphrase for the backup: ", true, out, why);
+}
+
+static int write_backup(const struct arguments *a, const struct place *p, struct keyring *k,
+			const struct unlock_secret *secret, struct fault *why)
+{
+	char database[PATH_MAX], anchor[PATH_MAX], fingerprint[2 * FINGERPRINT_SIZE + 8];
+	_cleanup_free_ char *keyring = NULL;
+	struct service_backed_up made;
+	struct service_backup b = {
+		.database = place_name(p, PLACE_DATABASE, database),
+		.anchor = a->run.anchor ? a->run.anchor : place_name(p, PLACE_ANCHOR, anchor),
+		.keys = &p->keys,
+	};
+	int ret = backup_make(k, secret, &keyring, &b.keyring_size, why);
+
+	b.keyring = keyring;
+	if (ret == 0)
+		ret = service_backup(&b, a->output, &made, why);
+	if (ret < 0)
+		return ret;
+	keyring_fingerprint(k, fingerprint);
+	printf("wrote and checked the backup %s: %llu lines, %llu rows\nfingerprint: %s\n", a->output,
+	       (unsigned long long)made.counts.lines, (unsigned long long)made.counts.rows, fingerprint);
+	if (a->split)
+		printf("its %u shares are in %s: print them, keep them apart, remove the files; any %u of them open "
+		       "it\n",
+		       secret->share_count, a->share_dir, secret->share_threshold);
+	return 0;
+}
+
+int command_backup(const struct arguments *a, struct fault *why)
+{
+	_cleanup_(keyring_free) struct keyring *k = NULL;
+	struct unlock_secret secret = {0};
+	struct place p = PLACE_NONE;
+	int ret = check_backup(a, why);
+
+	if (ret == 0 && access(a->output, F_OK) == 0)
+		return fault_set(why, EXIT_REFUSED, EEXIST, "%s exists; name a new file", a->output);
+	if (ret == 0)
+		ret = place_unlock(a->dir, &a->source, &p, &k, why);
+	if (ret == 0)
+		ret = new_secret(a, &secret, why);
+	if (ret == 0) {
+		ret = write_backup(a, &p, k, &secret, why);
+		if (ret < 0 && a->split)
+			backup_shares_remove(a->share_dir, secret.share_count);
+	}
+	unlock_secret_wipe(&secret);
+	place_close(&p);
+	return ret;
+}
+
+int command_restore(const struct arguments *a, struct fault *why)
+{
+	const struct service_restore how = {
+		.file = a->file,
+		.source = &a->backup,
+		.replace = &a->source,
+		.anchor = a->run.anchor,
+		.accept_older = a->accept_older,
+		.expect_root = a->expect_root,
+	};
+	struct service_restored r;
+	int ret = service_restore(a->dir, &how, &r, why);
+
+	if (ret < 0)
+		return ret;
+	printf("%s is the key service as it was at %s: %llu lines\n", a->dir, r.created, (unsigned long long)r.lines);
+	if (r.lost)
+		printf("%llu later lines, which the anchor knew of, are lost: look at what was revoked or disabled "
+		       "since\n",
+		       (unsigned long long)r.lost);
+	return 0;
+}
