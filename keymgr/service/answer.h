@@ -1,4 +1,4 @@
-/* What a request is answered with: a status and a JSON text.  The text is wiped when it is freed. */
+/* What a request is answered with: a status and a text, most often JSON.  The text is wiped when it is freed. */
 #ifndef COFFER_SERVICE_ANSWER_H
 #define COFFER_SERVICE_ANSWER_H
 
@@ -11,6 +11,8 @@ struct answer {
 	int status;
 	char *text; /* NULL: nothing yet */
 	size_t size;
+	const char *type; /* of the text, static; NULL: application/json */
+	int retry_after;  /* seconds until it may be asked again; 0: not said */
 };
 void answer_free(struct answer *a);
 

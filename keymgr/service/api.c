@@ -2,7 +2,8 @@
  *
  * 1. A call that fails or is refused leaves nothing staged but the line about the refusal.
  * 2. Whoever has not been accepted may register, and nothing else; the answer to everything else is the same whatever exists.
- * 3. What strangers can cause is bounded: lines about them in a second, registrations that wait. */
+ * 3. What changes something is not taken from a page of another origin (RFC 6454): a browser would show the administrator's certificate to anybody's.
+ * 4. What strangers can cause is bounded: lines about them in a second, registrations that wait. */
 #include "keymgr/service/api.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 
 #include "keymgr/audit_actor.h"
 #include "keymgr/service/api_internal.h"
+#include "keymgr/service/page.h"
 #include "util/base/encode.h"
 #include "util/base/log.h"
 
@@ -57,7 +59,11 @@ static const struct route {
 	{HTTP_POST, "keys/*/volumes/*/accept", ADMIN, api_volume_accept},
 	{HTTP_POST, "keys/*/lease", ADMIN | CLIENT, api_lease, true},
 	{HTTP_GET, "audit/*", ADMIN | AUDITOR, api_audit},
+	{HTTP_GET, "status", ADMIN | OPERATOR | AUDITOR, api_status},
 };
+
+/* Outside of /v1: the files of the page. */
+static const struct route page_route = {HTTP_GET, "", ADMIN, api_page, false};
 
 /* --- what handlers share */
 
@@ -187,6 +193,12 @@ static int find_route(struct call *c, const struct http_request *r, const struct
 	bool other = false;
 
 	*out = NULL;
+	c->page = page_find(r->path);
+	if (c->page && r->method == HTTP_GET) {
+		*out = &page_route;
+		return 0;
+	}
+	other = c->page != NULL;
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
 		if (c->segments && matches(c, routes[i].path)) {
 			if (routes[i].method == r->method) {
@@ -217,6 +229,20 @@ static int check_caller(struct call *c, const struct route *route)
 	if (route && !(route->roles & 1u << c->client.role))
 		return call_refuse(c, 403, "role", "the role %s may not do that", role_name(c->client.role));
 	return 0;
+}
+
+/* (3) Programs send no origin. */
+static int check_origin(struct call *c, const struct http_request *r)
+{
+	static const char scheme[] = "https://";
+	const size_t n = sizeof(scheme) - 1;
+
+	if (r->method == HTTP_GET || !r->origin.at)
+		return 0;
+	if (r->origin.size == n + r->host.size && memcmp(r->origin.at, scheme, n) == 0 &&
+	    memcmp(r->origin.at + n, r->host.at, r->host.size) == 0)
+		return 0;
+	return call_refuse(c, 403, "other_origin", "a page of another origin may not do that");
 }
 
 static int read_body(struct call *c, const struct http_request *r)
@@ -272,6 +298,8 @@ static int run(struct call *c, const struct http_request *r)
 		c->code = NULL;
 		ret = check_caller(c, route);
 	}
+	if (ret == 0 && !c->code)
+		ret = check_origin(c, r);
 	if (ret == 0 && !c->code)
 		ret = read_body(c, r);
 	return ret == 0 && !c->code ? route->run(c) : ret;

@@ -12,6 +12,7 @@ struct api {
 	const struct service_keys *keys;
 	const struct tls_identity *ca; /* issues the clients' certificates */
 	struct leases leases;
+	bool backup_failing; /* the last one that the service should have made of itself */
 	struct {
 		uint64_t wraps, unwraps, rewraps, leases, refused;
 	} counts;

@@ -16,9 +16,10 @@ struct call {
 	struct client client;                        /* who asks */
 	char segment[SEGMENTS_MAX][SEGMENT_MAX + 1]; /* of the path, behind /v1 */
 	int segments;
-	json_object *body; /* NULL without one */
-	bool counted;      /* asked every few seconds */
-	const char *code;  /* why it is refused; NULL: it is not */
+	json_object *body;            /* NULL without one */
+	bool counted;                 /* asked every few seconds */
+	const struct page_file *page; /* NULL: a call of the API */
+	const char *code;             /* why it is refused; NULL: it is not */
 	struct answer *answer;
 };
 
@@ -71,5 +72,7 @@ HANDLER(api_clients_list);
 HANDLER(api_client_accept);
 HANDLER(api_client_revoke);
 HANDLER(api_audit);
+HANDLER(api_status);
+HANDLER(api_page);
 
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "keymgr/service/page.h"
 #include "keymgr/service/server_internal.h"
 #include "util/base/log.h"
 #include "util/base/secret.h"
@@ -266,13 +267,17 @@ static bool read_some(struct connection *c)
 
 static bool compose(struct connection *c)
 {
-	char head[256];
-	size_t n = (size_t)snprintf(head, sizeof(head),
-				    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-				    "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n%s\r\n",
-				    c->answer.status, http_phrase(c->answer.status), c->answer.size,
-				    c->keep ? "" : "Connection: close\r\n");
+	char head[1024], retry[48] = "";
+	size_t n;
 
+	if (c->answer.retry_after)
+		snprintf(retry, sizeof(retry), "Retry-After: %d\r\n", c->answer.retry_after);
+	n = (size_t)snprintf(head, sizeof(head),
+			     "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+			     "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n" PAGE_POLICY "%s%s\r\n",
+			     c->answer.status, http_phrase(c->answer.status),
+			     c->answer.type ? c->answer.type : "application/json", c->answer.size, retry,
+			     c->keep ? "" : "Connection: close\r\n");
 	c->out = c->answer.text ? malloc(n + c->answer.size) : NULL;
 	if (!c->out)
 		return false;

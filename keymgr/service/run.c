@@ -119,6 +119,8 @@ static void on_tick(void *context)
 	}
 	if (r->schedule && !ledger_staged(r->place.ledger))
 		schedule_tick(r->schedule);
+	if (r->schedule)
+		r->api.backup_failing = schedule_state(r->schedule).failing;
 }
 
 /* --- what it says of itself */
