@@ -295,8 +295,11 @@ static int start_all(struct mounting *m, struct fault *why)
 	/* Recovery may have found that it has to be. */
 	engine_counts(m->engine, &counts);
 	m->opened.read_only |= counts.read_only;
-	m->context = (struct ops_context){
-		.engine = m->engine, .writeback = m->options->writeback, .ready = ready, .data = m};
+	m->context = (struct ops_context){.engine = m->engine,
+					  .writeback = m->options->writeback,
+					  .no_xattr = m->options->no_xattr,
+					  .ready = ready,
+					  .data = m};
 	r = mount_session(m, why);
 	if (r < 0)
 		return r;

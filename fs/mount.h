@@ -12,7 +12,7 @@ struct mount_options {
 	bool foreground;
 	bool remount;  /* change the flags of a mount that is there */
 	bool old_copy; /* an older copy of a volume, beside the live one; implies read_only */
-	bool read_only, allow_other, default_permissions, suid, dev, noexec, relatime, writeback;
+	bool read_only, allow_other, default_permissions, suid, dev, noexec, relatime, writeback, no_xattr;
 	unsigned idle;   /* seconds; 0: never */
 	unsigned commit; /* everything is durable after so many seconds; 0: the default */
 	bool no_journal;

@@ -49,6 +49,7 @@ static bool set_switch(const char *option, struct mount_options *o)
 		{"relatime", &o->relatime, true},
 		{"allow_other", &o->allow_other, true},
 		{"writeback", &o->writeback, true},
+		{"noxattr", &o->no_xattr, true},
 		{"nojournal", &o->no_journal, true},
 		{"remount", &o->remount, true},
 		{"oldcopy", &o->old_copy, true},

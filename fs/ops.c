@@ -102,6 +102,8 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 		     (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 		      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK |
 		      FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT);
+	if (c->no_xattr)
+		conn->want &= ~(unsigned)FUSE_CAP_POSIX_ACL;
 	if (c->writeback)
 		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
 	conn->max_write = IO_MAX;
@@ -277,13 +279,33 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 		fuse_reply_statfs(req, &st);
 }
 
+/* A new file costs two requests less without attributes: the kernel asks for security.capability before the first write and at a chown. */
+static bool refuse_xattr(fuse_req_t req)
+{
+	const struct ops_context *c = fuse_req_userdata(req);
+
+	if (c->no_xattr)
+		fuse_reply_err(req, ENOSYS);
+	return c->no_xattr;
+}
+
+/* "Not supported" of labels that are not there: ls(1) then asks no more, after the first file.  Where the kernel has SELinux, it answers this
+ * itself. */
+static bool is_label(const char *name)
+{
+	return strcmp(name, "security.selinux") == 0;
+}
+
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
+	if (refuse_xattr(req))
+		return;
+
 	char *buf = size ? malloc(size) : NULL;
 	ssize_t n = size && !buf ? -ENOMEM : fs_getxattr(engine_of(req), ino, name, buf, size);
 
 	if (n < 0)
-		answer(req, n);
+		answer(req, n == -ENODATA && is_label(name) ? -EOPNOTSUPP : n);
 	else if (size)
 		fuse_reply_buf(req, buf, (size_t)n);
 	else
@@ -293,6 +315,9 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
+	if (refuse_xattr(req))
+		return;
+
 	char *buf = size ? malloc(size) : NULL;
 	ssize_t n = size && !buf ? -ENOMEM : fs_listxattr(engine_of(req), ino, buf, size);
 
@@ -318,12 +343,14 @@ static bool acl_kills_sgid(fuse_req_t req, fuse_ino_t ino, const char *name)
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
-	answer(req, fs_setxattr(engine_of(req), ino, name, value, size, flags, acl_kills_sgid(req, ino, name)));
+	if (!refuse_xattr(req))
+		answer(req, fs_setxattr(engine_of(req), ino, name, value, size, flags, acl_kills_sgid(req, ino, name)));
 }
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	answer(req, fs_removexattr(engine_of(req), ino, name));
+	if (!refuse_xattr(req))
+		answer(req, fs_removexattr(engine_of(req), ino, name));
 }
 
 /* ------------------------------------------------------------------ content */

@@ -11,6 +11,7 @@ struct ops_context {
 	struct engine *engine;
 	struct slow *slow;
 	bool writeback;
+	bool no_xattr; /* attributes and ACLs are refused once, and never asked for again */
 	uint32_t time_granularity_ns;
 	void (*ready)(struct ops_context *c); /* called once INIT is being answered */
 	void *data;
