@@ -231,6 +231,26 @@ static int check_caller(struct call *c, const struct route *route)
 	return 0;
 }
 
+/* Of those that were accepted; strangers are held back otherwise (4). */
+static int check_rate(struct call *c)
+{
+	struct timespec now;
+	int ret;
+
+	if (c->client.state != CLIENT_ACCEPTED)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ret = rate_take(&c->api->rates, c->client.fingerprint,
+			(uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000, &c->rate);
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	c->api->counts.over_rate++;
+	ret = call_refuse(c, 429, RATE_CODE, "this client may send %u requests a second; wait",
+			  c->api->rates.per_second);
+	c->answer->retry_after = c->rate.retry_after;
+	return ret;
+}
+
 /* (3) Programs send no origin. */
 static int check_origin(struct call *c, const struct http_request *r)
 {
@@ -290,6 +310,9 @@ static int run(struct call *c, const struct http_request *r)
 	ret = client_get(c->api->ledger, fingerprint, &c->client);
 	if (ret < 0)
 		return ret;
+	ret = check_rate(c);
+	if (ret < 0 || c->code)
+		return ret;
 	if (!split(c, r->path))
 		c->segments = 0;
 	ret = find_route(c, r, &route);
@@ -308,11 +331,15 @@ static int run(struct call *c, const struct http_request *r)
 /* The line about a refusal.  Strangers, and who asks all the time, get only so many. */
 static int note_refusal(struct call *c, const struct http_request *r)
 {
+	const bool rate = strcmp(c->code, RATE_CODE) == 0;
+	uint64_t *dropped = rate ? &c->rate.untold : &c->api->refusals_dropped;
 	json_object *more;
 	char path[HTTP_TARGET_MAX + 8];
 	int ret = 0;
 
-	if (c->client.state != CLIENT_ACCEPTED || c->counted) {
+	if (rate && !c->rate.tell)
+		return 0;
+	if (!rate && (c->client.state != CLIENT_ACCEPTED || c->counted)) {
 		if (c->api->refusals_left == 0) {
 			c->api->refusals_dropped++;
 			return 0;
@@ -322,11 +349,11 @@ static int note_refusal(struct call *c, const struct http_request *r)
 	snprintf(path, sizeof(path), "%s %.*s", r->method == HTTP_GET ? "GET" : "POST", (int)r->path.size, r->path.at);
 	more = call_detail("code", c->code);
 	ret = more ? audit_put_text(more, "request", path) : -ENOMEM;
-	if (ret == 0 && c->api->refusals_dropped)
-		ret = put_number(more, "not_recorded", c->api->refusals_dropped);
+	if (ret == 0 && *dropped)
+		ret = put_number(more, "not_recorded", *dropped);
 	ret = ret == 0 ? call_note(c, "refused", more) : ret;
 	if (ret == 0)
-		c->api->refusals_dropped = 0;
+		*dropped = 0;
 	return ret;
 }
 
@@ -363,4 +390,5 @@ void api_tick(struct api *api)
 void api_end(struct api *api)
 {
 	leases_free(&api->leases);
+	rates_free(&api->rates);
 }

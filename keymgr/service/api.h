@@ -6,15 +6,17 @@
 #include "keymgr/service/authority.h"
 #include "keymgr/service/http.h"
 #include "keymgr/service/leases.h"
+#include "keymgr/service/rates.h"
 
 struct api {
 	struct ledger *ledger;
 	const struct service_keys *keys;
 	const struct tls_identity *ca; /* issues the clients' certificates */
 	struct leases leases;
+	struct rates rates;
 	bool backup_failing; /* the last one that the service should have made of itself */
 	struct {
-		uint64_t wraps, unwraps, rewraps, leases, refused;
+		uint64_t wraps, unwraps, rewraps, leases, refused, over_rate;
 	} counts;
 	int refusals_left;         /* lines about refused strangers that have room; one more each second */
 	uint64_t refusals_dropped; /* those that had no room */

@@ -7,6 +7,8 @@
 #include "keymgr/service/kek.h"
 #include "keymgr/service/volumes.h"
 
+#define RATE_CODE "too_many_requests"
+
 enum { SEGMENTS_MAX = 5, SEGMENT_MAX = 64 };
 
 struct call {
@@ -19,6 +21,7 @@ struct call {
 	json_object *body;            /* NULL without one */
 	bool counted;                 /* asked every few seconds */
 	const struct page_file *page; /* NULL: a call of the API */
+	struct rate_refusal rate;     /* where code is RATE_CODE */
 	const char *code;             /* why it is refused; NULL: it is not */
 	struct answer *answer;
 };

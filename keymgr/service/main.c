@@ -9,6 +9,7 @@
 #include "config.h"
 #include "keymgr/audit_actor.h"
 #include "keymgr/service/commands.h"
+#include "keymgr/service/rates.h"
 #include "util/base/number.h"
 
 static const char usage[] =
@@ -43,6 +44,7 @@ static const char usage[] =
 	"  --max-connections N    in all (1024)\n"
 	"  --max-per-address N    from one address (64)\n"
 	"  --max-per-client N     of one client (32)\n"
+	"  --max-rate N           requests of one client in a second (500; 0: as many as it likes)\n"
 	"  --handshake-timeout S  seconds for a handshake (10)\n"
 	"  --request-timeout S    for a request, from its first byte to its last (30)\n"
 	"  --idle-timeout S       between requests (75)\n";
@@ -64,6 +66,7 @@ enum {
 	MAX_ALL,
 	MAX_ADDRESS,
 	MAX_CLIENT,
+	MAX_RATE,
 	HANDSHAKE_S,
 	REQUEST_S,
 	IDLE_S,
@@ -100,6 +103,7 @@ static const struct option options[] = {
 	{"max-connections", required_argument, NULL, MAX_ALL},
 	{"max-per-address", required_argument, NULL, MAX_ADDRESS},
 	{"max-per-client", required_argument, NULL, MAX_CLIENT},
+	{"max-rate", required_argument, NULL, MAX_RATE},
 	{"handshake-timeout", required_argument, NULL, HANDSHAKE_S},
 	{"request-timeout", required_argument, NULL, REQUEST_S},
 	{"idle-timeout", required_argument, NULL, IDLE_S},
@@ -249,6 +253,8 @@ static int take(struct arguments *a, int option, const char *value, struct fault
 		return number(value, 1 << 20, &a->run.limits.per_address, why);
 	case MAX_CLIENT:
 		return number(value, 1 << 20, &a->run.limits.per_client, why);
+	case MAX_RATE:
+		return number(value, 1 << 20, &a->run.max_rate, why);
 	case HANDSHAKE_S:
 		return number(value, 3600, &a->run.limits.handshake_s, why);
 	case REQUEST_S:
@@ -321,7 +327,7 @@ int main(int argc, char **argv)
 	struct arguments a = {
 		.source = UNLOCK_SOURCE_NONE,
 		.backup = BACKUP_SOURCE_NONE,
-		.run = {.limits = server_limits_default, .backup = {.keep = SCHEDULE_KEEP}},
+		.run = {.limits = server_limits_default, .max_rate = RATE_DEFAULT, .backup = {.keep = SCHEDULE_KEEP}},
 	};
 	struct fault why = {.status = EXIT_OK};
 

@@ -152,6 +152,8 @@ static void on_metrics(void *context, char *out, size_t n)
 		{"answers_failed_total", "counter", "answers with status 5xx", s.answers[5]},
 		{"commits_total", "counter", "commits that answers waited for", s.commits},
 		{"calls_refused_total", "counter", "calls that the API refused", r->api.counts.refused},
+		{"calls_over_rate_total", "counter", "calls refused with 429: more than --max-rate",
+		 r->api.counts.over_rate},
 		{"wraps_total", "counter", "values wrapped", r->api.counts.wraps},
 		{"unwraps_total", "counter", "values unwrapped", r->api.counts.unwraps},
 		{"rewraps_total", "counter", "values rewrapped", r->api.counts.rewraps},
@@ -263,6 +265,7 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 		.keys = &r->place.keys,
 		.ca = &r->ca,
 		.refusals_left = API_REFUSALS_MAX,
+		.rates = {.per_second = (unsigned)o->max_rate},
 	};
 	if (ret == 0)
 		ret = server_new(o->listen, r->tls, &o->limits, &handler, &r->server, shown, why);

@@ -15,6 +15,7 @@ struct run_options {
 	} own[2];
 	size_t own_count;
 	bool require_etm;
+	int max_rate; /* requests of one client in a second; 0: as many as it likes */
 	struct schedule_options backup;
 	struct server_limits limits;
 	const struct unlock_source *source;

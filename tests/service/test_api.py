@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import unittest
 
 import keyd
@@ -48,6 +49,34 @@ class Api(Case):
         for c in clients:
             self.good(self.a.post(f"keys/{name}/grant", client=c.fingerprint()))
         return name
+
+
+class Rate(Api):
+    def setUp(self):
+        keyd.Case.setUp(self)
+        self.s = self.service("--max-rate", "5", "--metrics", "127.0.0.1:0")
+        self.a = self.admin(self.s)
+
+    def ask(self, client):
+        client.connection.request("GET", "/v1/self")
+        r = client.connection.getresponse()
+        return r.status, r.getheader("Retry-After"), json.loads(r.read())
+
+    def test_one_that_asks_too_much(self):
+        other = self.accepted(self.s, "other")
+        other.connect()
+        time.sleep(2)
+        answers = [self.ask(other) for _ in range(30)]
+        good = [status for status, _, _ in answers].count(200)
+        self.assertGreaterEqual(good, 10)
+        self.assertLess(good, 20)
+        self.assertEqual({(status, after, answer["error"]["code"]) for status, after, answer in answers if status != 200},
+                         {(429, "1", "too_many_requests")})
+        # It is told once; the others go on; and a second later so does this one.
+        self.assertEqual([line["name"] for line in self.lines() if line.get("code") == "too_many_requests"], ["other"])
+        self.assertEqual(self.s.numbers()["calls_over_rate_total"], 30 - good)
+        time.sleep(1.1)
+        self.assertEqual(self.ask(other)[0], 200)
 
 
 class Registration(Api):
