@@ -77,6 +77,7 @@ static bool set_unlock(const char *option, const char *value, struct unlock_sour
 		{"key_file", &u->key_file},
 		{"credential", &u->credential},
 		{"identity", &u->identity},
+		{"service_config", &u->service},
 	};
 
 	for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {

@@ -14,6 +14,7 @@
 #include "keymgr/entry.h"
 #include "keymgr/pin.h"
 #include "keymgr/rotate_root.h"
+#include "keymgr/service_use.h"
 #include "util/base/crypto.h"
 #include "util/base/log.h"
 
@@ -37,23 +38,9 @@ int opened_prepare(struct fault *why)
 static int unlock_patiently(struct opened *o, const char *dir, const struct unlock_source *from, struct fault *why)
 {
 	char prompt[PATH_MAX + 32];
-	int r = -EKEYREJECTED;
 
 	snprintf(prompt, sizeof prompt, "Passphrase of %s: ", dir);
-	for (int tries = unlock_source_given(from) ? 1 : ASK_TRIES; tries > 0 && r == -EKEYREJECTED; tries--) {
-		struct unlock_secret secret = {0};
-
-		if (why->status != EXIT_OK)
-			fprintf(stderr, "coffer: %s\n", why->text);
-		*why = (struct fault){0};
-		r = unlock_obtain(from, prompt, false, &secret, why);
-		if (r == 0)
-			r = keyring_unlock(o->keyring, &secret, why);
-		if (r == -EKEYREJECTED)
-			keyring_refused(o->keyring);
-		unlock_secret_wipe(&secret);
-	}
-	return r;
+	return keyring_unlock_from(o->keyring, from, prompt, ASK_TRIES, NULL, why);
 }
 
 /* An older copy is none of the host's business: neither its memory nor the log of the copy hear of it.  Its root has to be one that the

@@ -96,6 +96,7 @@ static int spawn(const char *path, const char *verb, int in, int out, int err, p
 	posix_spawnattr_t attributes;
 	int error;
 
+	*pid = 0;
 	error = posix_spawn_file_actions_init(&actions);
 	if (error)
 		return -error;
@@ -199,25 +200,72 @@ static int start(const char *path, const char *verb, const struct helper_frame *
 	return answer->status < 0 ? answer->status : ret;
 }
 
-int helper_run(const char *program, const char *verb, const struct helper_frame *frames, size_t count, size_t max,
-	       struct helper_answer *out, struct fault *why)
+static int path_of(const char *program, char **path, struct fault *why)
 {
 	const char *directory = secure_getenv("COFFER_LIBEXEC_DIR");
-	_cleanup_free_ char *path = NULL;
-	int ret;
 
-	*out = (struct helper_answer){0};
-	if (asprintf(&path, "%s/%s", directory ? directory : COFFER_LIBEXEC_DIR, program) < 0) {
-		path = NULL;
-		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot run %s", program);
-	}
-	ret = start(path, verb, frames, count, max, out);
-	if (ret == -ENOENT || ret == -EACCES)
+	if (asprintf(path, "%s/%s", directory ? directory : COFFER_LIBEXEC_DIR, program) >= 0)
+		return 0;
+	*path = NULL;
+	return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot run %s", program);
+}
+
+static int not_run(const char *path, int error, struct fault *why)
+{
+	if (error == -ENOENT || error == -EACCES)
 		return fault_set(why, EXIT_UNSUPPORTED, ENOENT,
 				 "this needs the program %s, which is not installed: install coffer built with OpenSSL "
 				 "(meson option openssl)",
 				 path);
+	return fault_errno(why, EXIT_FAILED, error, "cannot run %s", path);
+}
+
+int helper_run(const char *program, const char *verb, const struct helper_frame *frames, size_t count, size_t max,
+	       struct helper_answer *out, struct fault *why)
+{
+	_cleanup_free_ char *path = NULL;
+	int ret = path_of(program, &path, why);
+
+	*out = (struct helper_answer){0};
+	if (ret < 0)
+		return ret;
+	ret = start(path, verb, frames, count, max, out);
 	if (ret < 0)
 		helper_answer_free(out);
-	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot run %s", path) : 0;
+	return ret < 0 ? not_run(path, ret, why) : 0;
+}
+
+int helper_start(const char *program, const char *verb, struct helper *out, struct fault *why)
+{
+	_cleanup_ends_ struct ends ends = ENDS_NONE;
+	_cleanup_free_ char *path = NULL;
+	int ret = path_of(program, &path, why);
+
+	*out = HELPER_NONE;
+	if (ret < 0)
+		return ret;
+	ret = make_input(&ends);
+	if (ret == 0)
+		ret = spawn(path, verb, ends.its, ends.its, STDERR_FILENO, &out->pid);
+	if (ret == 0 && fcntl(ends.ours, F_SETFL, O_NONBLOCK) < 0)
+		ret = -errno;
+	if (ret < 0) {
+		helper_end(out);
+		return not_run(path, ret, why);
+	}
+	out->fd = ends.ours;
+	ends.ours = -1;
+	return 0;
+}
+
+/* It keeps nothing that an end at once would spoil: files are replaced whole. */
+void helper_end(struct helper *h)
+{
+	if (h->fd >= 0)
+		close(h->fd);
+	if (h->pid > 0) {
+		kill(h->pid, SIGKILL);
+		(void)wait_for(h->pid);
+	}
+	*h = HELPER_NONE;
 }

@@ -2,6 +2,8 @@
 #ifndef COFFER_KEYMGR_HELPER_RUN_H
 #define COFFER_KEYMGR_HELPER_RUN_H
 
+#include <sys/types.h>
+
 #include "util/base/fault.h"
 #include "util/base/secret.h"
 
@@ -23,5 +25,16 @@ void helper_answer_free(struct helper_answer *a);
  * the arguments or in the environment.  At most `max` bytes of output.  -ENOENT and EXIT_UNSUPPORTED if it is not installed. */
 int helper_run(const char *program, const char *verb, const struct helper_frame *frames, size_t count, size_t max,
 	       struct helper_answer *out, struct fault *why) MUST_CHECK;
+
+/* A helper that answers again and again. */
+struct helper {
+	pid_t pid; /* 0: there is none */
+	int fd;    /* its standard input and output, non-blocking; packets have no bounds */
+};
+#define HELPER_NONE ((struct helper){.fd = -1})
+/* Starts it in the same way.  What it says on standard error goes where this process's goes. */
+int helper_start(const char *program, const char *verb, struct helper *out, struct fault *why) MUST_CHECK;
+/* Ends it, whatever it is doing. */
+void helper_end(struct helper *h);
 
 #endif

@@ -77,7 +77,7 @@ struct keyring {
 	/* unlocked only */
 	struct secret *root; /* NULL while locked */
 	uint32_t opened_by;
-	bool by_public_key; /* the root came out of what anyone could have made (pin.h) */
+	bool by_public_key; /* the root came out of what anyone could have made, and nobody vouches for it (pin.h) */
 
 	/* the audit log: where it stood at the last change; keys of its segments before a new root; what the next commit records */
 	struct audit_link audit;

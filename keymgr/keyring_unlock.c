@@ -4,6 +4,7 @@
 
 #include "keymgr/internal.h"
 #include "keymgr/protector.h"
+#include "keymgr/service_use.h"
 #include "util/base/kdf_labels.h"
 
 static const char *name_of(const struct keyring *k)
@@ -98,6 +99,8 @@ int keyring_take_root(struct keyring *k, struct secret **root, struct fault *why
 /* Tries the protectors of one kind in turn.  -EKEYREJECTED, without a message, if none opens. */
 static int try_kind(struct keyring *k, const struct unlock_secret *with, struct secret **root, struct fault *why)
 {
+	int first = 0;
+
 	for (uint32_t i = 0; i < k->protector_count; i++) {
 		const struct protector *p = &k->protectors[i];
 		int ret;
@@ -107,6 +110,11 @@ static int try_kind(struct keyring *k, const struct unlock_secret *with, struct 
 		ret = protector_open(p, with, k->settings.volume_id, root, why);
 		if (ret == -EKEYREJECTED)
 			continue;
+		/* Another key of the service may be in reach. */
+		if (ret < 0 && ret != -EBADMSG && with->kind == SECRET_SERVICE) {
+			first = first ? first : ret;
+			continue;
+		}
 		if (ret == -EBADMSG)
 			return fault_set(why, EXIT_DAMAGED, EBADMSG,
 					 "%s: the secret is right but the key it protects is damaged; put it "
@@ -115,10 +123,12 @@ static int try_kind(struct keyring *k, const struct unlock_secret *with, struct 
 		if (ret < 0)
 			return fault_errno(why, EXIT_FAILED, ret, "cannot try the %s", p->type);
 		k->opened_by = p->id;
-		k->by_public_key = p->handler->anyone_makes;
+		k->by_public_key = p->handler->anyone_makes && !(with->service && with->service->vouched);
+		if (first)
+			*why = (struct fault){.status = EXIT_OK};
 		return 0;
 	}
-	return -EKEYREJECTED;
+	return first ? first : -EKEYREJECTED;
 }
 
 /* What is typed as a passphrase may be a recovery key: that costs nothing to try, so it comes first. */
@@ -156,8 +166,9 @@ int keyring_unlock(struct keyring *k, const struct unlock_secret *with, struct f
 	if (ret == -EKEYREJECTED)
 		return fault_set(why, EXIT_WRONG_SECRET, EKEYREJECTED,
 				 "%s; try again, or list the protectors with \"coffer key list\"",
-				 with->kind == SECRET_IDENTITY ? "the identity's certificate protects no root here"
-							       : "wrong passphrase, key file or recovery key");
+				 with->kind == SECRET_IDENTITY  ? "the identity's certificate protects no root here"
+				 : with->kind == SECRET_SERVICE ? "no key of the key service protects this"
+								: "wrong passphrase, key file or recovery key");
 	if (ret < 0)
 		return ret;
 	ret = keyring_take_root(k, &root, why);

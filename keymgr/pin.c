@@ -6,34 +6,43 @@
 #include <string.h>
 
 #include "keymgr/internal.h"
+#include "keymgr/protector.h"
 #include "keymgr/terminal.h"
 
-static int refuse(const char *fingerprint, const char *reason, struct fault *why)
+/* How a stranger could have made it. */
+static const char *way(const struct keyring *k)
 {
-	return fault_set(
-		why, EXIT_REFUSED, EKEYREJECTED,
-		"the root %s is not known here, and anyone can encrypt to a certificate%s: compare it with what "
-		"\"coffer init\" printed, and give it by --expect-root (mount option root=)",
-		fingerprint, reason);
+	for (uint32_t i = 0; i < k->protector_count; i++)
+		if (k->protectors[i].id == k->opened_by && k->protectors[i].handler == &protector_service)
+			return "who may use a key of the service can wrap any root";
+	return "anyone can encrypt to a certificate";
 }
 
-static int ask(const char *fingerprint, struct fault *why)
+static int refuse(const struct keyring *k, const char *fingerprint, const char *reason, struct fault *why)
+{
+	return fault_set(why, EXIT_REFUSED, EKEYREJECTED,
+			 "the root %s is not known here, and %s%s: compare it with what "
+			 "\"coffer init\" printed, and give it by --expect-root (mount option root=)",
+			 fingerprint, way(k), reason);
+}
+
+static int ask(const struct keyring *k, const char *fingerprint, struct fault *why)
 {
 	char prompt[512], typed[16];
 	_cleanup_close_ int tty = terminal_open();
 	int ret;
 
 	if (tty < 0)
-		return refuse(fingerprint, "", why);
+		return refuse(k, fingerprint, "", why);
 	snprintf(prompt, sizeof(prompt),
-		 "This host does not know the volume's root, and a certificate does not prove whose it is.\n"
+		 "This host does not know the volume's root, and %s.\n"
 		 "Its fingerprint is\n\n    %s\n\n"
 		 "Is that what \"coffer init\" printed (or \"coffer key rotate --root\" since)?  Type yes: ",
-		 fingerprint);
+		 way(k), fingerprint);
 	ret = terminal_ask(tty, prompt, typed, sizeof(typed));
 	if (ret < 0 && ret != -ENODATA)
 		return fault_errno(why, EXIT_FAILED, ret, "cannot talk to the terminal");
-	return ret == 0 && strcmp(typed, "yes") == 0 ? 0 : refuse(fingerprint, ", and it was not confirmed", why);
+	return ret == 0 && strcmp(typed, "yes") == 0 ? 0 : refuse(k, fingerprint, ", and it was not confirmed", why);
 }
 
 /* A volume that the host knows is judged by host_memory_check_root(), also if it is by another root. */
@@ -58,7 +67,7 @@ int pin_settle(const struct keyring *k, struct trust *trust, struct pin *room, s
 	if (ret < 0 || known)
 		return ret;
 	keyring_fingerprint(k, room->root);
-	ret = ask(room->root, why);
+	ret = ask(k, room->root, why);
 	if (ret == 0)
 		trust->root = room->root;
 	return ret;

@@ -8,7 +8,8 @@
 #include "util/base/kdf_labels.h"
 
 static const struct protector_type *const types[] = {
-	&protector_passphrase, &protector_key_file, &protector_recovery_key, &protector_shares, &protector_certificate,
+	&protector_passphrase, &protector_key_file,    &protector_recovery_key,
+	&protector_shares,     &protector_certificate, &protector_service,
 };
 
 const struct protector_type *protector_type_named(const char *name)
@@ -79,7 +80,7 @@ int protector_make(const struct unlock_secret *s, uint32_t id, const uint8_t vol
 	if (ret == 0)
 		ret = put_now(o, "created");
 	if (ret == 0)
-		ret = type->make(o, &material, prk.b, why);
+		ret = type->make(o, &material, &(struct protected){volume_id, root}, prk.b, why);
 	if (ret == 0)
 		ret = put_wrapped(o, &(struct wrapping){prk.b, volume_id, type->name}, root);
 	if (ret < 0)
@@ -98,7 +99,7 @@ int protector_open(const struct protector *p, const struct unlock_secret *s, con
 	int ret;
 
 	*root = NULL;
-	ret = p->handler->open(p->json, s, prk.b, why);
+	ret = p->handler->open(p->json, s, &(struct protected){volume_id, NULL}, prk.b, why);
 	if (ret == 0)
 		ret = wrapping_derive(&w, LABEL_PROTECTOR_COMMITMENT, commitment, sizeof(commitment));
 	if (ret < 0)

@@ -8,6 +8,13 @@
 #include "keymgr/unlock.h"
 #include "keymgr/wrap.h"
 
+/* What a protector is about. */
+struct protected
+{
+	const uint8_t *volume_id;
+	const struct secret *root; /* NULL where one is opened */
+};
+
 struct protector_type {
 	const char *name;
 	enum secret_kind kind;    /* of the secret that opens it */
@@ -17,15 +24,17 @@ struct protector_type {
 	int (*validate)(json_object *o, struct problem *p);
 	/* Draws the parameters of a new protector, puts them into o, and gives HKDF-Extract of X.  s holds what the type is made of
 	 * (not the text of a recovery key, but the bytes behind it), here and below. */
-	int (*make)(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why);
+	int (*make)(json_object *o, const struct unlock_secret *s, const struct protected *what,
+		    uint8_t prk[SHA256_SIZE], struct fault *why);
 	/* HKDF-Extract of X.  -EKEYREJECTED, without a fault: the secret does not open it. */
-	int (*open)(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why);
+	int (*open)(json_object *o, const struct unlock_secret *s, const struct protected *what,
+		    uint8_t prk[SHA256_SIZE], struct fault *why);
 	/* Words for `key list`, such as the cost. */
 	void (*describe)(json_object *o, char *out, size_t n);
 };
 
 extern const struct protector_type protector_passphrase, protector_key_file, protector_recovery_key, protector_shares,
-	protector_certificate;
+	protector_certificate, protector_service;
 
 /* NULL if unknown. */
 const struct protector_type *protector_type_named(const char *name);

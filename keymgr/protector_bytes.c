@@ -12,9 +12,11 @@ static int validate_nothing(json_object *o, struct problem *p)
 }
 
 /* Making and opening are the same. */
-static int use_bytes(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
+static int use_bytes(json_object *o, const struct unlock_secret *s, const struct protected *what,
+		     uint8_t prk[SHA256_SIZE], struct fault *why)
 {
 	(void)o;
+	(void)what;
 	(void)why;
 	return kdf_extract(s->bytes->bytes, s->bytes->size, prk);
 }

@@ -62,12 +62,14 @@ static int put_parameters(json_object *o, const struct secret *certificate, cons
 	return ret < 0 ? ret : put_bytes(o, "cms", cms->der, cms->size);
 }
 
-static int make(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
+static int make(json_object *o, const struct unlock_secret *s, const struct protected *what, uint8_t prk[SHA256_SIZE],
+		struct fault *why)
 {
 	_cleanup_secret_ struct secret *x = secret_new(X_SIZE);
 	struct cms_made cms;
 	int ret = x ? crypto_random(x->bytes, x->size) : -ENOMEM;
 
+	(void)what;
 	if (ret == 0)
 		ret = cms_encrypt(s->bytes, x, &cms, why);
 	if (ret == 0)
@@ -75,13 +77,15 @@ static int make(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA25
 	return ret < 0 ? ret : kdf_extract(x->bytes, x->size, prk);
 }
 
-static int open_by_key(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
+static int open_by_key(json_object *o, const struct unlock_secret *s, const struct protected *what,
+		       uint8_t prk[SHA256_SIZE], struct fault *why)
 {
 	_cleanup_secret_ struct secret *x = NULL;
 	struct parameters with;
 	struct problem p = {0};
 	int ret = load(o, &with, &p);
 
+	(void)what;
 	if (ret == 0)
 		ret = cms_decrypt(s->bytes, s->passphrase, with.cms, with.cms_size, &x, why);
 	if (ret < 0)

@@ -138,13 +138,15 @@ static int passphrase_validate(json_object *o, struct problem *p)
 	return load(o, &ignored, p);
 }
 
-static int passphrase_open(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
+static int passphrase_open(json_object *o, const struct unlock_secret *s, const struct protected *what,
+			   uint8_t prk[SHA256_SIZE], struct fault *why)
 {
 	_cleanup_stack_key_ struct stack_key x;
 	struct problem p = {0};
 	struct parameters with = {0};
 	int ret;
 
+	(void)what;
 	(void)why;
 	ret = load(o, &with, &p);
 	if (ret < 0)
@@ -154,7 +156,8 @@ static int passphrase_open(json_object *o, const struct unlock_secret *s, uint8_
 	return ret < 0 ? ret : kdf_extract(x.b, sizeof(x.b), prk);
 }
 
-static int passphrase_make(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
+static int passphrase_make(json_object *o, const struct unlock_secret *s, const struct protected *what,
+			   uint8_t prk[SHA256_SIZE], struct fault *why)
 {
 	struct argon2_cost cost;
 	uint8_t salt[SALT_SIZE];
@@ -173,7 +176,7 @@ static int passphrase_make(json_object *o, const struct unlock_secret *s, uint8_
 		ret = put_number(o, "p", cost.p);
 	if (ret == 0)
 		ret = put_bytes(o, "salt", salt, sizeof(salt));
-	return ret < 0 ? ret : passphrase_open(o, s, prk, why);
+	return ret < 0 ? ret : passphrase_open(o, s, what, prk, why);
 }
 
 static void passphrase_describe(json_object *o, char *out, size_t n)

@@ -14,20 +14,23 @@ static int validate(json_object *o, struct problem *p)
 	return ret < 0 ? ret : member_number(o, "threshold", 1, count, &threshold, p);
 }
 
-static int open_bytes(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
+static int open_bytes(json_object *o, const struct unlock_secret *s, const struct protected *what,
+		      uint8_t prk[SHA256_SIZE], struct fault *why)
 {
 	(void)o;
+	(void)what;
 	(void)why;
 	return kdf_extract(s->bytes->bytes, s->bytes->size, prk);
 }
 
-static int make(json_object *o, const struct unlock_secret *s, uint8_t prk[SHA256_SIZE], struct fault *why)
+static int make(json_object *o, const struct unlock_secret *s, const struct protected *what, uint8_t prk[SHA256_SIZE],
+		struct fault *why)
 {
 	int ret = put_number(o, "threshold", s->share_threshold);
 
 	if (ret == 0)
 		ret = put_number(o, "count", s->share_count);
-	return ret < 0 ? ret : open_bytes(o, s, prk, why);
+	return ret < 0 ? ret : open_bytes(o, s, what, prk, why);
 }
 
 static void describe(json_object *o, char *out, size_t n)

@@ -13,6 +13,7 @@
 
 #include "keymgr/internal.h"
 #include "keymgr/protector.h"
+#include "keymgr/service_use.h"
 #include "util/base/encode.h"
 #include "util/base/kdf_labels.h"
 
@@ -104,11 +105,11 @@ static void name_dropped(const struct work *w, struct root_rotation *out)
 
 /* The certificate of a protector may be another one by now than that of its private key: who knew the old root could put his own
  * there, so that the new root would be wrapped for him. */
-static int check_identity(const struct protector *p, const struct unlock_secret *identity, json_object *new,
-			  struct fault *why)
+static int check_identity(const struct work *w, const struct protector *p, const struct unlock_secret *identity,
+			  json_object *new, struct fault *why)
 {
 	_cleanup_stack_key_ struct stack_key ignored;
-	int ret = p->handler->open(new, identity, ignored.b, why);
+	int ret = p->handler->open(new, identity, &(struct protected){w->k->settings.volume_id, NULL}, ignored.b, why);
 
 	if (ret == -EKEYREJECTED)
 		return fault_set(why, EXIT_REFUSED, EPERM,
@@ -123,6 +124,7 @@ static int renew(struct work *w, const struct protector *p, const struct unlock_
 		 struct fault *why)
 {
 	_cleanup_secret_ struct secret *certificate = NULL;
+	_cleanup_(service_use_free) struct service_use *service = NULL;
 	struct unlock_secret s = *with;
 	int ret = 0;
 
@@ -131,10 +133,14 @@ static int renew(struct work *w, const struct protector *p, const struct unlock_
 		ret = protector_certificate_of(p->json, &certificate);
 		s.bytes = certificate;
 	}
+	if (with->kind == SECRET_SERVICE) {
+		ret = service_use_renew(w->k, p->id, with->service, &service, why);
+		s.service = service;
+	}
 	if (ret == 0)
 		ret = protector_make(&s, p->id, w->k->settings.volume_id, w->root, out, why);
 	if (ret == 0 && with->kind == SECRET_IDENTITY) {
-		ret = check_identity(p, with, *out, why);
+		ret = check_identity(w, p, with, *out, why);
 		if (ret < 0)
 			json_object_put(*out);
 	}

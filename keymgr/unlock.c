@@ -10,6 +10,7 @@
 
 #include "keymgr/cms.h"
 #include "keymgr/secret_input.h"
+#include "keymgr/service_use.h"
 #include "util/base/crypto.h"
 #include "util/base/log.h"
 
@@ -30,12 +31,13 @@ void unlock_secret_wipe(struct unlock_secret *s)
 {
 	secret_free(&s->bytes);
 	secret_free(&s->passphrase);
+	service_use_free(&s->service);
 }
 
 static int sources(const struct unlock_source *u)
 {
 	return !!u->passphrase_file + (u->passphrase_fd >= 0) + !!u->passphrase_command + !!u->key_file +
-	       !!u->credential + !!u->identity + !!u->certificate;
+	       !!u->credential + !!u->identity + !!u->certificate + (u->service_key || u->service);
 }
 
 bool unlock_source_given(const struct unlock_source *u)
@@ -285,6 +287,10 @@ static int obtain(const struct unlock_source *u, const char *prompt, bool confir
 		out->kind = SECRET_CERTIFICATE;
 		return certificate_read(u->certificate, &out->bytes, why);
 	}
+	if (u->service_key || u->service) {
+		out->kind = SECRET_SERVICE;
+		return service_use_new(u->service, u->service_key, &out->service, why);
+	}
 	return from_terminal(prompt, confirm, out, why);
 }
 
@@ -298,7 +304,7 @@ int unlock_obtain(const struct unlock_source *u, const char *prompt, bool confir
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,
 			"more than one of --passphrase-file, --passphrase-fd, --passphrase-command, --key-file, "
-			"--identity, --certificate and --credential is given; give one");
+			"--identity, --certificate, --service-key and --credential is given; give one");
 	if (u->identity_passphrase_file && !u->identity)
 		return fault_set(why, EXIT_USAGE, EINVAL, "--identity-passphrase-file goes with --identity");
 	ret = obtain(u, prompt, confirm, out, why);

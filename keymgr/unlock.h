@@ -15,7 +15,10 @@ enum secret_kind {
 	SECRET_SHARES,      /* 32 random bytes that were put together from shares */
 	SECRET_IDENTITY,    /* a private key, which opens what its certificate protects */
 	SECRET_CERTIFICATE, /* no secret: a new protector is made of it, and nothing is opened */
+	SECRET_SERVICE,     /* none either: the key service opens, for who has a certificate of its own */
 };
+
+struct service_use;
 
 struct unlock_secret {
 	enum secret_kind kind;
@@ -25,6 +28,7 @@ struct unlock_secret {
 	/* Where a new protector is made of it: the cost of a passphrase, not below t=3, 64 MiB, p=4; NULL: calibrated to a second. */
 	const struct argon2_cost *cost;
 	uint8_t share_threshold, share_count; /* where a new protector is made of SECRET_SHARES */
+	struct service_use *service;          /* of SECRET_SERVICE (service_use.h) */
 };
 void unlock_secret_wipe(struct unlock_secret *s);
 
@@ -37,6 +41,9 @@ struct unlock_source {
 	const char *credential;  /* a name in $CREDENTIALS_DIRECTORY */
 	const char *identity;    /* a file with a private key */
 	const char *certificate; /* a file; only where a new protector is made */
+	const char *service_key; /* the name of a key of the key service; only where a new protector is made */
+	const char *
+		service; /* a file that says where the service is (service_config.h); without a key's name: the service opens */
 	/* Of the identity; NULL: asked for if that is encrypted.  No source. */
 	const char *identity_passphrase_file;
 	/* What the user vouches for (struct trust of host_memory.h): no sources. */

@@ -13,6 +13,10 @@ VERBS = ["init", "mount", "umount", "status", "check", "freeze", "thaw", "path",
          "key policy show", "key policy run", "key reencrypt start", "key reencrypt pause", "key reencrypt resume",
          "key reencrypt stop", "key reencrypt status", "help", "version"]
 OVERVIEW, DOCUMENTED = VERBS[:15], VERBS[:-2]
+SERVICE = ["service " + verb for verb in (
+    "key create", "key list", "key show", "key rotate", "key disable", "key enable", "key config", "key delete", "key recover",
+    "key purge", "key grant", "key ungrant", "client register", "client list", "client accept", "client revoke", "volumes",
+    "volume accept", "audit show", "audit verify", "audit export")]
 KEYS = [verb for verb in VERBS if verb.startswith("key ")]
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -33,7 +37,7 @@ class Help(cli.Case):
                 self.assertRegex(text, rf"(?m)^  {verb} ")
 
     def test_every_verb_has_help_with_an_example(self):
-        for verb in VERBS:
+        for verb in VERBS + SERVICE:
             text = self.good(*verb.split(), "--help").out
             self.assertRegex(text, rf"\Ausage: coffer {verb}\b")
             self.assertRegex(text, rf"\nexample:\n(.*\n)*  .*coffer {verb}\b")
@@ -58,6 +62,14 @@ class Help(cli.Case):
         self.assertEqual(listed, statuses_of_header())
         for verb in DOCUMENTED:
             self.assertRegex(page, rf"(?m)^\.It Cm {verb} ")
+
+    def test_its_own_manual_page_lists_the_verbs_of_service(self):
+        page = (SOURCE / "docs/man/coffer-service.1").read_text()
+        self.assertEqual(self.good("help", "service").out.count("usage: coffer service "), len(SERVICE))
+        for verb in SERVICE:
+            self.assertRegex(page, rf"(?m)^\.It Cm {verb.removeprefix('service ')}\b")
+            for option in re.findall(r"--([a-z-]+)", self.good(*verb.split(), "--help").out):
+                self.assertIn(f"Fl -{option}", page, verb)
 
     def test_options_of_help_stand_in_the_manual_page(self):
         page = (SOURCE / "docs/man/coffer.1").read_text()
@@ -142,7 +154,7 @@ class Names(cli.Case):
     def test_completion_knows_the_options(self):
         """Each option that help shows is offered for its verb."""
         script = SOURCE / "util/completion/coffer.bash"
-        for verb in DOCUMENTED:
+        for verb in DOCUMENTED + SERVICE:
             if verb == "umount":
                 continue
             words = ["coffer", *verb.split(), "--"]

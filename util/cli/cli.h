@@ -74,6 +74,27 @@ int cmd_field_merge(const struct verb *v, int argc, char **argv, struct fault *w
 int cmd_field_clean(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_init(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_field_pubkey(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_create(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_list(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_show(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_rotate(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_disable(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_enable(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_config(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_delete(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_recover(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_purge(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_grant(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_key_ungrant(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_client_register(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_client_list(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_client_accept(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_client_revoke(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_volumes(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_volume_accept(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_audit_show(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_audit_verify(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_audit_export(const struct verb *v, int argc, char **argv, struct fault *why);
 
 /* The programs that mount(8) and fsck(8) call; they return an exit status of those manual pages. */
 int helper_mount(int argc, char **argv);

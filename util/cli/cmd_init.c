@@ -30,6 +30,8 @@ static int check_options(struct init *i, struct fault *why)
 				"init: no cipher %s; there are aes-256-ocb, aes-256-gcm, chacha20-poly1305, auto",
 				i->cipher);
 	}
+	if (i->unlock.service && !i->unlock.service_key)
+		return fault_set(why, EXIT_USAGE, EINVAL, "init: --service-config goes with --service-key");
 	if (!i->no_recovery && !i->recovery_file && !terminal_present())
 		return fault_set(
 			why, EXIT_REFUSED, ENOTTY,

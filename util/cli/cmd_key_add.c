@@ -6,18 +6,23 @@
 
 #include "util/cli/key.h"
 #include "util/cli/options.h"
+#include "util/cli/status.h"
 #include "util/cli/terminal.h"
 
 struct addition {
 	struct unlock_source source; /* of the new secret */
 	const char *recovery_file;
-	bool recovery, json;
+	bool recovery, json, only;
 };
 
 static int check_options(const struct addition *a, const struct unlock_source *unlock, struct fault *why)
 {
 	if (a->recovery_file && !a->recovery)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --recovery-key-file goes with --recovery-key");
+	if (a->source.service && !a->source.service_key)
+		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --new-service-config goes with --service-key");
+	if (a->only && !a->source.service_key)
+		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --only goes with --service-key");
 	if (a->recovery && !a->recovery_file && !terminal_present())
 		return fault_set(why, EXIT_REFUSED, ENOTTY,
 				 "no terminal to show a recovery key on: give --recovery-key-file OUT");
@@ -41,38 +46,56 @@ static int obtain_new(const struct addition *a, const char *dir, struct unlock_s
 struct new_protector {
 	const struct unlock_secret *secret;
 	uint32_t *id;
+	bool only;
 };
 
+static int remove_others(struct keyring *k, uint32_t but, struct fault *why)
+{
+	struct protector_info all[PROTECTORS_MAX];
+	uint32_t n = keyring_protectors(k, all);
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < n; i++)
+		if (all[i].id != but)
+			r = keyring_remove_protector(k, all[i].id, why);
+	return r;
+}
+
+/* The others go in the same change: either both has been done or nothing. */
 static int edit(struct keyring *k, void *context, struct fault *why)
 {
 	const struct new_protector *n = context;
 
-	return keyring_add_protector(k, n->secret, n->id, why);
+	int r = keyring_add_protector(k, n->secret, n->id, why);
+	return r < 0 || !n->only ? r : remove_others(k, *n->id, why);
 }
 
 int key_add(struct cli_volume *v, const struct unlock_secret *secret, uint32_t *id, struct fault *why)
 {
-	struct new_protector n = {secret, id};
+	struct new_protector n = {secret, id, false};
 
 	return key_change(v, edit, &n, why);
 }
 
-static int add(const struct addition *a, struct cli_volume *volume, struct fault *why)
+/* A lease binds only what was opened by the service. */
+static void tell_of_others(const struct cli_volume *v, uint32_t id)
 {
-	struct unlock_secret secret = {0};
-	struct protector_info info;
-	uint32_t id;
+	struct protector_info all[PROTECTORS_MAX];
+	uint32_t n = keyring_protectors(v->keyring, all);
 
-	int r = obtain_new(a, volume->dir, &secret, why);
-	if (r < 0)
-		return r;
-	r = key_add(volume, &secret, &id, why);
-	unlock_secret_wipe(&secret);
-	if (r < 0) {
-		if (a->recovery_file)
-			unlink(a->recovery_file);
-		return r;
-	}
+	if (n > 1)
+		puts("these open it as well, and what they open goes on whatever the key service says:");
+	for (uint32_t i = 0; i < n; i++)
+		if (all[i].id != id)
+			printf("  %" PRIu32 "  %s, made %s\n", all[i].id, all[i].type, all[i].created);
+	if (n > 1)
+		printf("take them away: coffer key remove %s ID (or key add --only)\n", v->dir);
+}
+
+static void report(const struct addition *a, const struct cli_volume *volume, uint32_t id)
+{
+	struct protector_info info;
+
 	info.type[0] = '\0';
 	cli_volume_protector(volume, id, &info);
 	if (a->json) {
@@ -80,14 +103,34 @@ static int add(const struct addition *a, struct cli_volume *volume, struct fault
 
 		json_add_number(o, "id", id);
 		json_add_text(o, "type", info.type);
+		json_object_object_add(o, "protectors", protectors_json(volume->keyring));
 		json_print(o);
-		return 0;
+		return;
 	}
 	if (*info.type)
 		printf("added protector %" PRIu32 " (%s)\n", id, info.type);
 	if (a->source.certificate) /* nothing here could try it */
 		printf("try it: coffer key test %s --identity KEY.pem\n", volume->dir);
-	return 0;
+	if (a->source.service_key)
+		tell_of_others(volume, id);
+}
+
+static int add(const struct addition *a, struct cli_volume *volume, struct fault *why)
+{
+	struct unlock_secret secret = {0};
+	uint32_t id;
+	struct new_protector n = {&secret, &id, a->only};
+
+	int r = obtain_new(a, volume->dir, &secret, why);
+	if (r < 0)
+		return r;
+	r = key_change(volume, edit, &n, why);
+	unlock_secret_wipe(&secret);
+	if (r < 0 && a->recovery_file)
+		unlink(a->recovery_file);
+	if (r == 0)
+		report(a, volume, id);
+	return r;
 }
 
 int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
@@ -100,6 +143,9 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 		{OPTION_TEXT, 0, 'n', "new-passphrase-file", &a.source.passphrase_file},
 		{OPTION_TEXT, 0, 'n', "new-key-file", &a.source.key_file},
 		{OPTION_TEXT, 0, 'n', "certificate", &a.source.certificate},
+		{OPTION_TEXT, 0, 'n', "service-key", &a.source.service_key},
+		{OPTION_TEXT, 0, 0, "new-service-config", &a.source.service},
+		{OPTION_FLAG, 0, 0, "only", &a.only},
 		{OPTION_FLAG, 0, 'n', "recovery-key", &a.recovery},
 		{OPTION_TEXT, 0, 0, "recovery-key-file", &a.recovery_file},
 		{OPTION_FLAG, 0, 0, "json", &a.json},

@@ -12,6 +12,8 @@
 	"  --identity-passphrase-file F\n"                                                                             \
 	"                          its passphrase, if it has one; else that is asked for\n"                            \
 	"  --credential NAME       a passphrase from systemd's $CREDENTIALS_DIRECTORY\n"                               \
+	"  --service-config F      the key service, reached as F says; without an option it is asked, if it protects " \
+	"the volume\n"                                                                                                 \
 	"  --accept-older-keyring  although this host has seen a newer one\n"                                          \
 	"  --expect-root HEX       only if the volume has the root of this fingerprint\n"
 
@@ -19,7 +21,7 @@
 #define HELP_UNLOCK_IGNORED "The options that unlock are taken, and not needed.\n\n"
 
 #define ARGUMENTS_INIT                                                                                                 \
-	"DIR [--passphrase-file F | --key-file F | --certificate CERT.pem]\n"                                          \
+	"DIR [--passphrase-file F | --key-file F | --certificate CERT.pem | --service-key NAME]\n"                     \
 	"         [--cipher aes-256-ocb|aes-256-gcm|chacha20-poly1305|auto] [--portable]\n"                            \
 	"         [--journal-size N] [--no-recovery-key | --recovery-key-file OUT]"
 #define HELP_INIT                                                                                                      \
@@ -32,7 +34,9 @@
 	"  --no-recovery-key       makes none: a forgotten passphrase then loses the data\n\n"                         \
 	"the first secret (else a passphrase is asked for, twice):\n"                                                  \
 	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n"      \
-	"  --certificate CERT.pem  opened by its private key\n\n"                                                      \
+	"  --certificate CERT.pem  opened by its private key\n"                                                        \
+	"  --service-key NAME      opened by the key service, of which --service-config F or\n"                        \
+	"                          /etc/coffer/service.conf says where it is; nobody holds a secret\n\n"               \
 	"example:\n"                                                                                                   \
 	"  coffer init ~/vault\n"                                                                                      \
 	"  coffer init /srv/vault --key-file /root/vault.key --recovery-key-file /media/usb/vault.recovery\n"
@@ -133,7 +137,7 @@
 	"  cp -a ~/vault ~/copy && coffer adopt ~/copy\n"
 
 #define ARGUMENTS_KEY_INIT                                                                                             \
-	"FILE [--passphrase-file F | --key-file F | --certificate CERT.pem]\n"                                         \
+	"FILE [--passphrase-file F | --key-file F | --certificate CERT.pem | --service-key NAME]\n"                    \
 	"       [--no-recovery-key | --recovery-key-file OUT] [--json]"
 #define HELP_KEY_INIT                                                                                                  \
 	"Makes a keyring that stands alone, without a volume, for encrypted fields.  The verbs of key and field\n"     \
@@ -143,7 +147,8 @@
 	"  --json                  for programs\n\n"                                                                   \
 	"the first secret (else a passphrase is asked for, twice):\n"                                                  \
 	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n"      \
-	"  --certificate CERT.pem  opened by its private key\n\n"                                                      \
+	"  --certificate CERT.pem  opened by its private key\n"                                                        \
+	"  --service-key NAME      opened by the key service, found as at coffer init\n\n"                             \
 	"example:\n"                                                                                                   \
 	"  coffer key init ~/fields.keyring\n"
 
@@ -155,6 +160,7 @@
 
 #define ARGUMENTS_KEY_ADD                                                                                              \
 	"DIR (--new-passphrase-file F | --new-key-file F | --certificate CERT.pem\n"                                   \
+	"       | --service-key NAME [--new-service-config F] [--only]\n"                                              \
 	"       | --recovery-key [--recovery-key-file OUT]) [--json]"
 #define HELP_KEY_ADD                                                                                                   \
 	"Adds a protector: one more secret that opens the volume.  Without one of these a passphrase is asked "        \
@@ -162,6 +168,9 @@
 	"  --new-passphrase-file F the new passphrase\n"                                                               \
 	"  --new-key-file F        the new key file\n"                                                                 \
 	"  --certificate CERT.pem  an X.509 certificate of an RSA or EC key; --identity KEY.pem unlocks then\n"        \
+	"  --service-key NAME      a key of the key service, which then can lock mounts opened by it\n"                \
+	"  --new-service-config F  where that service is; else /etc/coffer/service.conf\n"                             \
+	"  --only                  takes all other protectors away, which the service cannot lock\n"                   \
 	"  --recovery-key          makes a recovery key and shows it once,\n"                                          \
 	"  --recovery-key-file OUT or writes it to OUT, a new file\n"                                                  \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \

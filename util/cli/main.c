@@ -9,6 +9,7 @@
 #include "util/cli/cli.h"
 #include "util/cli/help.h"
 #include "util/cli/help_field.h"
+#include "util/cli/help_service.h"
 
 static int cmd_help(const struct verb *v, int argc, char **argv, struct fault *why);
 static int cmd_version(const struct verb *v, int argc, char **argv, struct fault *why);
@@ -72,6 +73,33 @@ static const struct verb verbs[] = {
 	{"key audit show", ARGUMENTS_KEY_AUDIT_SHOW, NULL, HELP_KEY_AUDIT_SHOW, cmd_key_audit_show},
 	{"key audit verify", ARGUMENTS_KEY_AUDIT_VERIFY, NULL, HELP_KEY_AUDIT_VERIFY, cmd_key_audit_verify},
 	{"key audit export", ARGUMENTS_KEY_AUDIT_EXPORT, NULL, HELP_KEY_AUDIT_EXPORT, cmd_key_audit_export},
+	{"service key create", ARGUMENTS_SERVICE_KEY_CREATE, NULL, HELP_SERVICE_KEY_CREATE, cmd_service_key_create},
+	{"service key list", ARGUMENTS_SERVICE_KEY_LIST, NULL, HELP_SERVICE_KEY_LIST, cmd_service_key_list},
+	{"service key show", ARGUMENTS_SERVICE_KEY_SHOW, NULL, HELP_SERVICE_KEY_SHOW, cmd_service_key_show},
+	{"service key rotate", ARGUMENTS_SERVICE_KEY_ROTATE, NULL, HELP_SERVICE_KEY_ROTATE, cmd_service_key_rotate},
+	{"service key disable", ARGUMENTS_SERVICE_KEY_DISABLE, NULL, HELP_SERVICE_KEY_DISABLE, cmd_service_key_disable},
+	{"service key enable", ARGUMENTS_SERVICE_KEY_ENABLE, NULL, HELP_SERVICE_KEY_ENABLE, cmd_service_key_enable},
+	{"service key config", ARGUMENTS_SERVICE_KEY_CONFIG, NULL, HELP_SERVICE_KEY_CONFIG, cmd_service_key_config},
+	{"service key delete", ARGUMENTS_SERVICE_KEY_DELETE, NULL, HELP_SERVICE_KEY_DELETE, cmd_service_key_delete},
+	{"service key recover", ARGUMENTS_SERVICE_KEY_RECOVER, NULL, HELP_SERVICE_KEY_RECOVER, cmd_service_key_recover},
+	{"service key purge", ARGUMENTS_SERVICE_KEY_PURGE, NULL, HELP_SERVICE_KEY_PURGE, cmd_service_key_purge},
+	{"service key grant", ARGUMENTS_SERVICE_KEY_GRANT, NULL, HELP_SERVICE_KEY_GRANT, cmd_service_key_grant},
+	{"service key ungrant", ARGUMENTS_SERVICE_KEY_UNGRANT, NULL, HELP_SERVICE_KEY_UNGRANT, cmd_service_key_ungrant},
+	{"service client register", ARGUMENTS_SERVICE_CLIENT_REGISTER, NULL, HELP_SERVICE_CLIENT_REGISTER,
+	 cmd_service_client_register},
+	{"service client list", ARGUMENTS_SERVICE_CLIENT_LIST, NULL, HELP_SERVICE_CLIENT_LIST, cmd_service_client_list},
+	{"service client accept", ARGUMENTS_SERVICE_CLIENT_ACCEPT, NULL, HELP_SERVICE_CLIENT_ACCEPT,
+	 cmd_service_client_accept},
+	{"service client revoke", ARGUMENTS_SERVICE_CLIENT_REVOKE, NULL, HELP_SERVICE_CLIENT_REVOKE,
+	 cmd_service_client_revoke},
+	{"service volumes", ARGUMENTS_SERVICE_VOLUMES, NULL, HELP_SERVICE_VOLUMES, cmd_service_volumes},
+	{"service volume accept", ARGUMENTS_SERVICE_VOLUME_ACCEPT, NULL, HELP_SERVICE_VOLUME_ACCEPT,
+	 cmd_service_volume_accept},
+	{"service audit show", ARGUMENTS_SERVICE_AUDIT_SHOW, NULL, HELP_SERVICE_AUDIT_SHOW, cmd_service_audit_show},
+	{"service audit verify", ARGUMENTS_SERVICE_AUDIT_VERIFY, NULL, HELP_SERVICE_AUDIT_VERIFY,
+	 cmd_service_audit_verify},
+	{"service audit export", ARGUMENTS_SERVICE_AUDIT_EXPORT, NULL, HELP_SERVICE_AUDIT_EXPORT,
+	 cmd_service_audit_export},
 	{"help", "[VERB]", NULL, HELP_HELP, cmd_help},
 	{"version", "", NULL, HELP_VERSION, cmd_version},
 };
@@ -96,7 +124,7 @@ static void print_overview(FILE *to)
 		if (verbs[i].summary)
 			fprintf(to, "  %-11s %s\n", verbs[i].name, verbs[i].summary);
 	fputs("  lock MNT    take the keys from a mount that stays; unlock MNT undoes it\n", to);
-	fputs("  key ...     rotate, destroy ...: coffer help key; field ...: values in files\n", to);
+	fputs("  key ... | field ... | service ...   coffer help key, coffer help field, ...\n", to);
 	fputs("\nTo begin:  coffer init ~/vault; mkdir -p ~/plain; coffer mount ~/vault ~/plain\n"
 	      "To unlock: --passphrase-file F | --passphrase-fd N | --passphrase-command C |\n"
 	      "           --key-file F | --credential NAME; else the passphrase is asked for\n"

@@ -38,13 +38,15 @@ struct option_spec {
 	}
 /* Where that of something new comes from: a certificate in the place of a private key. */
 #define OPTIONS_FIRST_SECRET(u)                                                                                        \
-	OPTIONS_SECRET(u),                                                                                             \
+	OPTIONS_SECRET(u), {OPTION_TEXT, 0, 'u', "certificate", &(u)->certificate},                                    \
+		{OPTION_TEXT, 0, 'u', "service-key", &(u)->service_key},                                               \
 	{                                                                                                              \
-		OPTION_TEXT, 0, 'u', "certificate", &(u)->certificate                                                  \
+		OPTION_TEXT, 0, 0, "service-config", &(u)->service                                                     \
 	}
 /* The same options at every verb that unlocks: that, and what the user vouches for. */
 #define OPTIONS_UNLOCK(u)                                                                                              \
-	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), {OPTION_FLAG, 0, 0, "accept-older-keyring", &(u)->accept_older},       \
+	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), {OPTION_TEXT, 0, 'u', "service-config", &(u)->service},                \
+		{OPTION_FLAG, 0, 0, "accept-older-keyring", &(u)->accept_older},                                       \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "expect-root", &(u)->expect_root                                                    \
 	}

@@ -6,6 +6,7 @@
 
 #include "keymgr/entry.h"
 #include "keymgr/lone_keyring.h"
+#include "keymgr/service_use.h"
 #include "util/base/crypto.h"
 #include "util/cli/cli.h"
 #include "util/cli/mounts.h"
@@ -111,7 +112,7 @@ int cli_volume_obtain(const struct cli_volume *v, const struct unlock_source *fr
 	char prompt[PATH_MAX + 32];
 
 	snprintf(prompt, sizeof prompt, "Passphrase of %s: ", v->dir);
-	return unlock_obtain(from, prompt, false, out, why);
+	return keyring_obtain(v->keyring, from, prompt, out, why);
 }
 
 int cli_volume_open_with(struct cli_volume *v, const struct unlock_source *from, const struct unlock_secret *secret,
@@ -128,12 +129,14 @@ int cli_volume_open_with(struct cli_volume *v, const struct unlock_source *from,
 int cli_volume_unlock(struct cli_volume *v, const struct unlock_source *from, struct unlock_secret *with,
 		      struct fault *why)
 {
+	const struct entry entry = {.trust = {from->accept_older, from->expect_root}};
 	struct unlock_secret secret = {0};
+	char prompt[PATH_MAX + 32];
 
-	int r = cli_volume_obtain(v, from, &secret, why);
-	if (r < 0)
-		return r;
-	r = cli_volume_open_with(v, from, &secret, why);
+	snprintf(prompt, sizeof prompt, "Passphrase of %s: ", v->dir);
+	int r = keyring_unlock_from(v->keyring, from, prompt, 1, &secret, why);
+	if (r == 0)
+		r = keyring_enter(v->store, v->dot, v->keyring, &entry, why);
 	if (r == 0 && with)
 		*with = secret;
 	else

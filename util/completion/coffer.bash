@@ -13,7 +13,7 @@ _coffer_mounts()
 _coffer_field()
 {
 	local cur=$2 options=""
-	local keyring="--keyring --passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --credential --accept-older-keyring --expect-root"
+	local keyring="--keyring --passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --credential --service-config --accept-older-keyring --expect-root"
 	local format="--format --name --lenient --no-header --separator --dialect"
 	local binding="--rules --bind --context"
 
@@ -68,10 +68,45 @@ _coffer_field()
 	mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 }
 
+# Options of `coffer service VERB`: $1 is what stands behind "service", $2 the word under the cursor, $3 the one before.
+_coffer_service()
+{
+	local options="--service --ca --cert --key --config --json" words=""
+
+	case $3 in
+	--ca | --cert | --key | --config | --output | --against)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$2")
+		return
+		;;
+	--role)
+		mapfile -t COMPREPLY < <(compgen -W "admin operator client auditor" -- "$2")
+		return
+		;;
+	esac
+	case $1 in
+	"") words="key client volumes volume audit" ;;
+	"key ") words="create list show rotate disable enable config delete recover purge grant ungrant" ;;
+	"client ") words="register list accept revoke" ;;
+	"volume ") words="accept" ;;
+	"audit ") words="show verify export" ;;
+	"key create "*) options+=" --auto-rotate-days --purge-protection" ;;
+	"key config "*) options+=" --auto-rotate-days --min-version --purge-protection" ;;
+	"key delete "*) options+=" --days" ;;
+	"key purge "*) options+=" --yes" ;;
+	"client register "*) options+=" --name --wait" ;;
+	"client accept "*) options+=" --role" ;;
+	"audit show "*) options+=" --from" ;;
+	"audit verify "*) options+=" --against" ;;
+	"audit export "*) options+=" --from --output" ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "${words:-$options --help}" -- "$2")
+}
+
 _coffer()
 {
 	local cur prev verb i words_seen=0
-	local unlock="--passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --credential --accept-older-keyring --expect-root"
+	local unlock="--passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --credential --service-config --accept-older-keyring --expect-root"
 	local options=""
 	cur=${COMP_WORDS[COMP_CWORD]}
 	prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -79,7 +114,7 @@ _coffer()
 	compopt +o default 2>/dev/null
 
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw lock unlock path erase adopt key field help version --help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw lock unlock path erase adopt key field service help version --help" -- "$cur")
 		return
 	fi
 	verb=${COMP_WORDS[1]}
@@ -93,6 +128,11 @@ _coffer()
 		i=3
 	fi
 
+	if [[ $verb == service ]]; then
+		local behind="${COMP_WORDS[*]:2:COMP_CWORD-2}"
+		_coffer_service "${behind:+$behind }" "$cur" "$prev"
+		return
+	fi
 	if [[ $verb == field ]]; then
 		if ((COMP_CWORD == 2)); then
 			mapfile -t COMPREPLY < <(compgen -W "encrypt decrypt get set edit list check rotate migrate exec textconv merge clean domain pubkey agent init" -- "$cur")
@@ -129,7 +169,7 @@ _coffer()
 	fi
 
 	case $prev in
-	--output | --share | --share-dir | --backup-passphrase-file | --backup-key-file | --backup-identity | --backup-identity-passphrase-file | --recipient | --certificate | --identity | --identity-passphrase-file | --keep-certificate | --passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file)
+	--output | --share | --share-dir | --backup-passphrase-file | --backup-key-file | --backup-identity | --backup-identity-passphrase-file | --recipient | --certificate | --identity | --identity-passphrase-file | --keep-certificate | --passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file | --service-config | --new-service-config)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -149,7 +189,7 @@ _coffer()
 		if [[ $verb == mount ]]; then
 			compopt -o nospace 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -P "${cur%"${cur##*,}"}" -W \
-				"ro rw allow_other noexec nosuid nodev noatime relatime idle= field_rights= commit= writeback noxattr journal= nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= credential=" \
+				"ro rw allow_other noexec nosuid nodev noatime relatime idle= field_rights= commit= writeback noxattr journal= nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= credential= service_config= grace=" \
 				-- "${cur##*,}")
 			return
 		fi
@@ -157,7 +197,7 @@ _coffer()
 	esac
 
 	case $verb in
-	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
+	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --service-key --service-config --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
 	mount) options="$unlock -f --foreground -o --options" ;;
 	status) options="--json --size" ;;
 	check) options="$unlock --deep --repair --no-recover --json" ;;
@@ -165,9 +205,9 @@ _coffer()
 	erase) options="--yes --share" ;;
 	adopt) options="$unlock --json" ;;
 	path) options="$unlock --decrypt" ;;
-	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --credential --no-recovery-key --recovery-key-file --json" ;;
+	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --service-key --service-config --credential --no-recovery-key --recovery-key-file --json" ;;
 	"key list") options="$unlock --json" ;;
-	"key add") options="$unlock --new-passphrase-file --new-key-file --certificate --recovery-key --recovery-key-file --json" ;;
+	"key add") options="$unlock --new-passphrase-file --new-key-file --certificate --service-key --new-service-config --only --recovery-key --recovery-key-file --json" ;;
 	"key remove") options="$unlock --json" ;;
 	"key passwd") options="$unlock --new-passphrase-file --json" ;;
 	"key test") options="$unlock --json" ;;
@@ -189,7 +229,7 @@ _coffer()
 	"key destroy") options="$unlock --now --yes --scope --share --json" ;;
 	help)
 		((COMP_CWORD == 2)) &&
-			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw lock unlock path erase adopt key field version" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "init mount umount status check freeze thaw lock unlock path erase adopt key field service version" -- "$cur")
 		return
 		;;
 	esac

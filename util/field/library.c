@@ -9,6 +9,7 @@
 #include "keymgr/entry.h"
 #include "keymgr/keyring.h"
 #include "keymgr/lone_keyring.h"
+#include "keymgr/service_use.h"
 #include "util/field/agent.h"
 #include "util/field/library.h"
 #include "util/field/mount.h"
@@ -89,10 +90,8 @@ static int open_with_secret(struct opening *o, const struct unlock_source *from,
 	struct field_domain domains[DOMAINS_MAX];
 	struct keys *keys = NULL;
 	size_t count = 0;
-	int ret = unlock_obtain(from, "Passphrase: ", false, &o->secret, why);
+	int ret = keyring_unlock_from(o->keyring, from, "Passphrase: ", 1, &o->secret, why);
 
-	if (ret == 0)
-		ret = keyring_unlock(o->keyring, &o->secret, why);
 	if (ret == 0)
 		ret = keyring_enter(o->store, o->dot, o->keyring, &entry, why);
 	if (ret == 0)
