@@ -71,7 +71,7 @@ int change_begin(struct change *c, struct engine *e, struct node *n, struct file
 
 int change_page(struct change *c, uint64_t page, const uint8_t *content)
 {
-	struct page_place where = {c->f->head.file_id, PAGE_DATA, 0, page};
+	struct page_place where = {c->f->zone, c->f->head.file_id, PAGE_DATA, 0, page};
 	struct piece *p = &c->pieces[c->count];
 	int r;
 

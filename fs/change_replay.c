@@ -7,7 +7,7 @@
 
 static int replay_inline(struct engine *e, struct file *f, const struct change_record *r, const uint8_t *payload)
 {
-	struct page_place where = {f->head.file_id, PAGE_DATA, 0, 0};
+	struct page_place where = {f->zone, f->head.file_id, PAGE_DATA, 0, 0};
 	uint8_t content[PAGE_BYTES] = {0};
 	int result = 0;
 

@@ -124,21 +124,22 @@ void check_progress(struct check *c, uint64_t more)
 		c->stop = true;
 }
 
-const char *check_generation(const struct check *c, uint32_t generation)
+const char *check_generation(const struct check *c, uint32_t zone, uint32_t generation)
 {
 	const struct keys *k = worker_keys(c->e);
 	int error;
 
-	if (keys_for_open(k, SCOPE_DEFAULT, generation, &error))
+	if (keys_for_open_in(k, zone, generation, &error))
 		return NULL;
 	if (error == -ENOKEY)
 		return "is suspended";
 	for (uint32_t i = 0; i < k->count; i++) {
 		if (k->generations[i].number != generation)
 			continue;
-		if (k->generations[i].scope != SCOPE_DEFAULT)
+		if (k->generations[i].scope != keys_zone_scope(k, zone))
 			return "belongs to another scope";
-		return generation < k->floor[SCOPE_DEFAULT] ? "is below the floor" : "is destroyed or not yet in use";
+		return generation < k->floor[k->generations[i].scope] ? "is below the floor"
+								      : "is destroyed or not yet in use";
 	}
 	return "is unknown to this keyring";
 }

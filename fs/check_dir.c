@@ -7,6 +7,7 @@
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/xattr.h"
+#include "fs/zone.h"
 #include "util/base/encode.h"
 
 void check_candidate(struct check_candidates *c, const uint8_t id[DIRECTORY_ID_SIZE])
@@ -167,6 +168,8 @@ int check_directory(struct check *c, struct check_dir *d)
 	bool suspect = false;
 
 	c->report->directories++;
+	if (opened == 0)
+		zone_load(c->e, d->node);
 	if (r < 0)
 		r = store_fault(c, d, "the directory cannot be listed", r);
 	if (r == 0 && opened < 0 && opened != -ENOENT && opened != -EBADMSG)

@@ -5,6 +5,7 @@
 
 #include "fs/check_internal.h"
 #include "fs/node.h"
+#include "fs/zone.h"
 
 /* A head as it lies below. */
 struct raw_head {
@@ -37,7 +38,9 @@ static int wrong_size(struct check *c, const struct check_entry *en, const struc
 
 static int bad_head(struct check *c, struct check_entry *en, const struct raw_head *raw, int error)
 {
-	const char *generation = raw->size >= HEAD_MIN ? check_generation(c, head_generation(raw->bytes)) : NULL;
+	const char *generation =
+		raw->size >= HEAD_MIN ? check_generation(c, zone_of(c->e, en->dir->node), head_generation(raw->bytes))
+				      : NULL;
 	uint64_t logical;
 	char what[160];
 
@@ -127,7 +130,7 @@ static int check_content(struct check *c, struct check_entry *en, struct node *n
 	c->report->bytes += raw.size;
 	if (raw.size >= PREFIX_SIZE && head_is_ours(raw.bytes, id) && check_has_records(c, id))
 		return 0;
-	r = head_open_claimed(c->e, raw.bytes, raw.size, &h, body);
+	r = head_open_claimed(c->e, zone_of(c->e, en->dir->node), raw.bytes, raw.size, &h, body);
 	if (r == -ENOMEM)
 		return r;
 	if (r == -EBADMSG && check_may_be_young(c, raw.bytes, raw.size))

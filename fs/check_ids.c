@@ -14,6 +14,7 @@
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/worker.h"
+#include "fs/zone.h"
 
 enum { NAMES_TRIED = 1000 };
 
@@ -41,10 +42,11 @@ static bool try_id(struct check *c, struct check_dir *d, const uint8_t id[DIRECT
 
 	memcpy(record->id, id, DIRECTORY_ID_SIZE);
 	memcpy(found.id, id, DIRECTORY_ID_SIZE);
+	zone_load(c->e, d->node);
 	for (uint32_t i = 0; i < k->count; i++) {
 		const struct generation_key *g = &k->generations[i];
 
-		if (g->scope != SCOPE_DEFAULT || !g->prk || count_names(c, d, g->number) == 0)
+		if (g->scope == SCOPE_FIELDS || !g->prk || count_names(c, d, g->number) == 0)
 			continue;
 		/* The last two of them, if there should be more. */
 		if (found.next)
@@ -105,8 +107,14 @@ static int new_id(struct check *c, struct check_dir *d)
 {
 	struct directory_record *record = &d->node->dir->record;
 
-	*record = (struct directory_record){.generation = keys_active(worker_keys(c->e), SCOPE_DEFAULT)->number};
-	return crypto_random(record->id, DIRECTORY_ID_SIZE);
+	int r = crypto_random(record->id, DIRECTORY_ID_SIZE);
+
+	record->next = GENERATION_NONE;
+	if (r < 0)
+		return r;
+	zone_load(c->e, d->node);
+	record->generation = keys_active_in(worker_keys(c->e), zone_of(c->e, d->node));
+	return 0;
 }
 
 enum outcome { FOUND, FRESH, COPIED, UNKNOWN };

@@ -175,7 +175,7 @@ void check_progress(struct check *c, uint64_t more);
 int check_volume(struct check *c) MUST_CHECK;
 void check_forget(struct check *c); /* what it took */
 /* What is wrong with a generation number; NULL if it may be used. */
-const char *check_generation(const struct check *c, uint32_t generation);
+const char *check_generation(const struct check *c, uint32_t zone, uint32_t generation);
 
 /* --- check_walk.c */
 typedef int check_visit(struct check *c, struct check_dir *d);

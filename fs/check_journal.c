@@ -54,7 +54,7 @@ static bool is_unusable(const struct check *c, uint32_t generation)
 {
 	int error = 0;
 
-	return generation != GENERATION_NONE && !keys_for_open(worker_keys(c->e), SCOPE_DEFAULT, generation, &error) &&
+	return generation != GENERATION_NONE && !keys_for_open_in(worker_keys(c->e), ZONE_ANY, generation, &error) &&
 	       error == -ENOKEY;
 }
 

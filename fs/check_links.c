@@ -5,6 +5,7 @@
 #include "fs/check_internal.h"
 #include "fs/names.h"
 #include "fs/symlink.h"
+#include "fs/zone.h"
 #include "util/base/encode.h"
 
 enum { BODY_ID = 16 };
@@ -35,7 +36,7 @@ int check_symlink(struct check *c, struct check_entry *en)
 	}
 	text[n] = 0;
 	c->report->bytes += (uint64_t)n;
-	n = too_long ? -EBADMSG : symlink_open(c->e, text, target);
+	n = too_long ? -EBADMSG : symlink_open(c->e, zone_of(c->e, en->dir->node), text, target);
 	r = n == -ENOMEM ? -ENOMEM : note_body(c, text);
 	if (r < 0 || n >= 0)
 		return r;

@@ -70,7 +70,7 @@ bool check_is_coffers(struct check *c, struct check_dir *d, const char *backing,
 	if (n < 0)
 		return false;
 	text[n] = 0;
-	return symlink_open(c->e, text, target) >= 0;
+	return symlink_open(c->e, ZONE_ANY, text, target) >= 0;
 }
 
 /* ------------------------------------------------------------------ conflict copies */
@@ -129,7 +129,7 @@ static int free_name(struct check *c, struct node *dir, char name[NAME_MAX + 1],
 			length = NAME_MAX - strlen(mark);
 		snprintf(name + length, NAME_MAX + 1 - length, "%s", mark);
 
-		int r = names_encrypt(c->e, dir->dir, names_generation(dir->dir), name, b);
+		int r = names_encrypt(c->e, dir, names_generation(dir->dir), name, b);
 
 		if (r == 0)
 			r = store_stat_at(c->e->store, dir->fd, b->name, &st);

@@ -5,6 +5,7 @@
 
 #include "fs/check_internal.h"
 #include "fs/worker.h"
+#include "fs/zone.h"
 
 /* A walk over the hash tree of one file. */
 struct pages {
@@ -12,6 +13,7 @@ struct pages {
 	const struct check_entry *en;
 	const uint8_t *file_id;
 	int fd;
+	uint32_t zone;
 	uint64_t size, count; /* of the file: bytes, pages */
 	/* Bad data pages side by side become one finding. */
 	uint64_t bad, bad_end;
@@ -24,14 +26,14 @@ static struct check_kind kind_of(const struct pages *p, int error, uint32_t gene
 {
 	if (error == -ENOKEY)
 		return (struct check_kind){CHECK_WARNING, "generation", false};
-	if (error == -EBADMSG && check_generation(p->c, generation))
+	if (error == -EBADMSG && check_generation(p->c, p->zone, generation))
 		return (struct check_kind){CHECK_ERROR, "generation", false};
 	return error == -EBADMSG ? (struct check_kind){CHECK_ERROR, kind, false} : check_store_kind(error);
 }
 
 static const char *reason_of(const struct pages *p, int error, uint32_t generation)
 {
-	const char *g = error == -EBADMSG || error == -ENOKEY ? check_generation(p->c, generation) : NULL;
+	const char *g = error == -EBADMSG || error == -ENOKEY ? check_generation(p->c, p->zone, generation) : NULL;
 
 	if (g)
 		return g;
@@ -76,7 +78,7 @@ static int bad_page(struct pages *p, uint64_t page, int error, uint32_t generati
 
 static int open_data(struct pages *p, uint64_t page, const struct entry *entry, uint8_t *at, ssize_t got)
 {
-	struct page_place where = {p->file_id, PAGE_DATA, 0, page};
+	struct page_place where = {p->zone, p->file_id, PAGE_DATA, 0, page};
 	unsigned size = layout_page_bytes(p->size, page);
 	int r = got < 0 ? (int)got : -EBADMSG;
 
@@ -151,7 +153,7 @@ static int bad_map(struct pages *p, struct layout_slot at, int error, uint32_t g
 /* Five levels at most. */
 static int check_subtree(struct pages *p, struct layout_slot at, const struct entry *entry)
 {
-	struct page_place where = {p->file_id, PAGE_MAP, at.height, at.first};
+	struct page_place where = {p->zone, p->file_id, PAGE_MAP, at.height, at.first};
 	int r = 0;
 
 	if (at.first >= p->count || entry_is_hole(entry))
@@ -187,6 +189,7 @@ int check_pages(struct check *c, const struct check_entry *en, struct node *n, c
 			  .en = en,
 			  .file_id = h->file_id,
 			  .fd = n->fd,
+			  .zone = zone_of(c->e, en->dir->node),
 			  .size = h->size,
 			  .count = layout_pages(h->size),
 			  .whole = whole};

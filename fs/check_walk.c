@@ -6,6 +6,7 @@
 #include "fs/directory.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/zone.h"
 
 /* ------------------------------------------------------------------ lists of names */
 
@@ -134,6 +135,8 @@ static void load_id(struct check *c, struct check_dir *d)
 	if (node_use(c->e, d->node) < 0)
 		return;
 	d->has_id = names_read_record(c->e, d->node->fd, &d->node->dir->record) == 0;
+	if (d->has_id)
+		zone_load(c->e, d->node);
 	atomic_store(&d->node->dir->loaded, d->has_id);
 	node_unuse(c->e, d->node);
 }

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/assign.h"
+#include "util/base/log.h"
+
 /* A new verb is one function and one line of the table at the end. */
 
 static struct control_subject *subject(const struct control_call *c)
@@ -57,6 +60,7 @@ static int run_status(struct control_call *c, struct fault *why)
 	control_put_number(c, "lost_files", counts.lost);
 	control_put_flag(c, "looking", counts.looking);
 	control_put_flag(c, "locked", live_keys_are_locked(s->live_keys));
+	control_put_number(c, "locked_scopes", live_keys_locked_scopes(s->live_keys));
 	put_reencryption(c, s->reencrypt);
 	return 0;
 }
@@ -154,6 +158,63 @@ static int run_unlock(struct control_call *c, struct fault *why)
 	return r < 0 ? r : reencrypt_look(subject(c)->reencrypt, why);
 }
 
+/* ------------------------------------------------------------------ scopes */
+
+/* "scope": its number. */
+static int get_scope(struct control_call *c, uint32_t *scope, struct fault *why)
+{
+	uint64_t number;
+
+	*scope = SCOPE_NONE;
+	if (!control_get_number(c, "scope", &number) || number >= SCOPES_MAX)
+		return fault_set(why, EXIT_USAGE, EINVAL, "the number of a scope is wanted");
+	*scope = (uint32_t)number;
+	return 0;
+}
+
+static int run_lock_scope(struct control_call *c, struct fault *why)
+{
+	const struct control_subject *s = subject(c);
+	struct fault ignored = {.status = EXIT_OK};
+	uint32_t scope;
+	int r = get_scope(c, &scope, why);
+
+	if (r < 0)
+		return r;
+	reencrypt_halt(s->reencrypt);
+	r = live_keys_lock_scope(s->live_keys, scope, why);
+	/* What it is about may not be locked. */
+	if (reencrypt_look(s->reencrypt, &ignored) < 0)
+		log_warning("%s", ignored.text);
+	return r;
+}
+
+/* The root key is the next packet. */
+static int run_unlock_scope(struct control_call *c, struct fault *why)
+{
+	uint32_t scope;
+	int r = get_scope(c, &scope, why);
+
+	if (r == 0)
+		r = live_keys_unlock_scope(subject(c)->live_keys, scope, c->fd, why);
+	return r < 0 ? r : reencrypt_look(subject(c)->reencrypt, why);
+}
+
+/* "path" of a directory in the mount, "scope".  Takes as long as looking at all that is in it. */
+static int run_assign_scope(struct control_call *c, struct fault *why)
+{
+	const struct control_subject *s = subject(c);
+	const char *path = control_get_text(c, "path");
+	uint32_t scope;
+	int r = get_scope(c, &scope, why);
+
+	if (r == 0 && !path)
+		r = fault_set(why, EXIT_USAGE, EINVAL, "assign-scope wants the path of a directory in the mount");
+	if (r == 0)
+		r = assign_scope(s->engine, s->live_keys, path, scope, why);
+	return r < 0 ? r : reencrypt_look(s->reencrypt, why);
+}
+
 /* ------------------------------------------------------------------ re-encryption */
 
 /* As many paths as an answer holds. */
@@ -226,17 +287,23 @@ static int give_up(struct control_call *c, struct fault *why)
 	return r < 0 ? r : reencrypt_look(subject(c)->reencrypt, why);
 }
 
-/* "action"; with start also "touch", "idle", "max_rate", "unthrottled"; with give-up "path", without which it is all. */
+/* "action"; with start also "touch", "idle", "max_rate", "unthrottled", "scope"; with give-up "path", without which it is all. */
 static int run_reencrypt(struct control_call *c, struct fault *why)
 {
 	const struct control_subject *s = subject(c);
 	const char *action = control_get_text(c, "action");
 	struct step step = {.action = action ? action : "",
 			    .how = {.touch = control_get_flag(c, "touch"), .idle = control_get_flag(c, "idle")}};
+
+	uint64_t scope = 0;
 	int r;
 
 	if (strcmp(step.action, "give-up") == 0)
 		return give_up(c, why);
+	step.how.only = control_get_number(c, "scope", &scope);
+	if (scope >= SCOPES_MAX || scope == SCOPE_FIELDS)
+		return fault_set(why, EXIT_USAGE, EINVAL, "reencrypt wants the number of a scope of files");
+	step.how.scope = (uint32_t)scope;
 	(void)control_get_number(c, "max_rate", &step.how.max_rate);
 	if (control_get_flag(c, "unthrottled"))
 		step.how.max_rate = REENCRYPTION_UNTHROTTLED;
@@ -282,6 +349,9 @@ const struct control_verb control_verbs[] = {
 	{"read-keys", run_read_keys},
 	{"lock", run_lock},
 	{"unlock", run_unlock},
+	{"lock-scope", run_lock_scope},
+	{"unlock-scope", run_unlock_scope},
+	{"assign-scope", run_assign_scope},
 	{"reencryption", run_reencryption},
 	{"reencrypt", run_reencrypt},
 	{"users", run_users},

@@ -17,6 +17,7 @@
 #include "fs/recover.h"
 #include "fs/sweep.h"
 #include "fs/worker.h"
+#include "fs/zone.h"
 #include "util/base/log.h"
 
 enum { MAP_BYTES_DEFAULT = 64 << 20 };
@@ -234,9 +235,20 @@ int engine_stop(struct engine **ep)
 	return r;
 }
 
+/* Nobody works with keys that do not know the zones; nor, at the end, with what it had found out before. */
+static int find_zones_anew(struct engine *e, unsigned seconds)
+{
+	zones_forget(e);
+	pthread_mutex_lock(&e->keys_lock);
+	atomic_store_explicit(&e->keys_serial, next_serial(), memory_order_release);
+	pthread_mutex_unlock(&e->keys_lock);
+	return workers_drain(e, seconds);
+}
+
 int engine_take_keys(struct engine *e, struct keys *keys, unsigned seconds)
 {
 	struct keys *before;
+	int r;
 
 	atomic_store(&e->keys_changed, true);
 	pthread_mutex_lock(&e->keys_lock);
@@ -247,7 +259,8 @@ int engine_take_keys(struct engine *e, struct keys *keys, unsigned seconds)
 	if (e->journal)
 		journal_see_generations(e->journal, keys);
 	keys_unref(before);
-	return workers_drain(e, seconds);
+	r = workers_drain(e, seconds);
+	return r == 0 && keys->zone_count ? find_zones_anew(e, seconds) : r;
 }
 
 int engine_checkpoint(struct engine *e)

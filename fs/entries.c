@@ -16,6 +16,7 @@
 #include "fs/side.h"
 #include "fs/symlink.h"
 #include "fs/worker.h"
+#include "fs/zone.h"
 
 /* Tells the table of an entry that exists, counts a lookup and fills the answer.  *keep: with a reference, if wanted. */
 static int answer(struct engine *e, struct node *dir, const char *backing, const struct store_stat *st,
@@ -119,7 +120,7 @@ static int make_entry(struct engine *e, const struct caller *c, uint64_t parent,
 		r = r == 0 ? -EEXIST : (r == -ENOENT ? 0 : r);
 	}
 	if (r == 0)
-		r = names_encrypt(e, m->dir->dir, names_generation(m->dir->dir), name, &m->b);
+		r = names_encrypt(e, m->dir, names_generation(m->dir->dir), name, &m->b);
 	if (r == 0)
 		r = caller_run(&e->options, c, with_sidecar, &job);
 	if (r == 0) {
@@ -225,6 +226,7 @@ static int enter_nameless(struct making *m, struct node_attr *out)
 		store_close(e->store, m->fd);
 		return r < 0 ? r : -ENOMEM;
 	}
+	n->zone = zone_of(e, m->dir);
 	node_give_fd(e, n, m->fd);
 	r = node_pin(e, n);
 	if (r == 0)
@@ -244,7 +246,7 @@ int fs_tmpfile(struct engine *e, const struct caller *c, uint64_t parent, mode_t
 
 	if (r < 0)
 		return r;
-	r = caller_run(&e->options, c, make_nameless, &m);
+	r = zone_is_locked(e, m.dir) ? -ENOKEY : caller_run(&e->options, c, make_nameless, &m);
 	if (r == 0)
 		r = enter_nameless(&m, out);
 	directory_end(e, m.dir);
@@ -300,6 +302,7 @@ static int make_directory(struct making *m)
 
 	if (r < 0)
 		return r;
+	m->record.generation = keys_active_in(worker_keys(m->e), zone_of(m->e, m->dir));
 	m->fd = make_unnamed_directory(m, temporary);
 	if (m->fd < 0)
 		return m->fd;
@@ -322,13 +325,25 @@ int fs_mkdir(struct engine *e, const struct caller *c, uint64_t parent, const ch
 	struct node *n = NULL;
 	int r = crypto_random(m.record.id, sizeof m.record.id);
 
-	m.record.generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
 	if (r == 0)
 		r = make_entry(e, c, parent, name, make_directory, &m, out, &n);
 	if (r == 0)
 		node_give_fd(e, n, m.fd);
 	node_unref(e, n);
 	return r;
+}
+
+/* The zone of a directory. */
+static int zone_of_id(struct engine *e, uint64_t id, uint32_t *zone)
+{
+	struct node *dir;
+	int r = directory_begin(e, id, DIR_READ, &dir);
+
+	if (r < 0)
+		return r;
+	*zone = zone_of(e, dir);
+	directory_end(e, dir);
+	return 0;
 }
 
 static int make_symlink(struct making *m)
@@ -342,8 +357,11 @@ int fs_symlink(struct engine *e, const struct caller *c, const char *target, uin
 	char text[LINK_TEXT_MAX];
 	struct making m = {.text = text};
 	struct node *n = NULL;
-	int r = e->caps.symlinks ? symlink_seal(e, target, text) : -EPERM;
+	uint32_t zone = ZONE_DEFAULT;
+	int r = e->caps.symlinks ? zone_of_id(e, parent, &zone) : -EPERM;
 
+	if (r == 0)
+		r = symlink_seal(e, zone, target, text);
 	if (r < 0)
 		return r;
 	r = make_entry(e, c, parent, name, make_symlink, &m, out, &n);
@@ -356,6 +374,14 @@ int fs_symlink(struct engine *e, const struct caller *c, const char *target, uin
 static int make_link(struct making *m)
 {
 	return m->e->store->ops->link_fd(m->e->store, m->old->fd, m->dir->fd, m->b.name);
+}
+
+/* Programs copy what they cannot link. */
+static int refuse_link(struct engine *e, struct node *old, struct node *dir)
+{
+	if (!keys_zones_joined(worker_keys(e), zone_of(e, old), zone_of(e, dir)))
+		return -EXDEV;
+	return zone_is_locked(e, dir) ? -ENOKEY : 0;
 }
 
 /* Links are made by the mount itself, not as the caller: who may link was the kernel's question. */
@@ -374,7 +400,9 @@ int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t pa
 	}
 	r = directory_begin(e, parent, DIR_WRITE, &m.dir);
 	if (r == 0) {
-		r = names_lookup(e, m.dir, name, &m.b, &m.st);
+		r = refuse_link(e, m.old, m.dir);
+		if (r == 0)
+			r = names_lookup(e, m.dir, name, &m.b, &m.st);
 		r = r == 0 ? -EEXIST : (r == -ENOENT ? 0 : r);
 		if (r == 0 && !(l = node_link_new(m.b.name)))
 			r = -ENOMEM;

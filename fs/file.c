@@ -10,6 +10,7 @@
 #include "fs/logged.h"
 #include "fs/look.h"
 #include "fs/names.h"
+#include "fs/zone.h"
 #include "util/base/log.h"
 
 /* Invariants:
@@ -71,7 +72,7 @@ static int load(struct engine *e, struct node *n, struct file *f)
 	if (f->has_head) {
 		ssize_t got = store_pread(e->store, n->fd, head, sizeof head, 0);
 
-		r = got < 0 ? (int)got : head_open(e, head, (size_t)got, st.size, &f->head, &f->body);
+		r = got < 0 ? (int)got : head_open(e, f->zone, head, (size_t)got, st.size, &f->head, &f->body);
 		if (r < 0)
 			return damage_report(e, n, r, "head", 0);
 		head_version(head, f->log.base);
@@ -89,6 +90,8 @@ int file_lock_unloaded(struct node *n, struct file **out)
 	if (!f)
 		return -ENOMEM;
 	pthread_rwlock_wrlock(&f->lock);
+	/* What the journal says counts wherever the file lies; what is sealed then is sealed by a checkpoint. */
+	f->zone = ZONE_ANY;
 	*out = f;
 	return 0;
 }
@@ -110,7 +113,7 @@ int file_load_as_it_is(struct engine *e, struct node *n, struct file *f)
 {
 	uint8_t head[PAGE_BYTES];
 	ssize_t got = store_pread(e->store, n->fd, head, sizeof head, 0);
-	int r = got < 0 ? (int)got : head_open_claimed(e, head, (size_t)got, &f->head, &f->body);
+	int r = got < 0 ? (int)got : head_open_claimed(e, f->zone, head, (size_t)got, &f->head, &f->body);
 
 	if (r < 0)
 		return r;
@@ -120,13 +123,21 @@ int file_load_as_it_is(struct engine *e, struct node *n, struct file *f)
 	return 0;
 }
 
+void file_note_zone(struct file *f, uint32_t zone)
+{
+	if (f->zone != zone)
+		f->zone = zone;
+}
+
 int file_lock_for_write(struct engine *e, struct node *n, struct file **out)
 {
 	struct file *f = get_file(n);
+	uint32_t zone = zone_of(e, n);
 
 	if (!f)
 		return -ENOMEM;
 	pthread_rwlock_wrlock(&f->lock);
+	file_note_zone(f, zone);
 
 	int r = f->loaded ? 0 : load(e, n, f);
 
@@ -141,10 +152,12 @@ int file_lock_for_write(struct engine *e, struct node *n, struct file **out)
 int file_lock_for_read(struct engine *e, struct node *n, struct file **out)
 {
 	struct file *f = get_file(n);
+	uint32_t zone = zone_of(e, n);
 
 	if (!f)
 		return -ENOMEM;
 	pthread_rwlock_rdlock(&f->lock);
+	file_note_zone(f, zone);
 	while (!f->loaded) {
 		pthread_rwlock_unlock(&f->lock);
 
@@ -194,7 +207,7 @@ int file_write_head(struct engine *e, struct node *n, struct file *f, uint64_t s
 	h.newborn = f->newborn;
 	h.epoch = f->newborn ? atomic_load(&e->epoch) : 0;
 
-	int length = head_seal(e, &h, nonce, body, sealed);
+	int length = head_seal(e, f->zone, &h, nonce, body, sealed);
 
 	if (length < 0)
 		return length;

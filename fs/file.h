@@ -65,6 +65,7 @@ struct file_log {
 
 struct file {
 	pthread_rwlock_t lock;
+	atomic_uint zone; /* of the node, as of the last time that somebody locked it */
 	bool loaded;
 	bool has_head; /* false: physical size 0, and no file id yet */
 	bool newborn;  /* its head was written first in this mount, and nothing of it has been synced (B1 to B5) */

@@ -61,7 +61,7 @@ int file_read_pages(struct engine *e, struct node *n, struct file *f, uint64_t p
 		if (r < 0)
 			return damage_report(e, n, r, "page", page + i);
 		for (; run.pages--; i++) {
-			struct page_place where = {f->head.file_id, PAGE_DATA, 0, page + i};
+			struct page_place where = {f->zone, f->head.file_id, PAGE_DATA, 0, page + i};
 			uint8_t *at = dst + i * PAGE_BYTES;
 
 			r = page_open(e, &where, &entries[i], at, layout_page_bytes(f->head.size, page + i), at);

@@ -23,6 +23,8 @@ enum {
 int file_lock_for_write(struct engine *e, struct node *n, struct file **out) MUST_CHECK;
 int file_lock_for_read(struct engine *e, struct node *n, struct file **out) MUST_CHECK;
 void file_unlock(struct file *f);
+/* Whoever locks it another way and seals something says where it is (zone_of, asked before). */
+void file_note_zone(struct file *f, uint32_t zone);
 
 /* After a change in place that failed: gives the file below the size that its head in place says, forgets everything, and believes the
  * store.  A file with records is left alone: memory follows those. */

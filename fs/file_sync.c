@@ -35,7 +35,7 @@ static uint64_t begin_sync(struct node *n, bool *named)
  * (journal (W6)).  Only what still authenticates. */
 static int write_page_again(struct engine *e, struct node *n, struct file *f, uint64_t page)
 {
-	struct page_place where = {f->head.file_id, PAGE_DATA, 0, page};
+	struct page_place where = {f->zone, f->head.file_id, PAGE_DATA, 0, page};
 	size_t bytes = layout_page_bytes(f->head.size, page);
 	uint64_t at = layout_physical_page(page) << PAGE_SHIFT;
 	uint8_t sealed[PAGE_BYTES], plain[PAGE_BYTES];

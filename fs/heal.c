@@ -8,6 +8,7 @@
 #include "fs/names.h"
 #include "fs/worker.h"
 #include "fs/xattr.h"
+#include "fs/zone.h"
 #include "util/base/log.h"
 
 struct healing {
@@ -31,8 +32,10 @@ static bool suits(struct healing *h, const char *text, size_t n)
 {
 	char plain[NAME_MAX + 1];
 
-	return directory_record_accept(worker_keys(h->e), text, n, &h->dir->dir->record) == 0 &&
-	       names_decrypt(h->e, h->dir, h->name, plain) == 0;
+	if (directory_record_accept(worker_keys(h->e), text, n, &h->dir->dir->record) < 0)
+		return false;
+	zone_load(h->e, h->dir);
+	return names_decrypt(h->e, h->dir, h->name, plain) == 0;
 }
 
 static int try_id(void *data, const struct store_dirent *d)
@@ -48,8 +51,14 @@ static int new_id(struct healing *h)
 {
 	struct directory_record *record = &h->dir->dir->record;
 
-	*record = (struct directory_record){.generation = keys_active(worker_keys(h->e), SCOPE_DEFAULT)->number};
-	return crypto_random(record->id, sizeof record->id);
+	int r = crypto_random(record->id, sizeof record->id);
+
+	record->next = GENERATION_NONE;
+	if (r < 0)
+		return r;
+	zone_load(h->e, h->dir);
+	record->generation = keys_active_in(worker_keys(h->e), zone_of(h->e, h->dir));
+	return 0;
 }
 
 int heal_directory(struct engine *e, struct node *dir)

@@ -60,6 +60,7 @@ struct node {
 	uint64_t lookups; /* the kernel's count; under table.lock */
 	unsigned refs;    /* operations under way, links of children; under table.lock */
 	mode_t type;      /* S_IFMT bits */
+	atomic_uint zone; /* or ZONE_UNSET (zone.h) */
 	bool in_inodes;   /* is found by (dev, ino) */
 
 	pthread_mutex_t lock;    /* the fields below */

@@ -7,6 +7,7 @@
 #include "fs/logged.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/zone.h"
 #include "util/base/log.h"
 
 void job_free(struct job *j)
@@ -135,7 +136,7 @@ static int seal_head(struct engine *e, struct file *f, struct job *j, struct non
 	h.commit++;
 	h.newborn = false;
 	h.epoch = 0;
-	j->head_length = head_seal(e, &h, nonce, &f->body, j->head);
+	j->head_length = head_seal(e, f->zone, &h, nonce, &f->body, j->head);
 	if (j->head_length < 0)
 		return j->head_length;
 	head_version(j->head, j->version);
@@ -205,6 +206,7 @@ static struct file *pinned_file(struct node *n)
 int job_start(struct engine *e, struct node *n, struct job **out)
 {
 	struct file *f = pinned_file(n);
+	uint32_t zone = zone_of(e, n);
 	struct job *j = NULL;
 	int r = 0;
 
@@ -212,6 +214,7 @@ int job_start(struct engine *e, struct node *n, struct job **out)
 	if (!f)
 		return 0;
 	pthread_rwlock_wrlock(&f->lock);
+	file_note_zone(f, zone);
 	if (f->log.job) {
 		*out = f->log.job;
 		(*out)->error = 0;

@@ -15,6 +15,7 @@ struct live_keys {
 	struct live_keys_parts p;
 	pthread_mutex_t lock; /* of the keyring and the keys in p.opened */
 	bool locked;          /* there is no keyring then */
+	uint32_t locked_scopes;
 };
 
 struct live_keys *live_keys_new(const struct live_keys_parts *p)
@@ -49,7 +50,7 @@ static bool takes_away(const struct keys *before, const struct keys *after)
 	for (uint32_t i = 0; i < before->count; i++) {
 		const struct generation_key *g = &before->generations[i];
 
-		if (g->scope == SCOPE_DEFAULT && keys_for_open(before, g->scope, g->number, &error) &&
+		if (g->scope != SCOPE_FIELDS && keys_for_open(before, g->scope, g->number, &error) &&
 		    !keys_for_open(after, g->scope, g->number, &error))
 			return true;
 	}
@@ -110,6 +111,9 @@ static int give(struct live_keys *l, struct fault *why)
 
 	if (!fresh)
 		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory for the keys");
+	for (uint32_t scope = 0; scope < fresh->scope_count; scope++)
+		if (l->locked_scopes >> scope & 1)
+			keys_lock_scope(fresh, scope);
 	if (takes_away(l->p.opened->keys, fresh))
 		return replace_standing_still(l, fresh, why);
 	return replace(l, fresh, why);
@@ -253,4 +257,76 @@ int live_keys_unlock(struct live_keys *l, int fd, struct fault *why)
 	r = l->locked ? unlock_now(l, fd, why) : fault_set(why, EXIT_REFUSED, EALREADY, "the mount is not locked");
 	pthread_mutex_unlock(&l->lock);
 	return r;
+}
+
+/* ------------------------------------------------------------------ the lock of a scope */
+
+static int check_scope(const struct live_keys *l, uint32_t scope, bool locked, struct fault *why)
+{
+	if (l->locked)
+		return refuse_locked(why);
+	if (scope >= l->p.opened->keys->scope_count || scope == SCOPE_FIELDS)
+		return fault_set(why, EXIT_USAGE, EINVAL, "there is no such scope of files");
+	if ((l->locked_scopes >> scope & 1) == locked)
+		return fault_set(why, EXIT_REFUSED, EALREADY, "the scope is %s",
+				 locked ? "locked already" : "not locked");
+	return 0;
+}
+
+int live_keys_lock_scope(struct live_keys *l, uint32_t scope, struct fault *why)
+{
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	r = check_scope(l, scope, true, why);
+	if (r == 0) {
+		l->locked_scopes |= UINT32_C(1) << scope;
+		r = give(l, why);
+		/* What could not be written back keeps its keys. */
+		l->locked_scopes = l->p.opened->keys->locked;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+static int unlock_scope_now(struct live_keys *l, uint32_t scope, int fd, struct fault *why)
+{
+	struct opened *o = l->p.opened;
+	_cleanup_(keyring_free) struct keyring *k = NULL;
+	int r = keyring_read(o->store, o->dot, &k, why);
+
+	if (r == 0)
+		r = keyring_receive_root(k, fd, ROOT_SECONDS, why);
+	if (r < 0)
+		return r;
+	keyring_free(&o->keyring);
+	o->keyring = k;
+	k = NULL;
+	l->locked_scopes &= ~(UINT32_C(1) << scope);
+	r = give(l, why);
+	/* The names that the kernel knows there are not those that programs ask for. */
+	l->p.forget(l->p.data);
+	return r;
+}
+
+int live_keys_unlock_scope(struct live_keys *l, uint32_t scope, int fd, struct fault *why)
+{
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	r = check_scope(l, scope, false, why);
+	if (r == 0)
+		r = unlock_scope_now(l, scope, fd, why);
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+uint32_t live_keys_locked_scopes(struct live_keys *l)
+{
+	uint32_t locked;
+
+	pthread_mutex_lock(&l->lock);
+	locked = l->locked_scopes;
+	pthread_mutex_unlock(&l->lock);
+	return locked;
 }

@@ -4,6 +4,8 @@
  *     place first, with no change under way; then memory and the kernel's caches forget it.
  *  2. Otherwise nobody waits: an operation works with the keys that it began with, the next one with the new ones.
  *  3. A lock refuses requests first, so that nothing new is decrypted; then as in 1 with all keys of generations, and the root goes, too.
+ *  4. The lock of a scope is as in 1; the root stays, as the rest of the volume goes on, so this lock is a promise of the mount: unlocking asks for
+ *     the root all the same.
  *
  * Thread-safe; not from inside an operation of the engine. */
 #ifndef COFFER_FS_LIVE_KEYS_H
@@ -35,6 +37,12 @@ int live_keys_lock(struct live_keys *l, struct fault *why) MUST_CHECK;
 /* A root comes over this socket (keymgr/hand_over.h).  -EALREADY: it is not locked. */
 int live_keys_unlock(struct live_keys *l, int fd, struct fault *why) MUST_CHECK;
 bool live_keys_are_locked(struct live_keys *l);
+
+/* (4) The same of one scope.  -EALREADY; -EINVAL: there is no such scope of files. */
+int live_keys_lock_scope(struct live_keys *l, uint32_t scope, struct fault *why) MUST_CHECK;
+int live_keys_unlock_scope(struct live_keys *l, uint32_t scope, int fd, struct fault *why) MUST_CHECK;
+/* A bit for each scope that is locked. */
+uint32_t live_keys_locked_scopes(struct live_keys *l);
 
 /* One change of the keyring, as by `coffer key`: under its lock, read again, edited, written; then as above. */
 int live_keys_change(struct live_keys *l, int (*edit)(struct keyring *k, void *context, struct fault *why),

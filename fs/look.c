@@ -120,7 +120,7 @@ static void say(struct engine *e, struct node *n, uint64_t size, const char *wha
 /* Reads one page that is no hole: 1 if it is there, 0 if not. */
 static int is_readable(struct engine *e, struct node *n, struct file *f, uint64_t page)
 {
-	struct page_place where = {f->head.file_id, PAGE_DATA, 0, page};
+	struct page_place where = {f->zone, f->head.file_id, PAGE_DATA, 0, page};
 	size_t bytes = layout_page_bytes(f->head.size, page);
 	uint8_t content[PAGE_BYTES];
 	struct entry entry;
@@ -316,7 +316,7 @@ int look_load(struct engine *e, struct node *n, struct file *f)
 			xattr_drop_all(e, n);
 		return 0;
 	}
-	r = head_open_claimed(e, head, (size_t)got, &f->head, &f->body);
+	r = head_open_claimed(e, f->zone, head, (size_t)got, &f->head, &f->body);
 	if (r == 0) {
 		head_version(head, f->log.base);
 		f->has_head = f->loaded = true;

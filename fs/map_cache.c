@@ -189,7 +189,7 @@ static int load_map(struct engine *e, struct file *f, int fd, struct layout_slot
 	m->first = at.first;
 	m->height = at.height;
 	if (!entry_is_hole(entry)) {
-		struct page_place where = {f->head.file_id, PAGE_MAP, at.height, at.first};
+		struct page_place where = {f->zone, f->head.file_id, PAGE_MAP, at.height, at.first};
 		ssize_t got = store_pread(e->store, fd, m->entries, PAGE_BYTES, at.physical << PAGE_SHIFT);
 
 		r = got == PAGE_BYTES ? page_open(e, &where, entry, m->entries, PAGE_BYTES, m->entries)

@@ -10,6 +10,7 @@
 #include "fs/lend.h"
 #include "fs/node.h"
 #include "fs/worker.h"
+#include "fs/zone.h"
 #include "util/base/encode.h"
 #include "util/base/log.h"
 
@@ -116,18 +117,22 @@ static bool will_pass(int r)
 	return r == -EIO || r == -ENOKEY || r == -ENOMEM || r == -EACCES || r == -EMFILE || r == -ENFILE;
 }
 
-static bool is_usable(struct engine *e, uint32_t generation)
+static bool is_usable(struct engine *e, struct node *dir, uint32_t generation)
 {
 	int error = 0;
 
 	/* Under one that is suspended the names say so themselves. */
-	return generation && (keys_for_open(worker_keys(e), SCOPE_DEFAULT, generation, &error) || error == -ENOKEY);
+	return generation &&
+	       (keys_for_open_in(worker_keys(e), zone_of(e, dir), generation, &error) || error == -ENOKEY);
 }
 
-/* Under a generation that is not accepted (any more) no name could be read: that is not an empty directory. */
-static int check_generation(struct engine *e, const struct dir *d)
+/* Under a generation that is not accepted there (any more) no name could be read: that is not an empty directory. */
+static int check_generation(struct engine *e, struct node *dir)
 {
-	if (e->options.inspect || is_usable(e, d->record.generation) || is_usable(e, d->record.next))
+	const struct directory_record *r = &dir->dir->record;
+
+	zone_load(e, dir);
+	if (e->options.inspect || is_usable(e, dir, r->generation) || is_usable(e, dir, r->next))
 		return 0;
 	return -EBADMSG;
 }
@@ -139,7 +144,7 @@ static int read_record(struct engine *e, struct node *dir)
 	int r = names_read_record(e, dir->fd, &dir->dir->record);
 
 	if (r == 0)
-		r = check_generation(e, dir->dir);
+		r = check_generation(e, dir);
 	/* Somebody may be removing it, and have set its id aside: what came of that? */
 	if (r == -ENOENT) {
 		pthread_rwlock_rdlock(&dir->dir->lock);
@@ -198,28 +203,30 @@ int names_load_directory(struct engine *e, struct node *dir)
 
 /* ------------------------------------------------------------------ names */
 
-static int seal_full(struct engine *e, const struct dir *d, uint32_t generation, const char *name, size_t n,
+static int seal_full(struct engine *e, struct node *dir, uint32_t generation, const char *name, size_t n,
 		     char full[FULL_NAME_MAX + 1])
 {
+	const uint8_t *id = dir->dir->record.id;
 	uint8_t padded[PADDED_MAX] = {0}, sealed[SEALED_MAX];
 	size_t size = (n + 15) & ~(size_t)15;
 	int r;
-	struct siv *siv = worker_siv(e, SIV_NAMES, generation, &r);
+	struct siv *siv = worker_siv(e, SIV_NAMES, zone_of(e, dir), generation, &r);
 
 	if (!siv)
 		return r;
 	memcpy(padded, name, n);
-	r = siv_seal(siv, d->record.id, sizeof d->record.id, NULL, padded, size, sealed);
+	r = siv_seal(siv, id, DIRECTORY_ID_SIZE, NULL, padded, size, sealed);
 	if (r < 0)
 		return r;
 	base64url_encode(sealed, SIV_TAG + size, full);
 	return 0;
 }
 
-static int hash_name(struct engine *e, uint32_t generation, const char *full, char out[LONG_NAME_SIZE + 1])
+static int hash_name(struct engine *e, struct node *dir, uint32_t generation, const char *full,
+		     char out[LONG_NAME_SIZE + 1])
 {
 	uint8_t hash[SHA256_SIZE];
-	int r = worker_hash(e, HASH_LONG_NAMES, generation, full, strlen(full), hash);
+	int r = worker_hash(e, HASH_LONG_NAMES, zone_of(e, dir), generation, full, strlen(full), hash);
 
 	if (r < 0)
 		return r;
@@ -228,8 +235,23 @@ static int hash_name(struct engine *e, uint32_t generation, const char *full, ch
 	return 0;
 }
 
-int names_encrypt(struct engine *e, const struct dir *d, uint32_t generation, const char *name,
-		  struct backing_name *out)
+/* What lies below, if it can be an entry: the sidecar of a long name goes by it. */
+static int take_as_it_is(struct engine *e, const char *name, struct backing_name *out)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	size_t n = strlen(name);
+
+	out->is_long = name[0] == '~';
+	if (n == 0 || n > e->settings.name_max || strspn(name + out->is_long, letters) != n - out->is_long ||
+	    (out->is_long && n != LONG_NAME_SIZE))
+		return -ENOENT;
+	strcpy(out->name, name);
+	snprintf(out->sidecar, sizeof out->sidecar, "%.*s%s", LONG_NAME_SIZE, name, ours_suffix);
+	out->full[0] = '\0';
+	return 0;
+}
+
+int names_encrypt(struct engine *e, struct node *dir, uint32_t generation, const char *name, struct backing_name *out)
 {
 	size_t n = strlen(name);
 	int r;
@@ -238,7 +260,7 @@ int names_encrypt(struct engine *e, const struct dir *d, uint32_t generation, co
 		return -ENAMETOOLONG;
 	if (n == 0)
 		return -ENOENT;
-	r = seal_full(e, d, generation, name, n, out->full);
+	r = seal_full(e, dir, generation, name, n, out->full);
 	if (r < 0)
 		return r;
 	out->is_long = strlen(out->full) > e->settings.name_max;
@@ -246,7 +268,7 @@ int names_encrypt(struct engine *e, const struct dir *d, uint32_t generation, co
 		strcpy(out->name, out->full);
 		return 0;
 	}
-	r = hash_name(e, generation, out->full, out->name);
+	r = hash_name(e, dir, generation, out->full, out->name);
 	if (r == 0)
 		snprintf(out->sidecar, sizeof out->sidecar, "%.*s%s", LONG_NAME_SIZE, out->name, ours_suffix);
 	return r;
@@ -255,24 +277,29 @@ int names_encrypt(struct engine *e, const struct dir *d, uint32_t generation, co
 int names_lookup(struct engine *e, struct node *dir, const char *name, struct backing_name *out, struct store_stat *st)
 {
 	const struct directory_record *record = &dir->dir->record;
-	int r = names_encrypt(e, dir->dir, names_generation(dir->dir), name, out);
+	int r;
 
+	if (zone_is_locked(e, dir)) {
+		r = take_as_it_is(e, name, out);
+		return r < 0 ? r : store_stat_at(e->store, dir->fd, out->name, st);
+	}
+	r = names_encrypt(e, dir, names_generation(dir->dir), name, out);
 	if (r == 0)
 		r = store_stat_at(e->store, dir->fd, out->name, st);
 	/* While the names are being moved to another generation, an entry may still stand under the older one. */
 	if (r == -ENOENT && record->next) {
-		r = names_encrypt(e, dir->dir, record->generation, name, out);
+		r = names_encrypt(e, dir, record->generation, name, out);
 		if (r == 0)
 			r = store_stat_at(e->store, dir->fd, out->name, st);
 		if (r == -ENOENT)
-			r = names_encrypt(e, dir->dir, record->next, name, out) < 0 ? -EIO : -ENOENT;
+			r = names_encrypt(e, dir, record->next, name, out) < 0 ? -EIO : -ENOENT;
 	}
 	return r;
 }
 
-static int open_full(struct engine *e, const struct dir *d, uint32_t generation, const char *full,
-		     char out[NAME_MAX + 1])
+static int open_full(struct engine *e, struct node *dir, uint32_t generation, const char *full, char out[NAME_MAX + 1])
 {
+	const uint8_t *id = dir->dir->record.id;
 	uint8_t sealed[SEALED_MAX], plain[PADDED_MAX + 1] = {0};
 	ssize_t n = base64url_decode(full, strlen(full), sealed, sizeof sealed);
 	int r;
@@ -280,11 +307,11 @@ static int open_full(struct engine *e, const struct dir *d, uint32_t generation,
 	if (n <= SIV_TAG || (n - SIV_TAG) % 16 != 0)
 		return -EBADMSG;
 
-	struct siv *siv = worker_siv(e, SIV_NAMES, generation, &r);
+	struct siv *siv = worker_siv(e, SIV_NAMES, zone_of(e, dir), generation, &r);
 
 	if (!siv)
 		return r;
-	r = siv_open(siv, d->record.id, sizeof d->record.id, NULL, sealed, (size_t)n, plain);
+	r = siv_open(siv, id, DIRECTORY_ID_SIZE, NULL, sealed, (size_t)n, plain);
 	if (r < 0)
 		return r;
 
@@ -305,7 +332,7 @@ static int decrypt_under(struct engine *e, struct node *dir, uint32_t generation
 	if (backing[0] != '~') {
 		if (strlen(backing) > e->settings.name_max)
 			return -EBADMSG;
-		return open_full(e, dir->dir, generation, backing, out);
+		return open_full(e, dir, generation, backing, out);
 	}
 	if (strlen(backing) != LONG_NAME_SIZE)
 		return -EBADMSG;
@@ -318,17 +345,26 @@ static int decrypt_under(struct engine *e, struct node *dir, uint32_t generation
 	if ((size_t)n <= e->settings.name_max)
 		return -EBADMSG;
 
-	int r = hash_name(e, generation, full, hash);
+	int r = hash_name(e, dir, generation, full, hash);
 
 	if (r == 0 && strcmp(hash, backing) != 0)
 		r = -EBADMSG;
-	return r < 0 ? r : open_full(e, dir->dir, generation, full, out);
+	return r < 0 ? r : open_full(e, dir, generation, full, out);
 }
 
 int names_decrypt(struct engine *e, struct node *dir, const char *backing, char out[NAME_MAX + 1])
 {
 	const struct directory_record *record = &dir->dir->record;
-	int r = decrypt_under(e, dir, names_generation(dir->dir), backing, out);
+	struct backing_name shape;
+	int r;
+
+	if (zone_is_locked(e, dir)) {
+		r = take_as_it_is(e, backing, &shape);
+		if (r == 0)
+			strcpy(out, backing);
+		return r < 0 ? -EBADMSG : 0;
+	}
+	r = decrypt_under(e, dir, names_generation(dir->dir), backing, out);
 
 	if (r == -EBADMSG && record->next)
 		r = decrypt_under(e, dir, record->generation, backing, out);
@@ -364,21 +400,6 @@ void names_drop_sidecar(struct engine *e, int dir, const struct backing_name *b)
 
 /* ------------------------------------------------------------------ paths */
 
-/* The first link of a node: its parent, with a reference, and its backing name.  NULL for the root and the unlinked. */
-static struct node *first_parent(struct engine *e, struct node *n, char backing[NAME_MAX + 1])
-{
-	struct node *parent = NULL;
-
-	pthread_mutex_lock(&e->table.lock);
-	if (n->links) {
-		parent = n->links->parent;
-		parent->refs++;
-		strcpy(backing, n->links->name);
-	}
-	pthread_mutex_unlock(&e->table.lock);
-	return parent;
-}
-
 size_t names_backing_path(struct engine *e, struct node *n, char *out, size_t room)
 {
 	size_t at = room;
@@ -408,8 +429,7 @@ size_t names_backing_path(struct engine *e, struct node *n, char *out, size_t ro
 
 void names_birth(struct engine *e, struct node *n, uint8_t birth[DIRECTORY_ID_SIZE])
 {
-	char backing[NAME_MAX + 1];
-	struct node *parent = first_parent(e, n, backing);
+	struct node *parent = node_first_parent(e, n, NULL);
 
 	memset(birth, 0, DIRECTORY_ID_SIZE);
 	if (parent && parent->dir && parent->dir->loaded && parent->dir->error == 0)
@@ -425,7 +445,7 @@ void names_path(struct engine *e, struct node *n, char *out, size_t size)
 
 	out[at] = 0;
 	while (child != e->root) {
-		struct node *parent = first_parent(e, child, backing);
+		struct node *parent = node_first_parent(e, child, backing);
 
 		node_unref(e, child);
 		child = parent;

@@ -36,7 +36,7 @@ int names_read_record(struct engine *e, int fd, struct directory_record *r) MUST
 int names_write_record(struct engine *e, int fd, const struct directory_record *r) MUST_CHECK;
 
 /* The backing form under one generation of a loaded directory.  -ENAMETOOLONG, -EINVAL for names that cannot be. */
-int names_encrypt(struct engine *e, const struct dir *d, uint32_t generation, const char *name,
+int names_encrypt(struct engine *e, struct node *dir, uint32_t generation, const char *name,
 		  struct backing_name *out) MUST_CHECK;
 /* The generation that new entries of a directory get. */
 static inline uint32_t names_generation(const struct dir *d)
@@ -44,7 +44,8 @@ static inline uint32_t names_generation(const struct dir *d)
 	return d->record.next ? d->record.next : d->record.generation;
 }
 
-/* The backing form under which an entry exists, with its stat; -ENOENT if under none.  dir's descriptor is in use. */
+/* The backing form under which an entry exists, with its stat; -ENOENT if under none.  dir's descriptor is in use.  In a locked zone
+ * (zone.h) names are those that lie below, here and in names_decrypt. */
 int names_lookup(struct engine *e, struct node *dir, const char *name, struct backing_name *out,
 		 struct store_stat *st) MUST_CHECK;
 

@@ -8,6 +8,7 @@
 #include "fs/file.h"
 #include "fs/ids.h"
 #include "fs/list.h"
+#include "fs/zone.h"
 
 /* Invariants (all under table.lock):
  *  (1) a node is in by_id from its making until lookups and refs are both 0; then it is freed.
@@ -158,6 +159,7 @@ static struct node *new_node(struct engine *e, const struct store_stat *st)
 	n->ino = st->ino;
 	n->btime_ns = st->btime_ns;
 	n->type = st->mode & S_IFMT;
+	n->zone = ZONE_UNSET;
 	n->fd = -1;
 	n->written = atomic_load(&e->nothing_synced);
 	pthread_mutex_init(&n->lock, NULL);
@@ -396,6 +398,21 @@ bool node_has_name(struct engine *e, struct node *n)
 
 	pthread_mutex_unlock(&e->table.lock);
 	return has;
+}
+
+struct node *node_first_parent(struct engine *e, struct node *n, char *backing)
+{
+	struct node *parent = NULL;
+
+	pthread_mutex_lock(&e->table.lock);
+	if (n->links) {
+		parent = n->links->parent;
+		parent->refs++;
+		if (backing)
+			strcpy(backing, n->links->name);
+	}
+	pthread_mutex_unlock(&e->table.lock);
+	return parent;
 }
 
 void node_unlinked(struct engine *e, struct node *parent, const char *backing)

@@ -27,6 +27,9 @@ struct node *node_find(struct engine *e, struct node *parent, const char *backin
 /* True while the table knows a name of the node. */
 bool node_has_name(struct engine *e, struct node *n);
 
+/* The directory that holds one of its names, with a reference; and that name, in NAME_MAX + 1 bytes (may be NULL).  NULL: it has none. */
+struct node *node_first_parent(struct engine *e, struct node *n, char *backing);
+
 /* A name is gone.  Under the directory's lock. */
 void node_unlinked(struct engine *e, struct node *parent, const char *backing);
 

@@ -58,10 +58,10 @@ static void encode_place(const struct page_place *p, uint8_t out[PLACE_SIZE])
 int page_seal(struct engine *e, const struct page_place *where, struct nonce *nonce, const void *in, size_t n,
 	      void *out, struct entry *entry)
 {
-	uint32_t generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
+	uint32_t generation = keys_active_in(worker_keys(e), where->zone);
 	uint8_t place[PLACE_SIZE];
 	int r;
-	struct aead *a = worker_content(e, where->file_id, generation, &r);
+	struct aead *a = worker_content(e, where->zone, where->file_id, generation, &r);
 
 	if (!a)
 		return r;
@@ -79,7 +79,7 @@ int page_open(struct engine *e, const struct page_place *where, const struct ent
 	uint32_t generation = get_le32(entry->generation);
 	uint8_t place[PLACE_SIZE];
 	int r = -EBADMSG;
-	struct aead *a = generation ? worker_content(e, where->file_id, generation, &r) : NULL;
+	struct aead *a = generation ? worker_content(e, where->zone, where->file_id, generation, &r) : NULL;
 
 	if (!a) {
 		memset(out, 0, n);
@@ -89,14 +89,15 @@ int page_open(struct engine *e, const struct page_place *where, const struct ent
 	return aead_open(a, entry->nonce, place, sizeof place, in, n, out, entry->tag);
 }
 
-int head_seal(struct engine *e, const struct head *h, struct nonce *nonce, const void *body, uint8_t *out)
+int head_seal(struct engine *e, uint32_t zone, const struct head *h, struct nonce *nonce, const void *body,
+	      uint8_t *out)
 {
-	uint32_t generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
+	uint32_t generation = keys_active_in(worker_keys(e), zone);
 	bool paged = layout_is_paged(h->size);
 	size_t body_size = paged ? INLINE_MAX : (size_t)h->size;
 	uint8_t *fields = out + PREFIX_SIZE;
 	int r;
-	struct aead *a = worker_content(e, h->file_id, generation, &r);
+	struct aead *a = worker_content(e, zone, h->file_id, generation, &r);
 
 	if (!a)
 		return r;
@@ -132,7 +133,7 @@ static size_t claimed_size(const uint8_t *in)
 	return paged ? PAGE_BYTES : HEAD_MIN + inside;
 }
 
-int head_open_claimed(struct engine *e, const uint8_t *in, size_t n, struct head *h, void *body)
+int head_open_claimed(struct engine *e, uint32_t zone, const uint8_t *in, size_t n, struct head *h, void *body)
 {
 	uint8_t plain[PAGE_BYTES];
 	size_t size = n < HEAD_MIN ? 0 : claimed_size(in);
@@ -141,7 +142,7 @@ int head_open_claimed(struct engine *e, const uint8_t *in, size_t n, struct head
 	if (size == 0 || size > n)
 		return -EBADMSG;
 
-	struct aead *a = worker_content(e, in + AT_FILE_ID, get_le32(in + AT_GENERATION), &r);
+	struct aead *a = worker_content(e, zone, in + AT_FILE_ID, get_le32(in + AT_GENERATION), &r);
 
 	if (!a)
 		return r;
@@ -163,7 +164,8 @@ int head_open_claimed(struct engine *e, const uint8_t *in, size_t n, struct head
 	return 0;
 }
 
-int head_open(struct engine *e, const uint8_t *in, size_t n, uint64_t physical_size, struct head *h, void *body)
+int head_open(struct engine *e, uint32_t zone, const uint8_t *in, size_t n, uint64_t physical_size, struct head *h,
+	      void *body)
 {
 	uint64_t logical;
 	int r;
@@ -172,7 +174,7 @@ int head_open(struct engine *e, const uint8_t *in, size_t n, uint64_t physical_s
 	if (n < HEAD_MIN || n > PAGE_BYTES || !layout_logical_size(physical_size, &logical) ||
 	    claimed_size(in) != (layout_is_paged(logical) ? PAGE_BYTES : HEAD_MIN + (size_t)logical))
 		return -EBADMSG;
-	r = head_open_claimed(e, in, n, h, body);
+	r = head_open_claimed(e, zone, in, n, h, body);
 	return r == 0 && h->size != logical ? -EBADMSG : r;
 }
 

@@ -23,8 +23,9 @@ static inline bool entry_is_hole(const struct entry *e)
 
 enum page_kind { PAGE_DATA = 1, PAGE_MAP = 2 };
 
-/* Which page of which file: what the tag binds. */
+/* Which page of which file: what the tag binds; and the zone in which the file is. */
 struct page_place {
+	uint32_t zone;
 	const uint8_t *file_id;
 	enum page_kind kind;
 	unsigned height;
@@ -53,12 +54,14 @@ struct head {
 };
 
 /* Seals a head over `body` (the content, or 124 entries) into out (PAGE_BYTES); returns its length, 128 + size or 4096. */
-int head_seal(struct engine *e, const struct head *h, struct nonce *nonce, const void *body, uint8_t *out) MUST_CHECK;
+int head_seal(struct engine *e, uint32_t zone, const struct head *h, struct nonce *nonce, const void *body,
+	      uint8_t *out) MUST_CHECK;
 /* Opens a head of n bytes (PAGE_BYTES at most) of a file of this physical size.  body: INLINE_MAX bytes. */
-int head_open(struct engine *e, const uint8_t *in, size_t n, uint64_t physical_size, struct head *h,
+int head_open(struct engine *e, uint32_t zone, const uint8_t *in, size_t n, uint64_t physical_size, struct head *h,
 	      void *body) MUST_CHECK;
 /* Opens the head in the first n bytes of a file (PAGE_BYTES at most) whatever the size of that is: for the check. */
-int head_open_claimed(struct engine *e, const uint8_t *in, size_t n, struct head *h, void *body) MUST_CHECK;
+int head_open_claimed(struct engine *e, uint32_t zone, const uint8_t *in, size_t n, struct head *h,
+		      void *body) MUST_CHECK;
 /* The name of the version that a sealed head is: its tag. */
 void head_version(const uint8_t *sealed, uint8_t out[AEAD_TAG]);
 /* What the clear prefix says (HEAD_MIN bytes at least): the generation; that the head was longer than the n bytes that are left. */

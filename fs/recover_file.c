@@ -88,7 +88,7 @@ static int load_images(struct recovery *rec, struct node *n, struct file *f, con
 	if (r == 0)
 		r = journal_read_payload(rec->e->journal, l->payload_at, head, l->payload_size);
 	if (r == 0)
-		r = head_open_claimed(rec->e, head, l->payload_size, &f->head, &f->body);
+		r = head_open_claimed(rec->e, f->zone, head, l->payload_size, &f->head, &f->body);
 	if (r < 0)
 		return r;
 	f->has_head = f->loaded = true;
@@ -109,7 +109,7 @@ static uint32_t count_opening(struct engine *e, struct node *n, struct file *f, 
 
 	for (i = 0; i < c->count; i++) {
 		struct piece p = change_record_piece(c, i);
-		struct page_place where = {f->head.file_id, PAGE_DATA, 0, p.page};
+		struct page_place where = {f->zone, f->head.file_id, PAGE_DATA, 0, p.page};
 		ssize_t got;
 
 		if (p.in_payload)

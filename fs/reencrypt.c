@@ -252,16 +252,6 @@ static void set_phase(struct reencrypt *r, enum reencrypt_phase phase, int error
 	pthread_mutex_unlock(&r->lock);
 }
 
-static uint32_t active_generation(struct engine *e)
-{
-	uint32_t generation;
-
-	worker_enter(e);
-	generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
-	worker_leave();
-	return generation;
-}
-
 /* (1) */
 static int prepare_pass(struct reencrypt *r)
 {
@@ -293,15 +283,28 @@ static int measure(struct reencrypt *r, struct rekey *k)
 	return result;
 }
 
+/* For people: in most volumes there is one scope of files. */
+static uint32_t highest(const uint32_t targets[SCOPES_MAX])
+{
+	uint32_t generation = GENERATION_NONE;
+
+	for (uint32_t i = 0; i < SCOPES_MAX; i++)
+		if (targets[i] > generation)
+			generation = targets[i];
+	return generation;
+}
+
 static int one_pass(struct reencrypt *r, struct rekey *k, bool further)
 {
 	bool cancel;
+	struct reencryption how = settings(r, &cancel);
 	int result = prepare_pass(r);
 
-	k->generation = active_generation(r->p.engine);
-	k->touch = settings(r, &cancel).touch;
+	if (result == 0)
+		result = rekey_aim(k, how.only ? how.scope : REKEY_ALL);
+	k->touch = how.touch;
 	pthread_mutex_lock(&r->lock);
-	r->now.generation = k->generation;
+	r->now.generation = highest(k->targets);
 	forget_stuck(r);
 	pthread_mutex_unlock(&r->lock);
 	r->worked_from = r->rate_from = now_us();
@@ -320,7 +323,7 @@ static int one_pass(struct reencrypt *r, struct rekey *k, bool further)
 
 static int end(struct keyring *k, void *context, struct fault *why)
 {
-	return keyring_end_reencryption(k, *(uint32_t *)context, why);
+	return keyring_end_reencryption(k, context, why);
 }
 
 /* (2), (3) */
@@ -343,11 +346,11 @@ static int passes(struct reencrypt *r)
 		if (further && k.objects == 0 && !k.missed && k.failed && k.failed == before)
 			return -EBUSY;
 	}
-	result = live_keys_change(r->p.keys, end, &k.generation, &why);
+	result = live_keys_change(r->p.keys, end, k.targets, &why);
 	if (result < 0)
 		log_error("everything is re-encrypted, but that cannot be noted: %s", why.text);
 	else
-		log_info("everything is re-encrypted: nothing below generation %u is accepted any more", k.generation);
+		log_info("everything is re-encrypted: nothing older is accepted any more");
 	return result;
 }
 
@@ -366,7 +369,9 @@ static void *run(void *data)
 	int result = passes(r);
 
 	r->pass = NULL;
-	if (result < 0 && result != -ECANCELED && result != -EBUSY)
+	if (result == -ENOKEY)
+		log_warning("the re-encryption waits: a scope that it is about is locked");
+	else if (result < 0 && result != -ECANCELED && result != -EBUSY)
 		log_error("the re-encryption has come to a halt: %s; the next mount goes on with it",
 			  strerror(-result));
 	pthread_mutex_lock(&r->lock);

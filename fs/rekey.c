@@ -10,6 +10,8 @@
 #include "fs/moved.h"
 #include "fs/node.h"
 #include "fs/node_stack.h"
+#include "fs/worker.h"
+#include "fs/zone.h"
 #include "util/base/log.h"
 
 enum { FROZEN_MS = 200 };
@@ -20,6 +22,49 @@ struct pass {
 	struct node *dir;
 	struct node_stack stack;
 };
+
+/* ------------------------------------------------------------------ targets */
+
+int rekey_aim(struct rekey *k, uint32_t scope)
+{
+	const struct keys *keys;
+	int r = 0;
+
+	worker_enter(k->e);
+	keys = worker_keys(k->e);
+	memset(k->targets, 0, sizeof k->targets);
+	for (uint32_t i = 0; i < keys->scope_count; i++) {
+		if (i == SCOPE_FIELDS || (scope != REKEY_ALL && scope != i))
+			continue;
+		k->targets[i] = keys->active[i];
+		if (keys->locked >> i & 1)
+			r = -ENOKEY;
+	}
+	worker_leave();
+	return r;
+}
+
+/* Takes aim for an object; false: the pass is not about it. */
+static bool aim(struct rekey *k, struct node *n)
+{
+	const struct keys *keys;
+	uint32_t zone, scope;
+	bool wanted;
+
+	worker_enter(k->e);
+	keys = worker_keys(k->e);
+	zone = zone_of(k->e, n);
+	if (k->count_only) {
+		scope = keys_scope_of(keys, k->generation);
+		wanted = scope == SCOPE_NONE || keys_zone_accepts(keys, zone, scope);
+	} else {
+		scope = keys_zone_scope(keys, zone);
+		k->generation = scope < SCOPES_MAX ? k->targets[scope] : GENERATION_NONE;
+		wanted = k->generation != GENERATION_NONE;
+	}
+	worker_leave();
+	return wanted;
+}
 
 /* ------------------------------------------------------------------ steps */
 
@@ -172,6 +217,8 @@ static int visit(struct pass *p, struct node *n, const char *backing, const stru
 		k->passed += S_ISREG(n->type) ? st->size : 0;
 		return k->seen_one ? k->seen_one(k->data, n, st) : rest(k, 0);
 	}
+	if (!aim(k, n))
+		return rest(k, 0);
 	if (S_ISLNK(st->mode) && backing)
 		r = link_target(p, backing, st, &some);
 	else if (S_ISREG(n->type))
@@ -230,8 +277,13 @@ static int entries(struct pass *p)
 static int directory_itself(struct pass *p)
 {
 	struct rekey *k = p->k;
-	int r = rekey_names(k, p->dir);
-	bool some = r > 0;
+	bool some;
+	int r;
+
+	if (!aim(k, p->dir))
+		return 0;
+	r = rekey_names(k, p->dir);
+	some = r > 0;
 
 	if (r >= 0)
 		r = attributes(k, p->dir, &some);

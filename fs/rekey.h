@@ -1,5 +1,7 @@
 /* Moving what lies on the volume to the active generation: one pass over all of it (docs/keys.md, "Re-encryption").
  *
+ * Each scope has a target of its own (zone.h).
+ *
  *  1. What is of the target generation already is left alone: a pass that was cut short is begun again from the start, and only looks at what
  *     it did.
  *  2. Directories come before what is in them: their id records and the names in them, then attributes, links, contents.
@@ -16,10 +18,11 @@
 
 struct rekey {
 	struct engine *e;
-	bool measure_only;   /* nothing is opened: only `seen` and `passed` are found out */
-	bool count_only;     /* nothing is changed: what needs `generation` is counted */
-	uint32_t generation; /* the target; or, if only counted, the one in question */
-	bool touch;          /* times of change of files move by a nanosecond, for tools that compare only those */
+	bool measure_only;            /* nothing is opened: only `seen` and `passed` are found out */
+	bool count_only;              /* nothing is changed: what needs `generation` is counted */
+	uint32_t targets[SCOPES_MAX]; /* by scope, unless only counted; 0: what is there is left alone */
+	uint32_t generation;          /* if only counted, the one in question; else the target of the object at hand */
+	bool touch; /* times of change of files move by a nanosecond, for tools that compare only those */
 	/* Between steps, after so many bytes were sealed; outside all locks.  Not 0: the pass ends with that.  NULL: nothing. */
 	int (*rest)(void *data, uint64_t bytes);
 	/* Something that cannot be moved, and why; a path for people.  NULL: nobody wants to know. */
@@ -40,6 +43,10 @@ struct rekey {
 	struct rekey_link *links; /* links with several names (rekey_link.c) */
 	size_t link_count, link_room;
 };
+
+/* Targets: what is active now, in all scopes of files or in one of them.  -ENOKEY: it is locked, or one of them is. */
+#define REKEY_ALL UINT32_MAX
+int rekey_aim(struct rekey *k, uint32_t scope) MUST_CHECK;
 
 /* One pass.  Not from inside an operation.  0, though some may be stuck; what `rest` returned; -ENOMEM. */
 int rekey_pass(struct rekey *k) MUST_CHECK;

@@ -13,6 +13,7 @@
 #include "fs/node.h"
 #include "fs/rekey.h"
 #include "fs/symlink.h"
+#include "fs/zone.h"
 
 enum { NAMES_ROOM = 65536, VALUE_ROOM = 65536 };
 
@@ -190,22 +191,22 @@ static void drop_old_body(struct engine *e, struct node *dir, const char *text)
 		symlink_drop_body(e, text);
 }
 
-static int seal_again(struct engine *e, const char *text, char out[LINK_TEXT_MAX])
+static int seal_again(struct engine *e, uint32_t zone, const char *text, char out[LINK_TEXT_MAX])
 {
 	char target[LINK_TARGET_MAX + 1];
-	ssize_t n = symlink_open(e, text, target);
+	ssize_t n = symlink_open(e, zone, text, target);
 
 	if (n < 0)
 		return (int)n;
 	target[n] = 0;
-	return strlen(target) == (size_t)n ? symlink_seal(e, target, out) : -EBADMSG;
+	return strlen(target) == (size_t)n ? symlink_seal(e, zone, target, out) : -EBADMSG;
 }
 
 static int replace_first(struct rekey *k, struct replacement *p, const char *text, const struct store_stat *st)
 {
 	struct engine *e = k->e;
 	char fresh[LINK_TEXT_MAX];
-	int r = seal_again(e, text, fresh), fd;
+	int r = seal_again(e, zone_of(e, p->dir), text, fresh), fd;
 
 	if (r < 0)
 		return r;

@@ -72,8 +72,11 @@ static int set_record(struct engine *e, struct node *dir, uint32_t generation, u
 	record.next = next;
 	if (r == 0)
 		r = put_record(e, dir, &record);
-	if (r == 0)
-		dir->dir->record = record;
+	/* Its id is read without a lock. */
+	if (r == 0) {
+		dir->dir->record.generation = generation;
+		dir->dir->record.next = next;
+	}
 	return r < 0 ? r : settle(e, dir);
 }
 
@@ -87,7 +90,7 @@ static int move_name(struct engine *e, struct node *dir, const char *name)
 	int r = names_lookup(e, dir, name, &from, &st);
 
 	if (r == 0)
-		r = names_encrypt(e, dir->dir, dir->dir->record.next, name, &to);
+		r = names_encrypt(e, dir, dir->dir->record.next, name, &to);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r; /* gone meanwhile */
 	return strcmp(from.name, to.name) == 0 ? 0 : rename_below(e, dir, &from, &st, &to);

@@ -12,6 +12,7 @@
 #include "fs/removal.h"
 #include "fs/side.h"
 #include "fs/symlink.h"
+#include "fs/zone.h"
 #include "util/base/log.h"
 
 /* ------------------------------------------------------------------ what the kernel still holds */
@@ -118,6 +119,9 @@ static int unlink_entry(struct engine *e, struct node *dir, const struct backing
 {
 	struct node *n = node_find(e, dir, b->name);
 	char text[LINK_TEXT_MAX];
+
+	zone_keep(e, n);
+
 	int r = removal_should_park(e, n, st) ? park(e, dir, b->name, n) : -1;
 
 	if (r < 0) {

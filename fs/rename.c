@@ -16,6 +16,8 @@
 #include "fs/rename.h"
 #include "fs/side.h"
 #include "fs/symlink.h"
+#include "fs/worker.h"
+#include "fs/zone.h"
 #include "util/base/log.h"
 
 /* What changes its place. */
@@ -220,6 +222,9 @@ static int move_over_file(struct moving *m)
 		return synced;
 
 	struct node *old = m->replaces ? node_find(e, m->to, m->new_name.name) : NULL;
+
+	zone_keep(e, old);
+
 	char text[LINK_TEXT_MAX] = "", parked_name[OWN_NAME_MAX];
 	bool parked = removal_should_park(e, old, &m->new_st) && removal_park_beside(e, old, parked_name) == 0;
 	bool pinned = !parked && removal_keep_open(e, old);
@@ -304,6 +309,14 @@ int rename_below(struct engine *e, struct node *dir, const struct backing_name *
 	return r;
 }
 
+/* Programs copy what they cannot move. */
+static int refuse_zones(struct engine *e, struct node *from, struct node *to)
+{
+	if (!keys_zones_joined(worker_keys(e), zone_of(e, from), zone_of(e, to)))
+		return -EXDEV;
+	return zone_is_locked(e, to) ? -ENOKEY : 0;
+}
+
 int fs_rename(struct engine *e, uint64_t old_parent, const char *old_name, uint64_t new_parent, const char *new_name,
 	      unsigned flags)
 {
@@ -319,7 +332,9 @@ int fs_rename(struct engine *e, uint64_t old_parent, const char *old_name, uint6
 		r = directory_begin_two(e, old_parent, new_parent, &m.from, &m.to);
 		if (r < 0)
 			return r;
-		r = find_both(&m, old_name, new_name);
+		r = refuse_zones(e, m.from, m.to);
+		if (r == 0)
+			r = find_both(&m, old_name, new_name);
 		if (r == 0)
 			r = move_entry(&m);
 		if (r == 0)

@@ -7,6 +7,7 @@
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/worker.h"
+#include "fs/zone.h"
 #include "util/base/bytes.h"
 #include "util/base/encode.h"
 
@@ -18,11 +19,11 @@ enum {
 	STUB_SIZE = LINK_ID_SIZE + 2, /* what the long form seals: id, length */
 };
 
-static int seal(struct engine *e, const void *ad, size_t ad_size, const void *in, size_t n, uint8_t *out)
+static int seal(struct engine *e, uint32_t zone, const void *ad, size_t ad_size, const void *in, size_t n, uint8_t *out)
 {
-	uint32_t generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
+	uint32_t generation = keys_active_in(worker_keys(e), zone);
 	int r;
-	struct siv *siv = worker_siv(e, SIV_SYMLINKS, generation, &r);
+	struct siv *siv = worker_siv(e, SIV_SYMLINKS, zone, generation, &r);
 
 	if (!siv)
 		return r;
@@ -32,10 +33,11 @@ static int seal(struct engine *e, const void *ad, size_t ad_size, const void *in
 }
 
 /* n bytes in; n - OVERHEAD out. */
-static int open_sealed(struct engine *e, const void *ad, size_t ad_size, const uint8_t *in, size_t n, void *out)
+static int open_sealed(struct engine *e, uint32_t zone, const void *ad, size_t ad_size, const uint8_t *in, size_t n,
+		       void *out)
 {
 	int r = -EBADMSG;
-	struct siv *siv = n > OVERHEAD ? worker_siv(e, SIV_SYMLINKS, get_le32(in), &r) : NULL;
+	struct siv *siv = n > OVERHEAD ? worker_siv(e, SIV_SYMLINKS, zone, get_le32(in), &r) : NULL;
 
 	if (!siv)
 		return r;
@@ -49,7 +51,7 @@ struct body_ad {
 	uint8_t id[LINK_ID_SIZE];
 } __attribute__((packed));
 
-static int write_body(struct engine *e, const uint8_t id[LINK_ID_SIZE], const char *target, size_t n)
+static int write_body(struct engine *e, uint32_t zone, const uint8_t id[LINK_ID_SIZE], const char *target, size_t n)
 {
 	struct body_ad ad = {.form = 'B'};
 	uint8_t sealed[OVERHEAD + LINK_TARGET_MAX];
@@ -58,7 +60,7 @@ static int write_body(struct engine *e, const uint8_t id[LINK_ID_SIZE], const ch
 	memcpy(ad.id, id, LINK_ID_SIZE);
 	base64url_encode(id, LINK_ID_SIZE, name);
 
-	int r = seal(e, &ad, sizeof ad, target, n, sealed);
+	int r = seal(e, zone, &ad, sizeof ad, target, n, sealed);
 	int fd = r < 0 ? r : store_open(e->store, e->links_dir, name, O_CREAT | O_EXCL | O_WRONLY, 0600);
 
 	if (fd < 0)
@@ -76,7 +78,7 @@ static int write_body(struct engine *e, const uint8_t id[LINK_ID_SIZE], const ch
 	return r;
 }
 
-static ssize_t read_body(struct engine *e, const uint8_t id[LINK_ID_SIZE], size_t length, char *out)
+static ssize_t read_body(struct engine *e, uint32_t zone, const uint8_t id[LINK_ID_SIZE], size_t length, char *out)
 {
 	struct body_ad ad = {.form = 'B'};
 	uint8_t sealed[OVERHEAD + LINK_TARGET_MAX + 1];
@@ -102,13 +104,13 @@ static ssize_t read_body(struct engine *e, const uint8_t id[LINK_ID_SIZE], size_
 		return n;
 	if ((size_t)n != OVERHEAD + length)
 		return -EBADMSG;
-	n = open_sealed(e, &ad, sizeof ad, sealed, (size_t)n, out);
+	n = open_sealed(e, zone, &ad, sizeof ad, sealed, (size_t)n, out);
 	return n < 0 ? n : (ssize_t)length;
 }
 
 /* ------------------------------------------------------------------ texts */
 
-int symlink_seal(struct engine *e, const char *target, char out[LINK_TEXT_MAX])
+int symlink_seal(struct engine *e, uint32_t zone, const char *target, char out[LINK_TEXT_MAX])
 {
 	uint8_t sealed[OVERHEAD + SHORT_MAX], stub[STUB_SIZE];
 	size_t n = strlen(target);
@@ -123,20 +125,20 @@ int symlink_seal(struct engine *e, const char *target, char out[LINK_TEXT_MAX])
 		r = crypto_random(stub, LINK_ID_SIZE);
 		put_le16(stub + LINK_ID_SIZE, (uint16_t)n);
 		if (r == 0)
-			r = write_body(e, stub, target, n);
+			r = write_body(e, zone, stub, target, n);
 	}
 	if (r < 0)
 		return r;
 	out[0] = is_long ? 'L' : 'S';
 	n = is_long ? STUB_SIZE : n;
-	r = seal(e, out, 1, is_long ? (const void *)stub : target, n, sealed);
+	r = seal(e, zone, out, 1, is_long ? (const void *)stub : target, n, sealed);
 	if (r == 0)
 		base64url_encode(sealed, OVERHEAD + n, out + 1);
 	return r;
 }
 
 /* Opens a text.  Returns the length of what was sealed, in out (SHORT_MAX bytes). */
-static ssize_t open_text(struct engine *e, const char *text, uint8_t *out)
+static ssize_t open_text(struct engine *e, uint32_t zone, const char *text, uint8_t *out)
 {
 	uint8_t sealed[OVERHEAD + SHORT_MAX];
 
@@ -150,15 +152,15 @@ static ssize_t open_text(struct engine *e, const char *text, uint8_t *out)
 	if (text[0] == 'L' && n != OVERHEAD + STUB_SIZE)
 		return -EBADMSG;
 
-	int r = open_sealed(e, text, 1, sealed, (size_t)n, out);
+	int r = open_sealed(e, zone, text, 1, sealed, (size_t)n, out);
 
 	return r < 0 ? r : n - OVERHEAD;
 }
 
-ssize_t symlink_open(struct engine *e, const char *text, char out[LINK_TARGET_MAX])
+ssize_t symlink_open(struct engine *e, uint32_t zone, const char *text, char out[LINK_TARGET_MAX])
 {
 	uint8_t plain[SHORT_MAX] = {0};
-	ssize_t n = open_text(e, text, plain);
+	ssize_t n = open_text(e, zone, text, plain);
 
 	if (n < 0)
 		return n;
@@ -167,7 +169,7 @@ ssize_t symlink_open(struct engine *e, const char *text, char out[LINK_TARGET_MA
 
 		if (length == 0 || length > LINK_TARGET_MAX)
 			return -EBADMSG;
-		return read_body(e, plain, length, out);
+		return read_body(e, zone, plain, length, out);
 	}
 	memcpy(out, plain, (size_t)n);
 	return n;
@@ -204,7 +206,7 @@ bool symlink_body(struct engine *e, const char *text, char out[LINK_BODY_NAME + 
 {
 	uint8_t plain[SHORT_MAX] = {0};
 
-	if (text[0] != 'L' || open_text(e, text, plain) < 0)
+	if (text[0] != 'L' || open_text(e, ZONE_ANY, text, plain) < 0)
 		return false;
 	base64url_encode(plain, LINK_ID_SIZE, out);
 	return true;
@@ -234,7 +236,7 @@ uint64_t symlink_size(struct engine *e, uint64_t text_size, int dir, const char 
 
 		if (got > 0) {
 			text[got] = 0;
-			if (text[0] == 'L' && open_text(e, text, plain) > 0)
+			if (text[0] == 'L' && open_text(e, ZONE_ANY, text, plain) > 0)
 				return get_le16(plain + LINK_ID_SIZE);
 		}
 	}
@@ -251,7 +253,7 @@ ssize_t fs_readlink(struct engine *e, uint64_t node, char *buf, size_t n)
 		got = e->store->ops->readlink(e->store, l->fd, "", text, sizeof text - 1);
 		if (got >= 0) {
 			text[got] = 0;
-			got = (size_t)got == sizeof text - 1 ? -EBADMSG : symlink_open(e, text, target);
+			got = (size_t)got == sizeof text - 1 ? -EBADMSG : symlink_open(e, zone_of(e, l), text, target);
 		}
 		node_unuse(e, l);
 	}

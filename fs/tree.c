@@ -215,7 +215,7 @@ static struct entry *entry_above(struct file *f, unsigned height, uint64_t first
 
 static int seal_map(struct engine *e, struct file *f, struct map *m, struct nonce *nonce, const struct map_sink *to)
 {
-	struct page_place where = {f->head.file_id, PAGE_MAP, m->height, m->first};
+	struct page_place where = {f->zone, f->head.file_id, PAGE_MAP, m->height, m->first};
 	struct entry *entry = entry_above(f, m->height, m->first); /* known: the map above is dirty too */
 	uint8_t sealed[PAGE_BYTES];
 	struct layout_slot at;
@@ -279,7 +279,7 @@ void tree_settle(struct engine *e, struct file *f, bool in_place)
 
 int tree_enter_map(struct engine *e, struct file *f, unsigned height, uint64_t first, const uint8_t sealed[PAGE_BYTES])
 {
-	struct page_place where = {f->head.file_id, PAGE_MAP, height, first};
+	struct page_place where = {f->zone, f->head.file_id, PAGE_MAP, height, first};
 	struct map *m = calloc(1, sizeof *m);
 	int r = m ? 0 : -ENOMEM;
 

@@ -12,7 +12,7 @@
 struct content_slot {
 	struct aead *aead;
 	uint64_t serial; /* of the keys whose key is loaded; 0: none */
-	uint32_t generation;
+	uint32_t zone, generation;
 	uint8_t file_id[16];
 };
 
@@ -20,14 +20,14 @@ struct siv_slot {
 	struct siv *siv;
 	uint64_t serial;
 	enum siv_purpose purpose;
-	uint32_t generation;
+	uint32_t zone, generation;
 };
 
 struct hash_slot {
 	struct secret *key;
 	uint64_t serial;
 	enum hash_purpose purpose;
-	uint32_t generation;
+	uint32_t zone, generation;
 };
 
 /* Invariants:
@@ -227,11 +227,12 @@ uint8_t *worker_buffer(void)
 	return w ? w->buffer : NULL;
 }
 
-static int load_content(const struct worker *w, struct content_slot *s, const uint8_t file_id[16], uint32_t generation)
+static int load_content(const struct worker *w, struct content_slot *s, uint32_t zone, const uint8_t file_id[16],
+			uint32_t generation)
 {
 	uint8_t key[AEAD_KEY];
 	int r = 0;
-	const struct generation_key *g = keys_for_open(w->keys, SCOPE_DEFAULT, generation, &r);
+	const struct generation_key *g = keys_for_open_in(w->keys, zone, generation, &r);
 
 	s->serial = 0;
 	if (!g)
@@ -246,12 +247,13 @@ static int load_content(const struct worker *w, struct content_slot *s, const ui
 	if (r < 0)
 		return r;
 	s->serial = w->serial;
+	s->zone = zone;
 	s->generation = generation;
 	memcpy(s->file_id, file_id, 16);
 	return 0;
 }
 
-struct aead *worker_content(struct engine *e, const uint8_t file_id[16], uint32_t generation, int *error)
+struct aead *worker_content(struct engine *e, uint32_t zone, const uint8_t file_id[16], uint32_t generation, int *error)
 {
 	struct worker *w = worker_with_keys(e);
 
@@ -261,7 +263,8 @@ struct aead *worker_content(struct engine *e, const uint8_t file_id[16], uint32_
 	for (unsigned i = 0; i < WORKER_CONTENT_SLOTS; i++) {
 		struct content_slot *s = &w->content[i];
 
-		if (s->serial == w->serial && s->generation == generation && memcmp(s->file_id, file_id, 16) == 0)
+		if (s->serial == w->serial && s->generation == generation && s->zone == zone &&
+		    memcmp(s->file_id, file_id, 16) == 0)
 			return s->aead;
 	}
 
@@ -274,7 +277,7 @@ struct aead *worker_content(struct engine *e, const uint8_t file_id[16], uint32_
 		}
 		w->cipher = w->keys->cipher;
 	}
-	*error = load_content(w, s, file_id, generation);
+	*error = load_content(w, s, zone, file_id, generation);
 	return *error < 0 ? NULL : s->aead;
 }
 
@@ -285,11 +288,12 @@ static const char *const siv_labels[] = {
 	[SIV_XATTR_VALUES] = LABEL_XATTR_VALUES,
 };
 
-static int load_siv(const struct worker *w, struct siv_slot *s, enum siv_purpose purpose, uint32_t generation)
+static int load_siv(const struct worker *w, struct siv_slot *s, enum siv_purpose purpose, uint32_t zone,
+		    uint32_t generation)
 {
 	uint8_t key[SIV_KEY];
 	int r = 0;
-	const struct generation_key *g = keys_for_open(w->keys, SCOPE_DEFAULT, generation, &r);
+	const struct generation_key *g = keys_for_open_in(w->keys, zone, generation, &r);
 
 	s->serial = 0;
 	if (!g)
@@ -305,11 +309,12 @@ static int load_siv(const struct worker *w, struct siv_slot *s, enum siv_purpose
 		return r;
 	s->serial = w->serial;
 	s->purpose = purpose;
+	s->zone = zone;
 	s->generation = generation;
 	return 0;
 }
 
-struct siv *worker_siv(struct engine *e, enum siv_purpose purpose, uint32_t generation, int *error)
+struct siv *worker_siv(struct engine *e, enum siv_purpose purpose, uint32_t zone, uint32_t generation, int *error)
 {
 	struct worker *w = worker_with_keys(e);
 
@@ -319,13 +324,13 @@ struct siv *worker_siv(struct engine *e, enum siv_purpose purpose, uint32_t gene
 	for (unsigned i = 0; i < WORKER_SIV_SLOTS; i++) {
 		struct siv_slot *s = &w->siv[i];
 
-		if (s->serial == w->serial && s->generation == generation && s->purpose == purpose)
+		if (s->serial == w->serial && s->generation == generation && s->purpose == purpose && s->zone == zone)
 			return s->siv;
 	}
 
 	struct siv_slot *s = &w->siv[w->next_siv++ % WORKER_SIV_SLOTS];
 
-	*error = load_siv(w, s, purpose, generation);
+	*error = load_siv(w, s, purpose, zone, generation);
 	return *error < 0 ? NULL : s->siv;
 }
 
@@ -334,10 +339,11 @@ static const char *const hash_labels[] = {
 	[HASH_LONG_XATTR_NAMES] = LABEL_LONG_XATTR_NAMES,
 };
 
-static int load_hash(const struct worker *w, struct hash_slot *s, enum hash_purpose purpose, uint32_t generation)
+static int load_hash(const struct worker *w, struct hash_slot *s, enum hash_purpose purpose, uint32_t zone,
+		     uint32_t generation)
 {
 	int r = 0;
-	const struct generation_key *g = keys_for_open(w->keys, SCOPE_DEFAULT, generation, &r);
+	const struct generation_key *g = keys_for_open_in(w->keys, zone, generation, &r);
 
 	s->serial = 0;
 	if (!g)
@@ -351,12 +357,13 @@ static int load_hash(const struct worker *w, struct hash_slot *s, enum hash_purp
 		return r;
 	s->serial = w->serial;
 	s->purpose = purpose;
+	s->zone = zone;
 	s->generation = generation;
 	return 0;
 }
 
-int worker_hash(struct engine *e, enum hash_purpose purpose, uint32_t generation, const void *in, size_t n,
-		uint8_t out[SHA256_SIZE])
+int worker_hash(struct engine *e, enum hash_purpose purpose, uint32_t zone, uint32_t generation, const void *in,
+		size_t n, uint8_t out[SHA256_SIZE])
 {
 	struct worker *w = worker_with_keys(e);
 	struct hash_slot *s = NULL;
@@ -365,12 +372,12 @@ int worker_hash(struct engine *e, enum hash_purpose purpose, uint32_t generation
 		return -ENOMEM;
 	for (unsigned i = 0; i < WORKER_HASH_SLOTS && !s; i++)
 		if (w->hash[i].serial == w->serial && w->hash[i].generation == generation &&
-		    w->hash[i].purpose == purpose)
+		    w->hash[i].purpose == purpose && w->hash[i].zone == zone)
 			s = &w->hash[i];
 	if (!s) {
 		s = &w->hash[w->next_hash++ % WORKER_HASH_SLOTS];
 
-		int r = load_hash(w, s, purpose, generation);
+		int r = load_hash(w, s, purpose, zone, generation);
 
 		if (r < 0)
 			return r;

@@ -27,16 +27,17 @@ const struct keys *worker_keys(struct engine *e);
  * those.  -ETIMEDOUT: one does not end.  Not from inside. */
 int workers_drain(struct engine *e, unsigned seconds) MUST_CHECK;
 
-/* The handle loaded with the content key of a file under a generation.  NULL and *error (-EBADMSG, -ENOKEY, -EIO). Valid until the
- * thread's next worker_content of another file. */
-struct aead *worker_content(struct engine *e, const uint8_t file_id[16], uint32_t generation, int *error);
+/* The handle loaded with the content key of a file under a generation, if that may be where the file is (zone.h).  NULL and *error (-EBADMSG,
+ * -ENOKEY, -EIO). Valid until the thread's next worker_content of another file. */
+struct aead *worker_content(struct engine *e, uint32_t zone, const uint8_t file_id[16], uint32_t generation,
+			    int *error);
 
 /* The AES-SIV handle of a purpose and generation.  Names are opened under any generation that is not destroyed or suspended. */
-struct siv *worker_siv(struct engine *e, enum siv_purpose purpose, uint32_t generation, int *error);
+struct siv *worker_siv(struct engine *e, enum siv_purpose purpose, uint32_t zone, uint32_t generation, int *error);
 
 /* HMAC-SHA-256 under the key of a purpose and generation. */
-int worker_hash(struct engine *e, enum hash_purpose purpose, uint32_t generation, const void *in, size_t n,
-		uint8_t out[SHA256_SIZE]) MUST_CHECK;
+int worker_hash(struct engine *e, enum hash_purpose purpose, uint32_t zone, uint32_t generation, const void *in,
+		size_t n, uint8_t out[SHA256_SIZE]) MUST_CHECK;
 
 /* IO_MAX + PAGE_BYTES bytes for ciphertext on its way to the store; NULL without memory.  One user at a time in a thread. */
 uint8_t *worker_buffer(void);

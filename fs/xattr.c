@@ -19,11 +19,11 @@
 /* ------------------------------------------------------------------ finding */
 
 /* Attributes may stand under its name. */
-static bool is_searched(const struct keys *keys, const struct generation_key *g)
+static bool is_searched(const struct keys *keys, const struct attribute *a, const struct generation_key *g)
 {
 	int error;
 
-	return g->scope == SCOPE_DEFAULT && keys_for_open(keys, SCOPE_DEFAULT, g->number, &error);
+	return keys_for_open_in(keys, a->zone, g->number, &error);
 }
 
 /* The backing name under which an attribute exists, the newest generation first; -ENODATA. */
@@ -32,10 +32,12 @@ static int find_backing(struct engine *e, struct node *n, const struct attribute
 {
 	const struct keys *keys = worker_keys(e);
 
+	if (keys_zone_locked(keys, a->zone))
+		return -ENOKEY;
 	for (uint32_t i = keys->count; i-- > 0;) {
 		const struct generation_key *g = &keys->generations[i];
 
-		if (!is_searched(keys, g))
+		if (!is_searched(keys, a, g))
 			continue;
 
 		int r = attribute_backing(e, a, g->number, out);
@@ -57,7 +59,7 @@ static ssize_t get_encrypted(struct engine *e, struct node *n, struct attribute 
 	const char *name;
 	size_t name_size, size;
 	ssize_t length = 0;
-	int r = attribute_owner(e, n, false, a->owner);
+	int r = attribute_owner(e, n, false, a);
 
 	if (r == 0)
 		r = find_backing(e, n, a, backing, &length);
@@ -90,10 +92,10 @@ static int set_encrypted(struct engine *e, struct node *n, struct attribute *a, 
 			 int flags)
 {
 	char old[ATTR_NAME_MAX + 1], fresh[ATTR_NAME_MAX + 1];
-	uint32_t generation = keys_active(worker_keys(e), SCOPE_DEFAULT)->number;
 	_cleanup_free_ uint8_t *sealed = NULL;
 	ssize_t length;
-	int r = attribute_owner(e, n, true, a->owner);
+	int r = attribute_owner(e, n, true, a);
+	uint32_t generation = keys_active_in(worker_keys(e), a->zone);
 	bool exists;
 
 	if (r == 0)
@@ -128,14 +130,16 @@ static int remove_encrypted(struct engine *e, struct node *n, struct attribute *
 {
 	char backing[ATTR_NAME_MAX + 1];
 	const struct keys *keys = worker_keys(e);
-	int r = attribute_owner(e, n, false, a->owner), result = -ENODATA;
+	int r = attribute_owner(e, n, false, a), result = -ENODATA;
 
+	if (r == 0 && keys_zone_locked(keys, a->zone))
+		r = -ENOKEY;
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < keys->count; i++) {
 		const struct generation_key *g = &keys->generations[i];
 
-		if (!is_searched(keys, g))
+		if (!is_searched(keys, a, g))
 			continue;
 		r = attribute_backing(e, a, g->number, backing);
 		if (r == 0)
@@ -162,9 +166,9 @@ static ssize_t list_into(struct engine *e, struct node *n, const char *below, si
 {
 	struct attribute a;
 	size_t used = 0;
-	int owned = attribute_owner(e, n, false, a.owner);
+	int owned = attribute_owner(e, n, false, &a);
 
-	if (owned < 0 && owned != -ENODATA)
+	if (owned < 0 && owned != -ENODATA && owned != -ENOKEY)
 		return owned;
 	for (size_t i = 0; i < below_size; i += strlen(below + i) + 1) {
 		char name[ATTR_NAME_MAX + 1];
@@ -173,7 +177,7 @@ static ssize_t list_into(struct engine *e, struct node *n, const char *below, si
 		if (attribute_parse(shown, &a)) {
 			int r = owned < 0 ? -EBADMSG : attribute_decode(e, n, below + i, &a, name);
 
-			if (r == -ENOMEM || r == -ENOKEY)
+			if (r == -ENOMEM || (r == -ENOKEY && !keys_zone_locked(worker_keys(e), a.zone)))
 				return r;
 			if (r < 0)
 				continue;
@@ -243,7 +247,7 @@ int xattr_check(struct engine *e, struct node *n, int (*bad)(void *data, const c
 		if (!attribute_parse(below + i, &a))
 			continue;
 		if (owned == 1)
-			owned = attribute_owner(e, n, false, a.owner);
+			owned = attribute_owner(e, n, false, &a);
 
 		int opened = owned < 0 ? -EBADMSG : open_one(e, n, below + i, &a);
 

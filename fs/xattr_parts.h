@@ -22,12 +22,14 @@ struct attribute {
 	const char *prefix; /* "user." */
 	const char *name;   /* without it */
 	uint8_t owner[16];
+	uint32_t zone; /* of its owner */
 };
 
-/* False for attributes that are not ours to encrypt; sets all but the owner. */
+/* False for attributes that are not ours to encrypt; sets all but the owner and its zone. */
 bool attribute_parse(const char *full, struct attribute *a);
-/* The id that an object's attributes are bound to.  make: write a head for it if need be; else -ENODATA means that there can be none. */
-int attribute_owner(struct engine *e, struct node *n, bool make, uint8_t owner[16]) MUST_CHECK;
+/* Sets the owner: the id that an object's attributes are bound to.  make: write a head for it if need be; else -ENODATA means that there can be
+ * none. */
+int attribute_owner(struct engine *e, struct node *n, bool make, struct attribute *a) MUST_CHECK;
 /* The name below of an attribute under a generation. */
 int attribute_backing(struct engine *e, const struct attribute *a, uint32_t generation,
 		      char out[ATTR_NAME_MAX + 1]) MUST_CHECK;

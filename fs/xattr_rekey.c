@@ -87,7 +87,7 @@ static int move_one(struct rekey *k, struct node *n, const char *below, struct a
 		return 0;
 	if (k->count_only)
 		return 1;
-	r = attribute_owner(k->e, n, false, found->owner);
+	r = attribute_owner(k->e, n, false, found);
 	if (r == 0)
 		r = attribute_decode(k->e, n, below, found, m.name);
 	/* What is none of ours shows in no mount, and needs no key. */

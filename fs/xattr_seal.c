@@ -7,6 +7,7 @@
 #include "fs/lend.h"
 #include "fs/names.h"
 #include "fs/xattr_parts.h"
+#include "fs/zone.h"
 #include "util/base/bytes.h"
 #include "util/base/encode.h"
 
@@ -30,19 +31,20 @@ bool attribute_parse(const char *full, struct attribute *a)
 	return false;
 }
 
-int attribute_owner(struct engine *e, struct node *n, bool make, uint8_t owner[16])
+int attribute_owner(struct engine *e, struct node *n, bool make, struct attribute *a)
 {
+	a->zone = zone_of(e, n);
 	if (S_ISREG(n->type))
-		return file_id(e, n, make, owner);
+		return file_id(e, n, make, a->owner);
 	if (!S_ISDIR(n->type)) {
-		memset(owner, 0, 16);
+		memset(a->owner, 0, 16);
 		return 0;
 	}
 
 	int r = names_load_directory(e, n);
 
 	if (r == 0)
-		memcpy(owner, n->dir->record.id, 16);
+		memcpy(a->owner, n->dir->record.id, 16);
 	return r;
 }
 
@@ -62,7 +64,7 @@ int attribute_backing(struct engine *e, const struct attribute *a, uint32_t gene
 	memcpy(out, a->prefix, prefix);
 	put_le32(sealed, generation);
 	if (prefix + base64url_size(4 + SIV_TAG + n) <= ATTR_NAME_MAX) {
-		struct siv *siv = worker_siv(e, SIV_XATTR_NAMES, generation, &r);
+		struct siv *siv = worker_siv(e, SIV_XATTR_NAMES, a->zone, generation, &r);
 
 		if (!siv)
 			return r;
@@ -72,7 +74,7 @@ int attribute_backing(struct engine *e, const struct attribute *a, uint32_t gene
 		return r;
 	}
 	memcpy(ad + ad_size, a->name, n);
-	r = worker_hash(e, HASH_LONG_XATTR_NAMES, generation, ad, ad_size + n, hash);
+	r = worker_hash(e, HASH_LONG_XATTR_NAMES, a->zone, generation, ad, ad_size + n, hash);
 	if (r < 0)
 		return r;
 	memcpy(sealed + 4, hash, LONG_HASH);
@@ -102,7 +104,7 @@ ssize_t attribute_seal(struct engine *e, const struct attribute *a, const char *
 	uint8_t ad[AD_MAX];
 	size_t ad_size = value_ad(a, backing, ad);
 	int r = plain ? crypto_random(out + 4, NONCE_SIZE) : -ENOMEM;
-	struct siv *siv = r < 0 ? NULL : worker_siv(e, SIV_XATTR_VALUES, generation, &r);
+	struct siv *siv = r < 0 ? NULL : worker_siv(e, SIV_XATTR_VALUES, a->zone, generation, &r);
 
 	if (!siv)
 		return r;
@@ -124,7 +126,7 @@ int attribute_open(struct engine *e, const struct attribute *a, const char *back
 	uint8_t ad[AD_MAX];
 	size_t ad_size = value_ad(a, backing, ad), length, head = 1;
 	int r = -EBADMSG;
-	struct siv *siv = n > VALUE_OVERHEAD ? worker_siv(e, SIV_XATTR_VALUES, get_le32(in), &r) : NULL;
+	struct siv *siv = n > VALUE_OVERHEAD ? worker_siv(e, SIV_XATTR_VALUES, a->zone, get_le32(in), &r) : NULL;
 
 	if (!siv)
 		return r;
@@ -178,7 +180,7 @@ int attribute_decode(struct engine *e, struct node *n, const char *backing, stru
 	if (size < 4 || (!is_long && size <= 4 + SIV_TAG))
 		return -EBADMSG;
 	if (!is_long) {
-		struct siv *siv = worker_siv(e, SIV_XATTR_NAMES, get_le32(sealed), &r);
+		struct siv *siv = worker_siv(e, SIV_XATTR_NAMES, a->zone, get_le32(sealed), &r);
 		size_t length = (size_t)size - 4 - SIV_TAG, prefix = strlen(a->prefix);
 
 		if (!siv)

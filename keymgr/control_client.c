@@ -177,10 +177,10 @@ int control_ask(int fd, const char *verb, json_object *arguments, unsigned secon
 	return wait_for_answer(fd, send_request(fd, verb, arguments), seconds, out, why);
 }
 
-int control_ask_with_root(int fd, const char *verb, const struct keyring *k, unsigned seconds,
+int control_ask_with_root(int fd, const char *verb, json_object *request, const struct keyring *k, unsigned seconds,
 			  struct control_answer *out, struct fault *why)
 {
-	int r = send_request(fd, verb, NULL);
+	int r = send_request(fd, verb, request);
 
 	if (r == 0)
 		r = keyring_send_root(k, fd);

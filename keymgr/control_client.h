@@ -28,7 +28,7 @@ int control_ask(int fd, const char *verb, json_object *arguments, unsigned secon
 		struct fault *why) MUST_CHECK;
 
 /* The same with the root of an unlocked keyring as a packet of its own behind the request. */
-int control_ask_with_root(int fd, const char *verb, const struct keyring *k, unsigned seconds,
+int control_ask_with_root(int fd, const char *verb, json_object *request, const struct keyring *k, unsigned seconds,
 			  struct control_answer *out, struct fault *why) MUST_CHECK;
 
 /* Members of an answer; false, NULL if there is none of this name and kind. */

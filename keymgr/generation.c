@@ -285,7 +285,7 @@ int keyring_rotate(struct keyring *k, uint32_t scope, uint32_t *generation, stru
 {
 	int ret = need_unlocked(k, why);
 
-	if (ret == 0 && scope >= SCOPES)
+	if (ret == 0 && scope >= k->scope_count)
 		ret = fault_set(why, EXIT_FAILED, ENOENT, "there is no scope %" PRIu32, scope);
 	return ret < 0 ? ret : replace_active(k, scope, KEY_EVENT_DEACTIVATE, generation, why);
 }

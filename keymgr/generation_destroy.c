@@ -69,7 +69,7 @@ int generation_put_floor(struct keyring *k, uint32_t scope, uint32_t floor)
 {
 	struct problem p = {0};
 	json_object *array, *o = NULL;
-	int ret = member_array(k->doc, "scopes", SCOPES, SCOPES, &array, &p);
+	int ret = member_array(k->doc, "scopes", SCOPES_BUILT_IN, SCOPES_MAX, &array, &p);
 
 	if (ret == 0)
 		ret = element_object(array, scope, &o, &p);
@@ -100,10 +100,12 @@ int keyring_raise_floor(struct keyring *k, uint32_t generation, const struct gen
 		if (ret < 0)
 			return ret;
 	}
-	if (g->scope == SCOPE_DEFAULT)
-		older_keys_drop(k, generation);
 	ret = note(k, "floor", generation);
-	return generation_reload(k, ret < 0 ? ret : generation_put_floor(k, g->scope, generation), why);
+	ret = generation_reload(k, ret < 0 ? ret : generation_put_floor(k, g->scope, generation), why);
+	if (ret < 0)
+		return ret;
+	older_keys_drop(k);
+	return generation_reload(k, 0, why);
 }
 
 static bool is_due(const struct generation *g)

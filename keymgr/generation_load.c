@@ -60,7 +60,7 @@ static int pending_load(json_object *o, struct generation *g, struct problem *p)
 	return member_time(o, "destroy_at", g->destroy_at, p);
 }
 
-static int generation_load(json_object *o, struct generation *g, struct problem *p)
+static int generation_load(const struct keyring *k, json_object *o, struct generation *g, struct problem *p)
 {
 	uint64_t scope = 0;
 	int ret;
@@ -68,7 +68,7 @@ static int generation_load(json_object *o, struct generation *g, struct problem 
 	g->json = o;
 	ret = member_u32(o, "generation", 1, &g->number, p);
 	if (ret == 0)
-		ret = member_number(o, "scope", 0, SCOPES - 1, &scope, p);
+		ret = member_number(o, "scope", 0, k->scope_count - 1, &scope, p);
 	if (ret == 0)
 		ret = state_load(o, &g->state, p);
 	if (ret == 0)
@@ -87,7 +87,7 @@ static int generation_load(json_object *o, struct generation *g, struct problem 
 
 static int check_active(const struct keyring *k, struct problem *p)
 {
-	for (uint32_t scope = 0; scope < SCOPES; scope++) {
+	for (uint32_t scope = 0; scope < k->scope_count; scope++) {
 		uint32_t active = 0;
 
 		for (uint32_t i = 0; i < k->generation_count; i++)
@@ -104,7 +104,7 @@ int generations_load(struct keyring *k, struct problem *p)
 	size_t n;
 	int ret;
 
-	ret = member_array(k->doc, "generations", SCOPES, GENERATIONS_MAX, &array, p);
+	ret = member_array(k->doc, "generations", SCOPES_BUILT_IN, GENERATIONS_MAX, &array, p);
 	if (ret < 0)
 		return ret;
 	n = json_object_array_length(array);
@@ -118,7 +118,7 @@ int generations_load(struct keyring *k, struct problem *p)
 
 		ret = element_object(array, i, &o, p);
 		if (ret == 0)
-			ret = generation_load(o, g, p);
+			ret = generation_load(k, o, g, p);
 		if (ret == 0 && i > 0 && g->number <= g[-1].number)
 			ret = problem_set(p, "generations are not in ascending order");
 		if (ret == 0 && g->number >= k->next_generation)

@@ -29,7 +29,7 @@ bool host_memory_seen(const struct host_memory *m, const struct keyring *k, stru
 		return false;
 	if (member_number(o, "sequence", 0, DOCUMENT_NUMBER_MAX, &out->sequence, &p) < 0 ||
 	    member_u32(o, "generation", 0, &out->generation, &p) < 0 ||
-	    member_array(o, "floors", 0, SCOPES, &floors, &p) < 0)
+	    member_array(o, "floors", 0, SCOPES_MAX, &floors, &p) < 0)
 		return false;
 	for (size_t i = 0; i < json_object_array_length(floors); i++)
 		out->floor[i] = (uint32_t)json_object_get_int64(json_object_array_get_idx(floors, i));
@@ -139,9 +139,12 @@ int host_memory_check_root(const struct host_memory *m, const struct keyring *k,
 
 static bool is_older(const struct keyring *k, const struct host_seen *seen)
 {
-	return k->sequence < seen->sequence || k->next_generation - 1 < seen->generation ||
-	       k->floor[SCOPE_DEFAULT] < seen->floor[SCOPE_DEFAULT] ||
-	       k->floor[SCOPE_FIELDS] < seen->floor[SCOPE_FIELDS];
+	bool older = k->sequence < seen->sequence || k->next_generation - 1 < seen->generation;
+
+	/* A scope that it does not have is a floor of 0. */
+	for (uint32_t scope = 0; scope < SCOPES_MAX && !older; scope++)
+		older = k->floor[scope] < seen->floor[scope];
+	return older;
 }
 
 static int check_instance(const struct host_memory *m, const struct keyring *k, const struct trust *trust,
@@ -207,7 +210,7 @@ static int put_floors(json_object *o, const struct keyring *k)
 	json_object *floors = json_object_new_array();
 	int ret = put_value(o, "floors", floors);
 
-	for (int i = 0; ret == 0 && i < SCOPES; i++)
+	for (uint32_t i = 0; ret == 0 && i < k->scope_count; i++)
 		ret = put_element(floors, json_object_new_int64(k->floor[i]));
 	return ret;
 }

@@ -35,7 +35,7 @@ bool host_memory_knows_volume(const struct host_memory *m);
 /* What was seen of the keyring's instance.  False, and zeros: it is not known. */
 struct host_seen {
 	uint64_t sequence;
-	uint32_t generation, floor[2];
+	uint32_t generation, floor[SCOPES_MAX];
 	struct audit_link audit;
 };
 bool host_memory_seen(const struct host_memory *m, const struct keyring *k, struct host_seen *out);

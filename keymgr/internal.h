@@ -7,11 +7,12 @@
 #include "keymgr/generations.h"
 #include "keymgr/keyring.h"
 #include "keymgr/policy.h"
+#include "keymgr/scope.h"
 #include "keymgr/sealed_file.h"
 #include "keymgr/wrap.h"
 
 enum {
-	SCOPES = 2,
+	ZONES_MAX = 256,
 	GENERATIONS_MAX = 4096,
 	HISTORY_MAX = 256,
 	TYPE_MAX = 15,
@@ -72,7 +73,13 @@ struct keyring {
 	struct protector protectors[PROTECTORS_MAX];
 	uint32_t generation_count;
 	struct generation *generations; /* ascending numbers */
-	uint32_t floor[SCOPES], active[SCOPES];
+	uint32_t scope_count;
+	struct {
+		char name[SCOPE_NAME_MAX + 1];
+	} scopes[SCOPES_MAX];
+	uint32_t floor[SCOPES_MAX], active[SCOPES_MAX];
+	uint32_t zone_count;
+	struct key_zone zones[ZONES_MAX];
 
 	/* unlocked only */
 	struct secret *root; /* NULL while locked */
@@ -116,14 +123,22 @@ int older_keys_load(struct keyring *k, json_object *keys, struct problem *p) MUS
 int older_keys_check(const struct keyring *k, const struct wrapping *root) MUST_CHECK;
 /* Those that still count. */
 int older_keys_fill(const struct keyring *k, const struct wrapping *root, struct keys *out) MUST_CHECK;
-/* Takes those out of the document that do not count any more, as the floor is above what they were for. */
-void older_keys_drop(struct keyring *k, uint32_t floor);
+/* Takes those out of the document that do not count any more, as the floors are above what they were for. */
+void older_keys_drop(struct keyring *k);
+
+/* --- scope.c */
+/* The members "scopes", before "generations" is loaded, and "zones"; scopes_check when all is loaded. */
+int scopes_load(struct keyring *k, struct problem *p) MUST_CHECK;
+int scopes_check(const struct keyring *k, struct problem *p) MUST_CHECK;
+int scopes_put_first(json_object *doc) MUST_CHECK;
+/* Nothing of other scopes is left in the zones of this one. */
+int zones_settle(struct keyring *k, uint32_t scope) MUST_CHECK;
 
 /* --- generation_load.c */
 int generations_load(struct keyring *k, struct problem *p) MUST_CHECK;
 
 /* --- generation.c */
-/* A new active generation of a scope, for a keyring that is being made. */
+/* A first, active generation of a scope. */
 int generation_put_first(json_object *generations, uint32_t number, uint32_t scope,
 			 const struct wrapping *root) MUST_CHECK;
 /* The generation of this number; NULL if there is none. */

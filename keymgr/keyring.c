@@ -113,12 +113,16 @@ static int fill_keys(const struct keyring *k, struct keys *out)
 	memcpy(out->volume_id, k->settings.volume_id, VOLUME_ID_SIZE);
 	memcpy(out->floor, k->floor, sizeof(out->floor));
 	memcpy(out->active, k->active, sizeof(out->active));
+	out->scope_count = k->scope_count;
 	out->cipher = k->settings.cipher;
 	out->directory_key = secret_new(KEY_SIZE);
 	out->journal_prk = secret_new(SHA256_SIZE);
 	out->generations = calloc(k->generation_count, sizeof(*out->generations));
-	if (!out->directory_key || !out->journal_prk || !out->generations)
+	out->zones = calloc(k->zone_count + 1, sizeof(*out->zones));
+	if (!out->directory_key || !out->journal_prk || !out->generations || !out->zones)
 		return -ENOMEM;
+	memcpy(out->zones, k->zones, k->zone_count * sizeof(*out->zones));
+	out->zone_count = k->zone_count;
 	ret = keyring_root_prk(k, &prk);
 	if (ret == 0)
 		ret = wrapping_open(&root, LABEL_ROOT_WRAP, k->wrapped_keys[VOLUME_KEY_DIRECTORY],

@@ -102,31 +102,6 @@ static int volume_keys_load(struct keyring *k, struct problem *p)
 	return ret < 0 ? ret : older_keys_load(k, o, p);
 }
 
-static int scopes_load(struct keyring *k, struct problem *p)
-{
-	static const char *const names[SCOPES] = {[SCOPE_DEFAULT] = "default", [SCOPE_FIELDS] = "fields"};
-	json_object *array, *o;
-	const char *name;
-	uint64_t ignored;
-	int ret;
-
-	ret = member_array(k->doc, "scopes", SCOPES, SCOPES, &array, p);
-	for (uint32_t i = 0; ret == 0 && i < SCOPES; i++) {
-		ret = element_object(array, i, &o, p);
-		if (ret == 0)
-			ret = member_number(o, "scope", i, i, &ignored, p);
-		if (ret == 0)
-			ret = member_string(o, "name", &name, p);
-		if (ret == 0 && strcmp(name, names[i]) != 0)
-			ret = problem_set(p, "scope %u is not named \"%s\"", i, names[i]);
-		if (ret == 0)
-			ret = member_u32(o, "floor", 1, &k->floor[i], p);
-		if (ret == 0 && k->floor[i] > k->active[i])
-			ret = problem_set(p, "the floor of scope %u is above its active generation", i);
-	}
-	return ret;
-}
-
 int keyring_load(struct keyring *k, struct problem *p, struct fault *why)
 {
 	char written[TIME_TEXT + 1];
@@ -146,11 +121,13 @@ int keyring_load(struct keyring *k, struct problem *p, struct fault *why)
 	if (ret == 0)
 		ret = member_u32(k->doc, "next_generation", 3, &k->next_generation, p);
 	if (ret == 0)
+		ret = scopes_load(k, p);
+	if (ret == 0)
 		ret = generations_load(k, p);
 	if (ret == 0)
 		ret = volume_keys_load(k, p);
 	if (ret == 0)
-		ret = scopes_load(k, p);
+		ret = scopes_check(k, p);
 	if (ret == 0)
 		ret = audit_anchor_load(k, p);
 	return ret;

@@ -58,9 +58,9 @@ static int put_generations(json_object *doc, const struct wrapping *root)
 	int ret;
 
 	ret = put_value(doc, "generations", array);
-	for (uint32_t scope = 0; ret == 0 && scope < SCOPES; scope++)
+	for (uint32_t scope = 0; ret == 0 && scope < SCOPES_BUILT_IN; scope++)
 		ret = generation_put_first(array, scope + 1, scope, root);
-	return ret < 0 ? ret : put_number(doc, "next_generation", SCOPES + 1);
+	return ret < 0 ? ret : put_number(doc, "next_generation", SCOPES_BUILT_IN + 1);
 }
 
 static int put_volume_keys(json_object *doc, const struct wrapping *root)
@@ -77,27 +77,6 @@ static int put_volume_keys(json_object *doc, const struct wrapping *root)
 			ret = wrapping_seal(root, LABEL_ROOT_WRAP, key.b, wrapped);
 		if (ret == 0)
 			ret = put_bytes(o, volume_key_names[i], wrapped, sizeof(wrapped));
-	}
-	return ret;
-}
-
-static int put_scopes(json_object *doc)
-{
-	static const char *const names[SCOPES] = {[SCOPE_DEFAULT] = "default", [SCOPE_FIELDS] = "fields"};
-	json_object *array = json_object_new_array();
-	int ret;
-
-	ret = put_value(doc, "scopes", array);
-	for (uint32_t i = 0; ret == 0 && i < SCOPES; i++) {
-		json_object *o = json_object_new_object();
-
-		ret = put_element(array, o);
-		if (ret == 0)
-			ret = put_number(o, "scope", i);
-		if (ret == 0)
-			ret = put_string(o, "name", names[i]);
-		if (ret == 0)
-			ret = put_number(o, "floor", 1);
 	}
 	return ret;
 }
@@ -129,7 +108,7 @@ static int fill(json_object *doc, const struct settings *set, const struct secre
 	if (ret == 0)
 		ret = put_volume_keys(doc, &w);
 	if (ret == 0)
-		ret = put_scopes(doc);
+		ret = scopes_put_first(doc);
 	if (ret == 0 && set->cipher == CIPHER_AES_256_GCM)
 		ret = policy_put(doc, &(struct policy){.rotate_after = POLICY_GCM_BYTES});
 	return ret;

@@ -25,6 +25,7 @@ void keys_unref(struct keys *k)
 	for (uint32_t i = 0; i < k->older_count; i++)
 		secret_free(&k->older[i].key);
 	free(k->older);
+	free(k->zones);
 	secret_free(&k->journal_before);
 	free(k);
 }
@@ -71,10 +72,24 @@ struct keys *keys_locked(const struct keys *k)
 		if (l->generations[i].state != KEY_DESTROYED)
 			l->generations[i].state = KEY_SUSPENDED;
 	}
-	if (copy_older(l, k) && l->directory_key && l->journal_prk && l->generations)
+	l->zones = calloc(k->zone_count ? k->zone_count : 1, sizeof(*l->zones));
+	if (l->zones && k->zone_count)
+		memcpy(l->zones, k->zones, k->zone_count * sizeof(*l->zones));
+	if (copy_older(l, k) && l->directory_key && l->journal_prk && l->generations && l->zones)
 		return l;
 	keys_unref(l);
 	return NULL;
+}
+
+void keys_lock_scope(struct keys *k, uint32_t scope)
+{
+	for (uint32_t i = 0; i < k->count; i++) {
+		if (k->generations[i].scope != scope || k->generations[i].state == KEY_DESTROYED)
+			continue;
+		secret_free(&k->generations[i].prk);
+		k->generations[i].state = KEY_SUSPENDED;
+	}
+	k->locked |= UINT32_C(1) << scope;
 }
 
 static const struct generation_key *find(const struct keys *k, uint32_t number)
@@ -92,14 +107,9 @@ static const struct generation_key *find(const struct keys *k, uint32_t number)
 	return low < k->count && k->generations[low].number == number ? &k->generations[low] : NULL;
 }
 
-static bool scope_known(uint32_t scope)
-{
-	return scope == SCOPE_DEFAULT || scope == SCOPE_FIELDS;
-}
-
 const struct generation_key *keys_active(const struct keys *k, uint32_t scope)
 {
-	return scope_known(scope) ? find(k, k->active[scope]) : NULL;
+	return scope < k->scope_count ? find(k, k->active[scope]) : NULL;
 }
 
 uint32_t keys_newest(const struct keys *k)
@@ -109,7 +119,7 @@ uint32_t keys_newest(const struct keys *k)
 
 const struct generation_key *keys_for_open(const struct keys *k, uint32_t scope, uint32_t generation, int *error)
 {
-	const struct generation_key *g = scope_known(scope) ? find(k, generation) : NULL;
+	const struct generation_key *g = scope < k->scope_count ? find(k, generation) : NULL;
 
 	*error = -EBADMSG;
 	if (!g || g->scope != scope || generation < k->floor[scope])
@@ -129,6 +139,88 @@ const struct generation_key *keys_for_open(const struct keys *k, uint32_t scope,
 	}
 	return NULL;
 }
+
+/* ------------------------------------------------------------------ zones */
+
+static const struct key_zone *find_zone(const struct keys *k, uint32_t number)
+{
+	for (uint32_t i = 0; i < k->zone_count; i++)
+		if (k->zones[i].number == number)
+			return &k->zones[i];
+	return NULL;
+}
+
+const struct key_zone *keys_zone_at(const struct keys *k, const uint8_t directory[16])
+{
+	for (uint32_t i = 0; i < k->zone_count; i++)
+		if (memcmp(k->zones[i].directory, directory, sizeof(k->zones[i].directory)) == 0)
+			return &k->zones[i];
+	return NULL;
+}
+
+uint32_t keys_zone_scope(const struct keys *k, uint32_t zone)
+{
+	const struct key_zone *z;
+
+	if (zone == ZONE_DEFAULT || zone == ZONE_ANY)
+		return SCOPE_DEFAULT;
+	z = find_zone(k, zone);
+	return z ? z->scope : SCOPE_NONE;
+}
+
+uint32_t keys_scope_of(const struct keys *k, uint32_t generation)
+{
+	const struct generation_key *g = find(k, generation);
+
+	return g ? g->scope : SCOPE_NONE;
+}
+
+bool keys_zone_accepts(const struct keys *k, uint32_t zone, uint32_t scope)
+{
+	const struct key_zone *z = find_zone(k, zone);
+
+	return scope == keys_zone_scope(k, zone) || (zone == ZONE_ANY && scope != SCOPE_FIELDS) ||
+	       (z && z->from != SCOPE_NONE && z->from == scope);
+}
+
+bool keys_zone_locked(const struct keys *k, uint32_t zone)
+{
+	uint32_t scope = k->locked ? keys_zone_scope(k, zone) : SCOPE_NONE;
+
+	return scope < SCOPES_MAX && (k->locked >> scope & 1);
+}
+
+static bool is_settled(const struct keys *k, uint32_t zone)
+{
+	const struct key_zone *z = find_zone(k, zone);
+
+	return zone == ZONE_DEFAULT || (z && z->from == SCOPE_NONE && z->to == SCOPE_NONE);
+}
+
+bool keys_zones_joined(const struct keys *k, uint32_t a, uint32_t b)
+{
+	return a == b || (keys_zone_scope(k, a) == keys_zone_scope(k, b) && is_settled(k, a) && is_settled(k, b));
+}
+
+uint32_t keys_active_in(const struct keys *k, uint32_t zone)
+{
+	uint32_t scope = keys_zone_scope(k, zone);
+
+	return scope < k->scope_count ? k->active[scope] : GENERATION_NONE;
+}
+
+const struct generation_key *keys_for_open_in(const struct keys *k, uint32_t zone, uint32_t generation, int *error)
+{
+	uint32_t scope = k->zone_count ? keys_scope_of(k, generation) : SCOPE_DEFAULT;
+
+	if (k->zone_count && !keys_zone_accepts(k, zone, scope)) {
+		*error = -EBADMSG;
+		return NULL;
+	}
+	return keys_for_open(k, scope, generation, error);
+}
+
+/* ------------------------------------------------------------------ derivation */
 
 static int derive(const struct keys *k, const struct generation_key *g, const char *label, const char *cipher,
 		  const void *extra, size_t extra_size, void *out, size_t out_size)

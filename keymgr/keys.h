@@ -23,8 +23,23 @@ enum key_state {
 /* The words that files and people use. */
 const char *key_state_name(enum key_state s);
 
-enum { SCOPE_DEFAULT = 0, SCOPE_FIELDS = 1 };
+/* Scopes: parts of a volume with generations of their own.  Two are always there: of the files, and of values inside files. */
+enum { SCOPE_DEFAULT = 0, SCOPE_FIELDS = 1, SCOPES_BUILT_IN = 2, SCOPES_MAX = 32 };
+#define SCOPE_NONE UINT32_MAX
 enum { GENERATION_NONE = 0 };
+
+/* A zone: a directory, and all below it that is in no further zone.  Its scope is what new data is sealed under there. */
+struct key_zone {
+	uint32_t number; /* from 1; never used twice */
+	uint8_t directory[16];
+	uint32_t scope;
+	uint32_t
+		from; /* a scope whose generations are still accepted, until a re-encryption has ended; or SCOPE_NONE */
+	uint32_t to;  /* the scope that it is about to get; or SCOPE_NONE */
+};
+/* What is in no zone: the scope of files.  ANY: where it is not known what something is in, and it is vouched for otherwise. */
+#define ZONE_DEFAULT UINT32_C(0)
+#define ZONE_ANY     UINT32_MAX
 
 struct generation_key {
 	uint32_t number;
@@ -53,8 +68,12 @@ struct keys {
 	struct secret *journal_before; /* HKDF-Extract */
 	uint32_t count;
 	struct generation_key *generations; /* ascending numbers */
-	uint32_t floor[2];  /* by scope, default and fields: the lowest generation accepted; 1 at first */
-	uint32_t active[2]; /* by scope */
+	uint32_t scope_count;
+	uint32_t floor[SCOPES_MAX];  /* by scope: the lowest generation accepted */
+	uint32_t active[SCOPES_MAX]; /* by scope */
+	uint32_t locked;             /* a bit for each scope: somebody took its keys away for now */
+	uint32_t zone_count;
+	struct key_zone *zones;
 };
 
 struct keys *keys_ref(struct keys *k);
@@ -64,8 +83,28 @@ void keys_unref(struct keys *k);
  * somebody else made.  NULL without memory. */
 struct keys *keys_locked(const struct keys *k);
 
-/* The generation that new data of the scope is sealed under. */
+/* Takes the keys of one scope away from keys that nobody else holds yet. */
+void keys_lock_scope(struct keys *k, uint32_t scope);
+
+/* The generation that new data of the scope is sealed under; NULL: there is no such scope. */
 const struct generation_key *keys_active(const struct keys *k, uint32_t scope);
+
+/* --- zones
+ * The one that begins at a directory; NULL: none does. */
+const struct key_zone *keys_zone_at(const struct keys *k, const uint8_t directory[16]);
+/* The scope of a zone; SCOPE_NONE if it is not known.  ZONE_ANY: the scope of files. */
+uint32_t keys_zone_scope(const struct keys *k, uint32_t zone);
+/* The scope of a generation; SCOPE_NONE if it is not known. */
+uint32_t keys_scope_of(const struct keys *k, uint32_t generation);
+/* What lies in the zone may be under generations of the scope. */
+bool keys_zone_accepts(const struct keys *k, uint32_t zone, uint32_t scope);
+bool keys_zone_locked(const struct keys *k, uint32_t zone);
+/* What lies in one may be moved or linked into the other: they have one scope, and nothing is under way in either. */
+bool keys_zones_joined(const struct keys *k, uint32_t a, uint32_t b);
+/* The number of the generation that new data is sealed under there; GENERATION_NONE if the zone is not known. */
+uint32_t keys_active_in(const struct keys *k, uint32_t zone);
+/* As keys_for_open, of what lies in a zone. */
+const struct generation_key *keys_for_open_in(const struct keys *k, uint32_t zone, uint32_t generation, int *error);
 
 /* The highest number that the keyring has given to a key; those of a keyring that is older end below. */
 uint32_t keys_newest(const struct keys *k);

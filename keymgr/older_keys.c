@@ -1,7 +1,7 @@
 /* Keys of a volume from before its root was replaced (docs/format-keyring.md section 6).
  *
- * 1. A directory key that was replaced counts for records of generations from before the new root only, and no longer than until the floor
- *    has risen above these: a finished re-encryption has written every record anew by then.
+ * 1. A directory key that was replaced counts for records of generations from before the new root only, and no longer than until the floors
+ *    have risen above these: finished re-encryptions have written every record anew by then.
  * 2. A journal key that was replaced counts until the journal has a superblock under the new one, and for an empty journal only. */
 #include <errno.h>
 
@@ -44,6 +44,17 @@ int older_keys_check(const struct keyring *k, const struct wrapping *root)
 	return ret;
 }
 
+/* No record of a directory is of a generation below. */
+static uint32_t lowest_floor(const struct keyring *k)
+{
+	uint32_t lowest = k->floor[SCOPE_DEFAULT];
+
+	for (uint32_t scope = 0; scope < k->scope_count; scope++)
+		if (scope != SCOPE_FIELDS && k->floor[scope] < lowest)
+			lowest = k->floor[scope];
+	return lowest;
+}
+
 int older_keys_fill(const struct keyring *k, const struct wrapping *root, struct keys *out)
 {
 	_cleanup_stack_key_ struct stack_key key;
@@ -61,7 +72,7 @@ int older_keys_fill(const struct keyring *k, const struct wrapping *root, struct
 	for (uint32_t i = 0; ret == 0 && i < k->older_count; i++) {
 		struct older_directory_key *older = &out->older[out->older_count];
 
-		if (k->floor[SCOPE_DEFAULT] >= k->older[i].until)
+		if (lowest_floor(k) >= k->older[i].until)
 			continue;
 		older->until = k->older[i].until;
 		older->key = secret_new(KEY_SIZE);
@@ -73,11 +84,11 @@ int older_keys_fill(const struct keyring *k, const struct wrapping *root, struct
 	return ret;
 }
 
-void older_keys_drop(struct keyring *k, uint32_t floor)
+void older_keys_drop(struct keyring *k)
 {
+	uint32_t floor = lowest_floor(k), until;
 	struct problem ignored = {0};
 	json_object *keys, *array;
-	uint32_t until;
 
 	if (member_object(k->doc, "keys", &keys, &ignored) < 0 || !json_object_object_get_ex(keys, directories, &array))
 		return;

@@ -110,7 +110,7 @@ static int rotate(struct keyring *k, const struct policy *p, const struct policy
 {
 	int ret = 0;
 
-	for (uint32_t scope = 0; ret == 0 && scope < SCOPES; scope++) {
+	for (uint32_t scope = 0; ret == 0 && scope < k->scope_count; scope++) {
 		const struct generation *active = generation_find(k, k->active[scope]);
 		bool much = scope == SCOPE_DEFAULT && p->rotate_after && facts->bytes != UINT64_MAX &&
 			    facts->bytes >= p->rotate_after;

@@ -25,6 +25,7 @@ bool keyring_reencryption(const struct keyring *k, struct reencryption *out)
 {
 	struct problem ignored = {0};
 	json_object *o = find(k);
+	uint64_t scope = 0;
 
 	*out = (struct reencryption){0};
 	if (!o)
@@ -36,6 +37,8 @@ bool keyring_reencryption(const struct keyring *k, struct reencryption *out)
 		out->max_rate = REENCRYPTION_UNTHROTTLED;
 	else if (member_number(o, "max_rate", 1, DOCUMENT_NUMBER_MAX, &out->max_rate, &ignored) < 0)
 		out->max_rate = 0;
+	out->only = member_number(o, "scope", 0, k->scope_count - 1, &scope, &ignored) == 0;
+	out->scope = (uint32_t)scope;
 	if (member_time(o, "started", out->started, &ignored) < 0)
 		out->started[0] = '\0';
 	return true;
@@ -59,6 +62,9 @@ static int put_settings(json_object *o, const struct reencryption *how)
 	json_object_object_del(o, "max_rate");
 	if (ret == 0 && how->max_rate && !unthrottled)
 		ret = put_number(o, "max_rate", how->max_rate);
+	json_object_object_del(o, "scope");
+	if (ret == 0 && how->only)
+		ret = put_number(o, "scope", how->scope);
 	return ret;
 }
 
@@ -138,15 +144,21 @@ static int nothing(void *context, uint32_t generation, uint64_t *files, struct f
 	return 0;
 }
 
-int keyring_end_reencryption(struct keyring *k, uint32_t generation, struct fault *why)
+static int end_in_scope(struct keyring *k, uint32_t scope, uint32_t generation, struct fault *why)
 {
 	const struct generation_users users = {nothing, NULL};
-	int ret = note(k, "end");
+	int ret = generation > k->floor[scope] ? keyring_raise_floor(k, generation, &users, why) : 0;
 
-	if (ret < 0)
-		return failed(ret, why);
-	if (generation > k->floor[SCOPE_DEFAULT])
-		ret = keyring_raise_floor(k, generation, &users, why);
+	return ret < 0 ? ret : generation_reload(k, zones_settle(k, scope), why);
+}
+
+int keyring_end_reencryption(struct keyring *k, const uint32_t generations[SCOPES_MAX], struct fault *why)
+{
+	int ret = failed(note(k, "end"), why);
+
+	for (uint32_t scope = 0; ret == 0 && scope < k->scope_count; scope++)
+		if (scope != SCOPE_FIELDS && generations[scope] != GENERATION_NONE)
+			ret = end_in_scope(k, scope, generations[scope], why);
 	json_object_object_del(k->doc, "reencryption");
 	return ret;
 }

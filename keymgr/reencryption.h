@@ -12,6 +12,8 @@ struct reencryption {
 	bool touch;        /* times of change move by a nanosecond */
 	bool idle;         /* only while nobody asks the mount anything */
 	uint64_t max_rate; /* bytes a second; 0: so that who works keeps most of the speed; REENCRYPTION_UNTHROTTLED */
+	bool only;         /* what is in `scope` */
+	uint32_t scope;    /* if `only` */
 	char started[24];
 };
 
@@ -23,8 +25,9 @@ int keyring_start_reencryption(struct keyring *k, const struct reencryption *how
 /* -ENOENT and EXIT_REFUSED if none is under way, or if it is in that state already. */
 int keyring_pause_reencryption(struct keyring *k, bool paused, struct fault *why) MUST_CHECK;
 int keyring_stop_reencryption(struct keyring *k, struct fault *why) MUST_CHECK;
-/* Everything is under `generation` or newer ones: nothing below it is accepted any more. */
-int keyring_end_reencryption(struct keyring *k, uint32_t generation, struct fault *why) MUST_CHECK;
+/* Everything in each scope is under the generation named here, or newer ones: nothing below it is accepted there any more.  0: the scope was not
+ * looked at. */
+int keyring_end_reencryption(struct keyring *k, const uint32_t generations[SCOPES_MAX], struct fault *why) MUST_CHECK;
 /* A file that could not be re-encrypted was set aside. */
 int keyring_note_given_up(struct keyring *k, const char *path, struct fault *why) MUST_CHECK;
 

@@ -126,10 +126,27 @@ static int begin_lost(struct work *w, json_object *volume)
 	return ret < 0 ? ret : put_settings(w, volume);
 }
 
+static int take_from_backup(struct work *w, const char *name)
+{
+	json_object *theirs, *copy = NULL;
+
+	if (!json_object_object_get_ex(w->how->backup->doc, name, &theirs))
+		return 0;
+	return json_object_deep_copy(theirs, &copy, NULL) < 0 ? -ENOMEM : put_value(w->new->doc, name, copy);
+}
+
+/* Scopes and the directories where they begin are as the later of the two says. */
 static int begin_merge(struct work *w)
 {
+	int ret;
+
 	w->out->merged = true;
-	return json_object_deep_copy(w->current->doc, &w->new->doc, NULL) < 0 ? -ENOMEM : 0;
+	if (json_object_deep_copy(w->current->doc, &w->new->doc, NULL) < 0)
+		return -ENOMEM;
+	if (w->how->backup->sequence <= w->current->sequence)
+		return 0;
+	ret = take_from_backup(w, "scopes");
+	return ret < 0 ? ret : take_from_backup(w, "zones");
 }
 
 static int begin(struct work *w, json_object *volume)
@@ -224,7 +241,7 @@ static int merge_generations(struct work *w, json_object *array, struct fault *w
 static int settle_active(json_object *array)
 {
 	struct problem p = {0};
-	bool found[SCOPES] = {false};
+	bool found[SCOPES_MAX] = {false};
 	int ret = 0;
 
 	for (size_t i = json_object_array_length(array); ret == 0 && i > 0; i--) {
@@ -234,7 +251,7 @@ static int settle_active(json_object *array)
 
 		ret = member_string(o, "state", &state, &p);
 		if (ret == 0)
-			ret = member_number(o, "scope", 0, SCOPES - 1, &scope, &p);
+			ret = member_number(o, "scope", 0, SCOPES_MAX - 1, &scope, &p);
 		if (ret < 0 || strcmp(state, key_state_name(KEY_ACTIVE)) != 0)
 			continue;
 		if (found[scope])
@@ -284,11 +301,13 @@ static int raise_floors(struct work *w, const struct host_seen *seen, struct fau
 {
 	int ret = 0;
 
-	for (uint32_t scope = 0; ret == 0 && scope < SCOPES; scope++) {
+	for (uint32_t scope = 0; ret == 0 && scope < w->new->scope_count; scope++) {
 		uint32_t floor = w->new->floor[scope], n;
 
 		if (w->how->backup->floor[scope] > floor)
 			floor = w->how->backup->floor[scope];
+		if (w->current && w->current->floor[scope] > floor)
+			floor = w->current->floor[scope];
 		if (seen->floor[scope] > floor)
 			floor = seen->floor[scope];
 		if (floor > w->new->active[scope] || w->out->seen)

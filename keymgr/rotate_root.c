@@ -219,7 +219,7 @@ static int renew_directory(struct work *w, json_object *keys)
 	json_object *older = NULL, *o;
 	int ret = 0;
 
-	older_keys_drop(w->k, w->k->floor[SCOPE_DEFAULT]);
+	older_keys_drop(w->k);
 	if (!json_object_object_get_ex(keys, "directory_older", &older)) {
 		older = json_object_new_array();
 		ret = put_value(keys, "directory_older", older);
@@ -356,7 +356,7 @@ static int rotate_scopes(struct keyring *k, struct fault *why)
 	uint32_t generation;
 	int ret = 0;
 
-	for (uint32_t scope = 0; ret == 0 && scope < SCOPES; scope++)
+	for (uint32_t scope = 0; ret == 0 && scope < k->scope_count; scope++)
 		ret = keyring_rotate(k, scope, &generation, why);
 	return ret;
 }

@@ -495,8 +495,8 @@ static void learn_links(struct live *l)
 void act_rekey(struct live *l, struct rekey *k)
 {
 	k->e = l->m.e;
-	k->generation = l->base->keys->active[SCOPE_DEFAULT];
 	begin(l);
+	worked(l, "rekey", rekey_aim(k, REKEY_ALL));
 	worked(l, "rekey", rekey_pass(k));
 	learn_links(l);
 }

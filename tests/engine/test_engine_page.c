@@ -34,7 +34,7 @@ static void seal(struct sealed_page *p, const uint8_t *plain, size_t n, enum pag
 
 	memset(p->id, 0x5a, sizeof(p->id));
 	p->n = n;
-	p->where = (struct page_place){p->id, kind, height, first};
+	p->where = (struct page_place){ZONE_DEFAULT, p->id, kind, height, first};
 	ck_assert_int_eq(nonce_start(&nonce), 0);
 	ck_assert_int_eq(page_seal(v.e, &p->where, &nonce, plain, n, p->bytes, &p->entry), 0);
 }
@@ -143,7 +143,7 @@ END_TEST
 START_TEST(nonces_count_up)
 {
 	uint8_t plain[16] = {0}, out[16], id[16] = {0};
-	struct page_place where = {id, PAGE_DATA, 0, 0};
+	struct page_place where = {ZONE_DEFAULT, id, PAGE_DATA, 0, 0};
 	struct nonce nonce = {{0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00}};
 	static const uint8_t expected[4][12] = {
 		{0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00},
@@ -173,7 +173,7 @@ static int seal_head(uint64_t size, const uint8_t *body, uint8_t *out)
 	memset(h.file_id, 0x11, 16);
 	memset(h.birth, 0x22, 16);
 	ck_assert_int_eq(nonce_start(&nonce), 0);
-	return head_seal(v.e, &h, &nonce, body, out);
+	return head_seal(v.e, ZONE_DEFAULT, &h, &nonce, body, out);
 }
 
 START_TEST(heads)
@@ -190,7 +190,7 @@ START_TEST(heads)
 		struct head h;
 
 		ck_assert_int_eq(n, paged ? 4096 : (int)physical);
-		ck_assert_int_eq(head_open(v.e, out, (size_t)n, physical, &h, back), 0);
+		ck_assert_int_eq(head_open(v.e, ZONE_DEFAULT, out, (size_t)n, physical, &h, back), 0);
 		ck_assert_uint_eq(h.size, sizes[i]);
 		ck_assert_uint_eq(h.commit, 7);
 		ck_assert_uint_eq(h.epoch, 9);
@@ -198,9 +198,11 @@ START_TEST(heads)
 		ck_assert_mem_eq(back, body, paged ? INLINE_MAX : sizes[i]);
 		/* For a file of another size it is no head. */
 		for (int d = -1; d <= 1; d += 2)
-			ck_assert_int_eq(head_open(v.e, out, (size_t)n, physical + (uint64_t)d, &h, back), -EBADMSG);
-		ck_assert_int_eq(head_open(v.e, out, (size_t)n, physical + PAGE_BYTES, &h, back), -EBADMSG);
-		ck_assert_int_eq(head_open(v.e, out, (size_t)n - 1, physical, &h, back), -EBADMSG);
+			ck_assert_int_eq(head_open(v.e, ZONE_DEFAULT, out, (size_t)n, physical + (uint64_t)d, &h, back),
+					 -EBADMSG);
+		ck_assert_int_eq(head_open(v.e, ZONE_DEFAULT, out, (size_t)n, physical + PAGE_BYTES, &h, back),
+				 -EBADMSG);
+		ck_assert_int_eq(head_open(v.e, ZONE_DEFAULT, out, (size_t)n - 1, physical, &h, back), -EBADMSG);
 	}
 	end();
 }
@@ -221,10 +223,10 @@ START_TEST(every_bit_of_a_head)
 
 		for (int bit = 0; bit < n * 8; bit += bit < 1024 ? 1 : step) {
 			out[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			HOLD(head_open(v.e, out, (size_t)n, physical, &h, back) == -EBADMSG);
+			HOLD(head_open(v.e, ZONE_DEFAULT, out, (size_t)n, physical, &h, back) == -EBADMSG);
 			out[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		}
-		ck_assert_int_eq(head_open(v.e, out, (size_t)n, physical, &h, back), 0);
+		ck_assert_int_eq(head_open(v.e, ZONE_DEFAULT, out, (size_t)n, physical, &h, back), 0);
 	}
 	end();
 }

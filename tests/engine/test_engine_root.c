@@ -66,10 +66,11 @@ static void all_is_there(void)
 /* Until nothing is older; then the keyring says so. */
 static void reencrypt(void)
 {
-	struct rekey k = {.e = v.e, .generation = v.keys->active[SCOPE_DEFAULT]};
+	struct rekey k = {.e = v.e};
 	struct keyring_change *c;
 	struct fault why = {0};
 
+	ck_assert_int_eq(rekey_aim(&k, REKEY_ALL), 0);
 	do {
 		k.objects = 0;
 		ck_assert_int_eq(rekey_pass(&k), 0);
@@ -77,7 +78,7 @@ static void reencrypt(void)
 	} while (k.objects);
 	ck_assert_int_eq(engine_checkpoint(v.e), 0);
 	ck_assert_int_eq(keyring_change_begin(v.store, v.dot, v.keyring, &c, &why), 0);
-	ck_assert_msg(keyring_end_reencryption(v.keyring, k.generation, &why) == 0, "%s", why.text);
+	ck_assert_msg(keyring_end_reencryption(v.keyring, k.targets, &why) == 0, "%s", why.text);
 	ck_assert_int_eq(keyring_change_commit(&c, &why), 0);
 	take_keys();
 	ck_assert_int_eq(engine_take_keys(v.e, v.keys, 10), 0);

@@ -65,7 +65,7 @@ START_TEST(who_may_open)
 		{.number = 6, .state = KEY_DESTROYED},   {.number = 8, .state = KEY_ACTIVE},
 		{.number = 9, .state = KEY_PRE_ACTIVE},
 	};
-	struct keys k = {.count = 7, .generations = g, .floor = {2, 1}, .active = {8, 2}};
+	struct keys k = {.count = 7, .generations = g, .scope_count = 2, .floor = {2, 1}, .active = {8, 2}};
 	static const struct {
 		uint32_t scope, number;
 		int error;

@@ -65,7 +65,7 @@ static int rotate(struct keyring *k, struct fault *why)
 
 static int end_at_3(struct keyring *k, struct fault *why)
 {
-	return keyring_end_reencryption(k, 3, why);
+	return keyring_end_reencryption(k, (const uint32_t[SCOPES_MAX]){[SCOPE_DEFAULT] = 3}, why);
 }
 
 START_TEST(life)

@@ -233,7 +233,7 @@ static int edit_reencrypt(struct updates_place *p, struct fault *why)
 
 static int edit_reencrypted(struct updates_place *p, struct fault *why)
 {
-	return keyring_end_reencryption(p->k, 7, why);
+	return keyring_end_reencryption(p->k, (const uint32_t[SCOPES_MAX]){[SCOPE_DEFAULT] = 7}, why);
 }
 
 /* --- the updates */

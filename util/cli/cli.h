@@ -35,6 +35,11 @@ int cmd_key_list(const struct verb *v, int argc, char **argv, struct fault *why)
 int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_remove(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_passwd(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_scope_create(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_scope_assign(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_scope_list(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_scope_lock(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_key_scope_unlock(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_rotate(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_suspend(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_key_resume(const struct verb *v, int argc, char **argv, struct fault *why);

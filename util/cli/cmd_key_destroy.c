@@ -37,7 +37,7 @@ static int find(const struct destruction *d, struct generation_info *out, struct
 	uint32_t n, scope;
 
 	_cleanup_free_ struct generation_info *list = generations_list(d->volume->keyring, &n);
-	int r = scope_parse(d->scope, &scope, why);
+	int r = scope_parse(d->volume->keyring, d->scope, &scope, why);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < n; i++)
@@ -69,7 +69,7 @@ static void report(const struct key_work *w, const struct destruction *d)
 		json_object *o = json_object_new_object();
 
 		json_add_number(o, "generation", g.number);
-		json_add_text(o, "scope", scope_name(g.scope));
+		json_add_text(o, "scope", keyring_scope_name(d->volume->keyring, g.scope));
 		json_add_text(o, "state", key_state_name(g.state));
 		json_object_object_add(o, "destroy_at", *g.destroy_at ? json_object_new_string(g.destroy_at) : NULL);
 		json_print(o);

@@ -12,9 +12,9 @@ static void print_generations(const struct keyring *k)
 	_cleanup_free_ struct generation_info *list = generations_list(k, &n);
 	puts("\nGENERATIONS\nNO  SCOPE    STATE         SINCE                 MADE                  DETAIL");
 	for (uint32_t i = 0; i < n; i++)
-		printf("%-2" PRIu32 "  %-7s  %-12s  %-20s  %-20s  %s%s\n", list[i].number, scope_name(list[i].scope),
-		       key_state_name(list[i].state), list[i].since, list[i].created,
-		       *list[i].destroy_at ? "to be destroyed after " : "", list[i].destroy_at);
+		printf("%-2" PRIu32 "  %-7s  %-12s  %-20s  %-20s  %s%s\n", list[i].number,
+		       keyring_scope_name(k, list[i].scope), key_state_name(list[i].state), list[i].since,
+		       list[i].created, *list[i].destroy_at ? "to be destroyed after " : "", list[i].destroy_at);
 }
 
 static void print_json(const struct keyring *k)

@@ -13,6 +13,7 @@
 #include "util/cli/mounts.h"
 #include "util/cli/options.h"
 #include "util/cli/reach.h"
+#include "util/cli/reencrypt.h"
 
 enum { ASK_SECONDS = 300, LOOK_MS = 200 };
 
@@ -24,7 +25,7 @@ struct work {
 	time_t since; /* of suspect */
 	bool wait;
 	int fd; /* to the mount; -1: there is none */
-	struct offline offline;
+	struct offline *offline;
 	struct progress bar;
 };
 
@@ -124,7 +125,7 @@ static int get_state(struct work *w, struct state *s, struct fault *why)
 {
 	if (w->fd >= 0)
 		return ask_state(w->fd, s, why);
-	own_state(&w->offline, s);
+	own_state(w->offline, s);
 	return 0;
 }
 
@@ -257,6 +258,13 @@ static int wait_for_end(struct work *w, struct fault *why)
 	return end_of(&s, why);
 }
 
+int reencrypt_follow(struct key_work *key, int fd, struct offline *offline, struct fault *why)
+{
+	struct work w = {.key = *key, .action = "start", .fd = fd, .offline = offline};
+
+	return wait_for_end(&w, why);
+}
+
 /* ------------------------------------------------------------------ suspects */
 
 static time_t suspects_since;
@@ -300,7 +308,7 @@ static int list_suspects(struct work *w, struct fault *why)
 		return 0;
 	suspects_since = w->since;
 	if (w->fd < 0)
-		return offline_walk(&w->offline, visit_offline, NULL);
+		return offline_walk(w->offline, visit_offline, NULL);
 	r = mounts_read(&mounts, why);
 	m = r == 0 ? mounts_of(&mounts, w->key.volume.dir, NULL) : NULL;
 	if (r == 0 && (!m || nftw(m->point, visit, 64, FTW_PHYS | FTW_MOUNT) != 0))
@@ -342,6 +350,8 @@ static json_object *request_of(const struct work *w)
 	json_object_object_add(o, "unthrottled", json_object_new_boolean(w->how.max_rate == REENCRYPTION_UNTHROTTLED));
 	if (w->how.max_rate && w->how.max_rate != REENCRYPTION_UNTHROTTLED)
 		json_object_object_add(o, "max_rate", json_object_new_uint64(w->how.max_rate));
+	if (w->how.only)
+		json_object_object_add(o, "scope", json_object_new_uint64(w->how.scope));
 	if (w->give_up && strcmp(w->give_up, "all") != 0)
 		json_object_object_add(o, "path", json_object_new_string(w->give_up));
 	return o;
@@ -377,29 +387,30 @@ static int edit(struct keyring *k, void *context, struct fault *why)
 /* Where nobody has it mounted, what works works here. */
 static int work_here(struct work *w, struct fault *why)
 {
-	int r = offline_start(w->key.volume.dir, &w->key.unlock, &w->offline, why), end;
+	struct offline o = OFFLINE_NONE;
+	int r = offline_start(w->key.volume.dir, &w->key.unlock, &o, why), end;
 	struct fault later = {.status = EXIT_OK};
 	uint64_t count;
 
 	if (r < 0)
 		return r;
+	w->offline = &o;
 	r = list_suspects(w, why);
 	if (r == 0 && !w->give_up)
-		r = live_keys_change(w->offline.keys, edit, w, why);
+		r = live_keys_change(o.keys, edit, w, why);
 	if (r == 0)
-		r = reencrypt_look(w->offline.reencrypt, why);
+		r = reencrypt_look(o.reencrypt, why);
 	if (r == 0 && w->give_up) {
 		/* What is stuck is known when it has been tried. */
-		while (!reencrypt_wait(w->offline.reencrypt, LOOK_MS) && !interrupted)
+		while (!reencrypt_wait(o.reencrypt, LOOK_MS) && !interrupted)
 			;
-		r = reencrypt_give_up(w->offline.reencrypt, strcmp(w->give_up, "all") == 0 ? NULL : w->give_up, &count,
-				      why);
+		r = reencrypt_give_up(o.reencrypt, strcmp(w->give_up, "all") == 0 ? NULL : w->give_up, &count, why);
 		if (r == 0)
-			r = reencrypt_look(w->offline.reencrypt, why);
+			r = reencrypt_look(o.reencrypt, why);
 	}
 	if (r == 0)
 		r = wait_for_end(w, why);
-	end = offline_stop(&w->offline, &later);
+	end = offline_stop(&o, &later);
 	if (r == 0 && end < 0)
 		*why = later;
 	return r < 0 ? r : end;
@@ -439,14 +450,7 @@ static int find_mount(struct work *w, const char *word, struct fault *why)
 static int parse_how(struct work *w, const struct verb *v, struct fault *why)
 {
 	uint64_t rate;
-	uint32_t scope;
-	int r = scope_parse(w->scope, &scope, why);
 
-	if (r < 0)
-		return r;
-	if (scope != SCOPE_DEFAULT)
-		return fault_set(why, EXIT_USAGE, EINVAL, "%s: values inside files move with \"coffer field rotate\"",
-				 v->name);
 	if (w->max_rate && strcmp(w->max_rate, "none") == 0)
 		w->how.max_rate = REENCRYPTION_UNTHROTTLED;
 	else if (w->max_rate && (size_parse(w->max_rate, &rate) < 0 || rate == 0))
@@ -462,9 +466,21 @@ static int parse_how(struct work *w, const struct verb *v, struct fault *why)
 	return 0;
 }
 
+/* Once the keyring is read. */
+static int parse_scope(struct work *w, const struct verb *v, struct fault *why)
+{
+	int r = scope_parse(w->key.volume.keyring, w->scope, &w->how.scope, why);
+
+	if (r == 0 && w->how.scope == SCOPE_FIELDS)
+		r = fault_set(why, EXIT_USAGE, EINVAL, "%s: values inside files move with \"coffer field rotate\"",
+			      v->name);
+	w->how.only = w->scope != NULL;
+	return r;
+}
+
 static int run(const struct verb *v, int argc, char **argv, const char *action, struct fault *why)
 {
-	struct work w = {.key = KEY_WORK_NONE, .action = action, .fd = -1, .offline = OFFLINE_NONE};
+	struct work w = {.key = KEY_WORK_NONE, .action = action, .fd = -1};
 	bool starts = strcmp(action, "start") == 0, resumes = strcmp(action, "resume") == 0;
 	const struct option_spec unlock[] = {OPTIONS_UNLOCK(&w.key.unlock), {OPTION_FLAG, 0, 0, "json", &w.key.json}};
 	struct option_spec specs[24] = {{0}};
@@ -490,6 +506,8 @@ static int run(const struct verb *v, int argc, char **argv, const char *action, 
 	r = parse_how(&w, v, why);
 	if (r == 0)
 		r = find_mount(&w, words.at[0], why);
+	if (r == 0)
+		r = parse_scope(&w, v, why);
 	if (r == 0 && w.fd < 0)
 		r = secrets_start(why);
 	if (r == 0)
@@ -523,7 +541,7 @@ int cmd_key_reencrypt_stop(const struct verb *v, int argc, char **argv, struct f
 /* Needs no secret: a mount is asked, else the keyring says whether one is to go on. */
 int cmd_key_reencrypt_status(const struct verb *v, int argc, char **argv, struct fault *why)
 {
-	struct work w = {.key = KEY_WORK_NONE, .action = "status", .fd = -1, .offline = OFFLINE_NONE};
+	struct work w = {.key = KEY_WORK_NONE, .action = "status", .fd = -1};
 	const struct option_spec specs[] = {OPTIONS_UNLOCK(&w.key.unlock),
 					    {OPTION_FLAG, 0, 0, "json", &w.key.json},
 					    {OPTION_FLAG, 0, 0, "wait", &w.wait},

@@ -163,7 +163,7 @@ static void report(const struct key_work *w, const struct rotation *r)
 		return;
 	}
 	json_object *o = json_object_new_object();
-	json_add_text(o, "scope", scope_name(r->scope));
+	json_add_text(o, "scope", keyring_scope_name(w->volume.keyring, r->scope));
 	json_add_number(o, "generation", r->generation);
 	json_object_object_add(o, "unbacked", unbacked_json(w->volume.keyring));
 	json_print(o);
@@ -200,9 +200,9 @@ int cmd_key_rotate(const struct verb *v, int argc, char **argv, struct fault *wh
 			"key rotate: --keep-passphrase-file, --keep-key-file and --keep-certificate go with --root");
 	if (new_root)
 		return rotate_root(&w, &root, words.at[0], why);
-	r = scope_parse(scope, &rotation.scope, why);
+	r = key_open(&w, words.at[0], why);
 	if (r == 0)
-		r = key_open(&w, words.at[0], why);
+		r = scope_parse(w.volume.keyring, scope, &rotation.scope, why);
 	if (r == 0)
 		r = key_change_generations(&w.volume, edit, &rotation, why);
 	if (r == 0)

@@ -37,7 +37,7 @@ static void report_step(const struct key_work *w, const struct key_transition *t
 		json_object *o = json_object_new_object();
 
 		json_add_number(o, "generation", t->generation);
-		json_add_text(o, "scope", scope_name(t->scope));
+		json_add_text(o, "scope", keyring_scope_name(w->volume.keyring, t->scope));
 		json_add_text(o, "from", key_state_name(t->from));
 		json_add_text(o, "state", key_state_name(t->to));
 		json_object_object_add(o, "successor", t->successor ? json_object_new_uint64(t->successor) : NULL);

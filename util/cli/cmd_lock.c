@@ -88,7 +88,7 @@ int cmd_unlock(const struct verb *v, int argc, char **argv, struct fault *why)
 	fd = reach_volume(&w.volume, &answer);
 	if (fd < 0)
 		return fault_set(why, EXIT_FAILED, ENOENT, "%s: its mount is gone", w.volume.dir);
-	r = control_ask_with_root(fd, "unlock", w.volume.keyring, LOCK_SECONDS, &answer, why);
+	r = control_ask_with_root(fd, "unlock", NULL, w.volume.keyring, LOCK_SECONDS, &answer, why);
 	if (r == 0)
 		printf("%s is unlocked\n", w.volume.dir);
 	return r;

@@ -202,7 +202,7 @@
 #define HELP_KEY_ROTATE                                                                                                \
 	"Makes a new generation of keys, under which everything is sealed that is written from now on.  Older ones\n"  \
 	"go on decrypting.  DIR may also be the mount, here and at every verb of key.\n\n"                             \
-	"  --scope NAME            default (files), or fields\n"                                                       \
+	"  --scope NAME            default (all files that are in no other), fields, or one that was made\n"           \
 	"  --root                  makes a new root besides, and new generations in every scope: cuts off who once\n"  \
 	"                          knew a secret that is gone and kept a copy of the keyring.  Protectors stay only\n" \
 	"                          if their secret is given: the one that unlocks, and\n"                              \
@@ -368,7 +368,7 @@
 	"  --suspect TIME          first lists what changed since (2026-11-28, 2026-11-28T01:49:14Z, @SECONDS): who "  \
 	"knew\n"                                                                                                       \
 	"                          an old key may have planted it, and re-encryption carries it over\n"                \
-	"  --scope NAME            default: the only one that lies in files of the volume\n"                           \
+	"  --scope NAME            only what is in this one; else all of them that are not locked\n"                   \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key rotate ~/vault && coffer key reencrypt start ~/vault --wait\n"
 
@@ -396,6 +396,46 @@
 	"  --wait                  until it is done, with a progress bar\n"                                            \
 	"  --json                  for programs\n\n" HELP_UNLOCK_IGNORED "example:\n"                                  \
 	"  coffer key reencrypt status ~/vault\n"
+
+#define ARGUMENTS_KEY_SCOPE_CREATE "DIR NAME [--json]"
+#define HELP_KEY_SCOPE_CREATE                                                                                          \
+	"Makes a scope: a part of the volume with generations of keys of its own, which can be rotated, "              \
+	"re-encrypted,\n"                                                                                              \
+	"locked, and destroyed apart from the rest.  It has no directory yet.\n\n"                                     \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key scope create ~/vault taxes\n"
+
+#define ARGUMENTS_KEY_SCOPE_ASSIGN "DIR NAME DIR-INSIDE [--wait] [--json]"
+#define HELP_KEY_SCOPE_ASSIGN                                                                                          \
+	"Puts a directory of the volume, and all that is below it, into a scope; \"default\" is the one of all "       \
+	"other\n"                                                                                                      \
+	"files.  DIR-INSIDE is a path from the top of the volume, or one that leads through its mount.  Programs go\n" \
+	"on; what was there is re-encrypted by the mount, or here.  From then on nothing is linked or moved across "   \
+	"the\n"                                                                                                        \
+	"border (EXDEV: programs copy).  Refused while a file below has a hard link outside.\n\n"                      \
+	"  --wait                  until what was there is re-encrypted (without a mount always)\n"                    \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key scope assign ~/vault taxes documents/taxes\n"
+
+#define ARGUMENTS_KEY_SCOPE_LIST "DIR [--json]"
+#define HELP_KEY_SCOPE_LIST                                                                                            \
+	"Lists the scopes: active generation, floor, how many directories begin one, and whether the mount has it\n"   \
+	"locked.  Needs no secret.\n\n"                                                                                \
+	"  --json                  for programs; directories by their ids\n\n" HELP_UNLOCK_IGNORED "example:\n"        \
+	"  coffer key scope list ~/vault\n"
+
+#define ARGUMENTS_KEY_SCOPE_LOCK "DIR NAME [--json]"
+#define HELP_KEY_SCOPE_LOCK                                                                                            \
+	"Takes the keys of a scope away from the mount: its files give \"Required key not available\", its "           \
+	"directories\n"                                                                                                \
+	"show the encrypted names, by which they can still be removed.  Nothing that was written is lost.\n"           \
+	"Needs no secret.\n\n"                                                                                         \
+	"  --json                  for programs\n\n" HELP_UNLOCK_IGNORED "example:\n"                                  \
+	"  coffer key scope lock ~/vault taxes\n"
+#define HELP_KEY_SCOPE_UNLOCK                                                                                          \
+	"Brings the keys of a scope back to the mount.\n\n"                                                            \
+	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  coffer key scope unlock ~/vault taxes\n"
 
 #define HELP_HELP                                                                                                      \
 	"Lists the verbs, or says more about one.\n\n"                                                                 \

@@ -148,23 +148,10 @@ struct generation_users key_users(struct cli_volume *v)
 
 /* ------------------------------------------------------------------ words */
 
-static const char *const scopes[] = {[SCOPE_DEFAULT] = "default", [SCOPE_FIELDS] = "fields"};
-enum { SCOPE_NAMES = sizeof scopes / sizeof scopes[0] };
-
-const char *scope_name(uint32_t scope)
-{
-	return scope < SCOPE_NAMES ? scopes[scope] : "?";
-}
-
-int scope_parse(const char *name, uint32_t *scope, struct fault *why)
+int scope_parse(const struct keyring *k, const char *name, uint32_t *scope, struct fault *why)
 {
 	*scope = SCOPE_DEFAULT;
-	for (uint32_t i = 0; name && i < SCOPE_NAMES; i++)
-		if (strcmp(name, scopes[i]) == 0) {
-			*scope = i;
-			return 0;
-		}
-	return name ? fault_set(why, EXIT_USAGE, EINVAL, "--scope %s: there is no such scope", name) : 0;
+	return name ? keyring_scope_named(k, name, scope, why) : 0;
 }
 
 int generation_parse(const struct verb *v, const char *word, uint32_t *generation, struct fault *why)

@@ -3,6 +3,7 @@
 #define COFFER_CLI_KEY_H
 
 #include "keymgr/generations.h"
+#include "keymgr/scope.h"
 #include "util/cli/cli.h"
 #include "util/cli/output.h"
 
@@ -47,9 +48,8 @@ int key_add(struct cli_volume *v, const struct unlock_secret *secret, uint32_t *
 int key_remove(struct cli_volume *v, uint32_t id, struct fault *why) MUST_CHECK;
 
 /* --- words */
-const char *scope_name(uint32_t scope);
 /* NULL: the scope of files. */
-int scope_parse(const char *name, uint32_t *scope, struct fault *why) MUST_CHECK;
+int scope_parse(const struct keyring *k, const char *name, uint32_t *scope, struct fault *why) MUST_CHECK;
 int generation_parse(const struct verb *v, const char *word, uint32_t *generation, struct fault *why) MUST_CHECK;
 /* Has `expected` typed on the terminal.  EXIT_REFUSED without a terminal, naming `instead`, and when it was not typed. */
 int confirm_typed(const char *question, const char *expected, const char *instead, struct fault *why) MUST_CHECK;

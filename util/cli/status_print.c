@@ -4,6 +4,7 @@
 
 #include "keymgr/backup.h"
 #include "keymgr/policy.h"
+#include "keymgr/scope.h"
 #include "util/base/encode.h"
 #include "util/cli/key.h"
 #include "util/cli/output.h"
@@ -187,9 +188,10 @@ static void print_keys(const struct volume_status *s)
 	}
 	_cleanup_free_ struct generation_info *list = generations_list(s->volume.keyring, &n);
 	for (uint32_t i = 0; i < n; i++)
-		printf("%s%" PRIu32 "  %-12s  made %s%s\n", i ? "             " : "generations  ", list[i].number,
-		       key_state_name(list[i].state), list[i].created,
-		       list[i].scope == SCOPE_FIELDS ? "  (fields)" : "");
+		printf("%s%" PRIu32 "  %-12s  made %s%s%s%s\n", i ? "             " : "generations  ", list[i].number,
+		       key_state_name(list[i].state), list[i].created, list[i].scope == SCOPE_DEFAULT ? "" : "  (",
+		       list[i].scope == SCOPE_DEFAULT ? "" : keyring_scope_name(s->volume.keyring, list[i].scope),
+		       list[i].scope == SCOPE_DEFAULT ? "" : ")");
 	printf("keyring      change %" PRIu64 "\n", keyring_sequence(s->volume.keyring));
 	print_backups(s->volume.keyring);
 }

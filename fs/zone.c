@@ -1,0 +1,116 @@
+#include "fs/zone.h"
+
+#include "fs/names.h"
+#include "fs/node.h"
+#include "fs/worker.h"
+
+static uint32_t remembered(const struct node *n)
+{
+	return atomic_load_explicit(&n->zone, memory_order_relaxed);
+}
+
+static void remember(struct node *n, uint32_t zone)
+{
+	atomic_store_explicit(&n->zone, zone, memory_order_relaxed);
+}
+
+/* What a directory says itself; ZONE_UNSET: nothing. */
+static uint32_t own_zone(const struct keys *k, const struct node *dir)
+{
+	const struct key_zone *z = keys_zone_at(k, dir->dir->record.id);
+
+	return z ? z->number : ZONE_UNSET;
+}
+
+/* Reads the record of a directory that nobody has looked into yet: only those who walk below the names come by such ones. */
+static bool is_loaded(struct engine *e, struct node *dir)
+{
+	bool loaded = atomic_load_explicit(&dir->dir->loaded, memory_order_acquire);
+
+	if (!loaded && !e->options.inspect && node_use(e, dir) == 0) {
+		loaded = names_load_directory(e, dir) == 0;
+		node_unuse(e, dir);
+	}
+	return loaded && dir->dir->error == 0;
+}
+
+static uint32_t find(struct engine *e, struct node *n)
+{
+	const struct keys *k = worker_keys(e);
+	struct node *at = node_ref(e, n), *parent;
+	uint32_t zone = ZONE_UNSET;
+
+	while (at && zone == ZONE_UNSET) {
+		zone = remembered(at);
+		if (zone == ZONE_UNSET && at->dir && is_loaded(e, at))
+			zone = own_zone(k, at);
+		parent = zone == ZONE_UNSET && at != e->root ? node_first_parent(e, at, NULL) : NULL;
+		node_unref(e, at);
+		at = parent;
+	}
+	return zone == ZONE_UNSET ? ZONE_DEFAULT : zone;
+}
+
+uint32_t zone_of(struct engine *e, struct node *n)
+{
+	uint32_t zone;
+
+	if (worker_keys(e)->zone_count == 0)
+		return ZONE_DEFAULT;
+	zone = remembered(n);
+	if (zone == ZONE_UNSET) {
+		zone = find(e, n);
+		remember(n, zone);
+	}
+	return zone;
+}
+
+bool zone_is_locked(struct engine *e, struct node *dir)
+{
+	return worker_keys(e)->locked && keys_zone_locked(worker_keys(e), zone_of(e, dir));
+}
+
+void zone_load(struct engine *e, struct node *dir)
+{
+	struct node *parent;
+	uint32_t zone;
+
+	if (worker_keys(e)->zone_count == 0)
+		return;
+	zone = own_zone(worker_keys(e), dir);
+	if (zone == ZONE_UNSET) {
+		parent = dir == e->root ? NULL : node_first_parent(e, dir, NULL);
+		zone = parent ? zone_of(e, parent) : ZONE_DEFAULT;
+		node_unref(e, parent);
+	}
+	remember(dir, zone);
+}
+
+void zone_keep(struct engine *e, struct node *n)
+{
+	if (n)
+		(void)zone_of(e, n);
+}
+
+/* Under table.lock. */
+static bool has_place(const struct engine *e, const struct node *n)
+{
+	return n == e->root || (n->links && n->links->parent != e->open_node);
+}
+
+void zones_forget(struct engine *e)
+{
+	struct node_table *t = &e->table;
+
+	pthread_mutex_lock(&t->lock);
+	for (uint32_t i = 0; i < t->size; i++) {
+		for (struct node *n = t->by_id[i]; n; n = n->id_chain) {
+			/* While a record is being read its directory says itself what it is in. */
+			if (has_place(e, n) && (!n->dir || n->dir->loaded))
+				remember(n, ZONE_UNSET);
+			else if (remembered(n) == ZONE_UNSET)
+				remember(n, ZONE_DEFAULT);
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+}
