@@ -130,6 +130,8 @@ static int make_entry(struct engine *e, const struct caller *c, uint64_t parent,
 			r = answer(e, m->dir, m->b.name, &m->st, out, keep);
 		list_came(m->dir->dir, name);
 		note_new_entry(m, r == 0 ? *keep : NULL);
+		if (r == 0)
+			moved_seen(e, *keep);
 		if (r < 0)
 			store_close(e->store, m->fd);
 	}

@@ -61,6 +61,7 @@ struct node {
 	unsigned refs;    /* operations under way, links of children; under table.lock */
 	mode_t type;      /* S_IFMT bits */
 	atomic_uint zone; /* or ZONE_UNSET (zone.h) */
+	atomic_uint walked; /* the last walk that has no need to see it again (moved.h) */
 	bool in_inodes;   /* is found by (dev, ino) */
 
 	pthread_mutex_t lock;    /* the fields below */
@@ -112,6 +113,7 @@ struct moved_list {
 	pthread_mutex_t walk; /* held by who walks; before every other lock of the engine */
 	pthread_mutex_t lock;
 	atomic_bool on;
+	atomic_uint number; /* of the walk under way, or the last one */
 	bool missed;
 	struct node **list;
 	size_t count, room;

@@ -24,13 +24,19 @@ static bool make_room(struct moved_list *m)
 	return true;
 }
 
+void moved_seen(struct engine *e, struct node *n)
+{
+	if (atomic_load(&e->moved.on))
+		atomic_store(&n->walked, atomic_load(&e->moved.number));
+}
+
 void moved_note(struct engine *e, struct node *n)
 {
 	struct moved_list *m = &e->moved;
 
 	bool noted;
 
-	if (!atomic_load(&m->on))
+	if (!atomic_load(&m->on) || atomic_load(&n->walked) == atomic_load(&m->number))
 		return;
 	node_ref(e, n);
 	pthread_mutex_lock(&m->lock);
@@ -52,6 +58,7 @@ int moved_start(struct engine *e, bool wait)
 		return -EBUSY;
 	pthread_mutex_lock(&m->lock);
 	m->missed = false;
+	atomic_fetch_add(&m->number, 1);
 	atomic_store(&m->on, true);
 	pthread_mutex_unlock(&m->lock);
 	return 0;

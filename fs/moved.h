@@ -4,8 +4,12 @@
 
 #include "fs/internal.h"
 
-/* A node that is about to get, or has just got, another name.  Nothing happens while nobody walks. */
+/* A node that is about to get, or has just got, another name.  Nothing happens while nobody walks.  Who renames the same files all day does not keep
+ * a walk from its end: what it has seen is not noted. */
 void moved_note(struct engine *e, struct node *n);
+
+/* The walk under way, if there is one, need not see it (again): it was there, or the node is new. */
+void moved_seen(struct engine *e, struct node *n);
 
 /* One walk at a time: -EBUSY, unless it is to wait for the one under way.  From _start on nodes are noted; _take gives what was noted so far,
  * with references, and false if there is none. */

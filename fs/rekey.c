@@ -217,8 +217,10 @@ static int visit(struct pass *p, struct node *n, const char *backing, const stru
 		k->passed += S_ISREG(n->type) ? st->size : 0;
 		return k->seen_one ? k->seen_one(k->data, n, st) : rest(k, 0);
 	}
-	if (!aim(k, n))
+	if (!aim(k, n)) {
+		moved_seen(k->e, n);
 		return rest(k, 0);
+	}
 	if (S_ISLNK(st->mode) && backing)
 		r = link_target(p, backing, st, &some);
 	else if (S_ISREG(n->type))
@@ -229,6 +231,8 @@ static int visit(struct pass *p, struct node *n, const char *backing, const stru
 		return r;
 	if (S_ISREG(n->type))
 		k->passed += st->size;
+	if (r == 0)
+		moved_seen(k->e, n);
 	return note(k, n, r < 0 ? r : some);
 }
 
@@ -300,6 +304,9 @@ static int directory(struct pass *p)
 		r = rest(k, 0);
 	if (r == 0)
 		r = entries(p);
+	/* What comes into it from now on is noted itself. */
+	if (r == 0 && !k->measure_only)
+		moved_seen(k->e, p->dir);
 	return r < 0 && !ends_pass(r) ? note(k, p->dir, r) : r;
 }
 

@@ -10,7 +10,8 @@ VERBS = ["init", "mount", "umount", "status", "check", "freeze", "thaw", "path",
          "key list", "key add", "key remove", "key passwd", "key test",
          "lock", "unlock", "adopt", "key init", "key rotate", "key suspend", "key resume", "key deactivate", "key compromise", "key floor", "key destroy",
          "key undelete", "key audit show", "key audit verify", "key audit export", "key backup", "key restore", "key policy set",
-         "key policy show", "key policy run", "key reencrypt start", "key reencrypt pause", "key reencrypt resume",
+         "key policy show", "key policy run", "key scope create", "key scope assign", "key scope list",
+         "key scope lock", "key scope unlock", "key reencrypt start", "key reencrypt pause", "key reencrypt resume",
          "key reencrypt stop", "key reencrypt status", "help", "version"]
 OVERVIEW, DOCUMENTED = VERBS[:15], VERBS[:-2]
 SERVICE = ["service " + verb for verb in (

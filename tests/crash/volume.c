@@ -33,8 +33,9 @@ void base_prepare(void)
 	keyring_set_argon2_for_tests(&cheap);
 }
 
-/* Two generations are there from the beginning: whoever recovers has both. */
-enum { FIRST = 1, OTHER = 3 };
+/* Two generations are there from the beginning: whoever recovers has both.  Of a portable volume all of it moves to another scope instead, whose
+ * only generation is the third. */
+enum { FIRST = 1, OTHER = 3, OTHER_SCOPE = 2 };
 
 static void set_active(struct keys *k, uint32_t active)
 {
@@ -47,8 +48,19 @@ static void set_active(struct keys *k, uint32_t active)
 static struct keys *keys_with(struct keyring *k, uint32_t active)
 {
 	struct keys *keys = need(keyring_keys(k));
+	struct key_zone zone = {1, {0}, SCOPE_DEFAULT, OTHER_SCOPE, SCOPE_NONE};
 
-	set_active(keys, active);
+	if (!keyring_settings(k)->portable) {
+		set_active(keys, active);
+		return keys;
+	}
+	memcpy(zone.directory, keyring_root_directory(k), sizeof zone.directory);
+	if (active == OTHER) {
+		zone.scope = OTHER_SCOPE;
+		zone.from = SCOPE_DEFAULT;
+	}
+	keys->zones[0] = zone;
+	keys->zone_count = 1;
 	return keys;
 }
 
@@ -84,9 +96,12 @@ void base_make(struct base *b, bool journal, bool portable)
 	s = crash_store_ops(cs);
 	must(volume_init_on(s, BASE_VOLUME, &how, &b->keyring, &why), "init", &why);
 	unlock_secret_wipe(&secret);
-	must(keyring_rotate(b->keyring, SCOPE_DEFAULT, &(uint32_t){0}, &why), "rotate", &why);
-	b->keys = keys_with(b->keyring, FIRST);
+	if (portable)
+		must(keyring_scope_create(b->keyring, "other", &(uint32_t){0}, &why), "scope", &why);
+	else
+		must(keyring_rotate(b->keyring, SCOPE_DEFAULT, &(uint32_t){0}, &why), "rotate", &why);
 	b->settings = *keyring_settings(b->keyring);
+	b->keys = keys_with(b->keyring, FIRST);
 	must(volume_open_dir(s, BASE_VOLUME, &dot, &data, &why), "open", &why);
 	make_journal(b, s, dot);
 	store_close(s, dot);
