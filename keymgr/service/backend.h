@@ -41,6 +41,8 @@ struct backend_ops {
 	 * number is there already.  -EUCLEAN: nobody knows whether it is written; the caller has to start again from what is there. */
 	int (*commit)(struct backend *b, const struct row *rows, size_t row_count, const struct line *lines,
 		      size_t line_count);
+	/* Nobody reads for now: what `get` may have kept open is let go.  Commit does so too. */
+	void (*rest)(struct backend *b);
 	void (*close)(struct backend *b);
 };
 

@@ -2,7 +2,8 @@
  *
  * 1. A commit returns 0 only after its pages are synced: WAL with synchronous=FULL.
  * 2. One writer, which its lock on the directory makes sure of (place.c).  Readers see one moment and hold up nobody.
- * 3. A row is replaced only by its next revision, a line never. */
+ * 3. Reads share one transaction until the next commit or rest: each of its own would take and give back locks.
+ * 4. A row is replaced only by its next revision, a line never. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -19,7 +20,7 @@ enum {
 	PATIENCE_MS = 2000, /* while a reader comes or goes */
 };
 
-enum statement { BEGIN, COMMIT, ROLLBACK, GET, PUT, APPEND, ROWS, LINES, STATEMENTS };
+enum statement { BEGIN, BEGIN_READING, COMMIT, ROLLBACK, GET, PUT, APPEND, ROWS, LINES, STATEMENTS };
 
 /* Only the next revision replaces a row. */
 static const char put_text[] = "INSERT INTO row (name, revision, body, mac) VALUES (?1, ?2, ?3, ?4) "
@@ -28,6 +29,7 @@ static const char put_text[] = "INSERT INTO row (name, revision, body, mac) VALU
 
 static const char *const texts[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
+	[BEGIN_READING] = "BEGIN",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
 	[GET] = "SELECT name, revision, body, mac FROM row WHERE name = ?1",
@@ -143,12 +145,23 @@ static int sqlite_each_line(struct backend *backend, uint64_t from, int (*each)(
 	return ret < 0 ? ret : error_of(b, code);
 }
 
+/* (3) */
+static void sqlite_rest(struct backend *backend)
+{
+	struct sqlite_backend *b = (struct sqlite_backend *)backend;
+
+	if (!b->read_only && !sqlite3_get_autocommit(b->db) && run(b, COMMIT) < 0)
+		(void)run(b, ROLLBACK);
+}
+
 static int sqlite_get(struct backend *backend, const char *name, struct row *out)
 {
 	struct sqlite_backend *b = (struct sqlite_backend *)backend;
 	sqlite3_stmt *s = b->statements[GET];
-	int code, ret;
+	int code, ret = sqlite3_get_autocommit(b->db) ? run(b, BEGIN_READING) : 0;
 
+	if (ret < 0)
+		return ret;
 	sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
 	code = sqlite3_step(s);
 	ret = code == SQLITE_ROW ? read_row(s, out) : code == SQLITE_DONE ? -ENOENT : error_of(b, code);
@@ -196,8 +209,10 @@ static int sqlite_commit(struct backend *backend, const struct row *rows, size_t
 			 size_t line_count)
 {
 	struct sqlite_backend *b = (struct sqlite_backend *)backend;
-	int ret = b->read_only ? -EROFS : run(b, BEGIN);
+	int ret;
 
+	sqlite_rest(backend);
+	ret = b->read_only ? -EROFS : run(b, BEGIN);
 	if (ret < 0)
 		return ret;
 	for (size_t i = 0; ret == 0 && i < row_count; i++)
@@ -229,6 +244,7 @@ static const struct backend_ops ops = {
 	.each_line = sqlite_each_line,
 	.get = sqlite_get,
 	.commit = sqlite_commit,
+	.rest = sqlite_rest,
 	.close = sqlite_close,
 };
 

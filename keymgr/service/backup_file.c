@@ -333,6 +333,11 @@ static int backup_commit(struct backend *backend, const struct row *rows, size_t
 	return -EROFS;
 }
 
+static void backup_rest(struct backend *backend)
+{
+	(void)backend;
+}
+
 static void backup_close(struct backend *backend)
 {
 	free(backend);
@@ -343,6 +348,7 @@ static const struct backend_ops ops = {
 	.each_line = backup_each_line,
 	.get = backup_get,
 	.commit = backup_commit,
+	.rest = backup_rest,
 	.close = backup_close,
 };
 

@@ -279,6 +279,11 @@ static void forget(struct ledger *l)
 	ledger_back(l, &nothing);
 }
 
+void ledger_rest(struct ledger *l)
+{
+	l->backend->ops->rest(l->backend);
+}
+
 int ledger_commit(struct ledger *l)
 {
 	int ret;
@@ -291,8 +296,10 @@ int ledger_commit(struct ledger *l)
 		forget(l);
 		return -EINVAL;
 	}
-	if (l->line_count == 0)
+	if (l->line_count == 0) {
+		ledger_rest(l);
 		return 0;
+	}
 	/* Made before, so that nothing can fail behind the commit; one that stays unused is revision 0. */
 	for (size_t i = 0; i < l->row_count; i++)
 		if (!ledger_entry_for(l, l->rows[i].name)) {

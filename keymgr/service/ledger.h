@@ -49,6 +49,8 @@ void ledger_back(struct ledger *l, const struct ledger_mark *to);
 bool ledger_staged(const struct ledger *l);
 /* All that is staged becomes durable, or none of it and it is forgotten.  -EUCLEAN: unknown, now and from now on; this process has to end. */
 int ledger_commit(struct ledger *l) MUST_CHECK;
+/* Nobody reads for now (backend.h); for who has read outside of a request. */
+void ledger_rest(struct ledger *l);
 /* Writes the anchor, if lines have been committed since the last time. */
 int ledger_anchor(struct ledger *l) MUST_CHECK;
 

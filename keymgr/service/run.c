@@ -121,6 +121,8 @@ static void on_tick(void *context)
 		schedule_tick(r->schedule);
 	if (r->schedule)
 		r->api.backup_failing = schedule_state(r->schedule).failing;
+	if (!ledger_staged(r->place.ledger))
+		ledger_rest(r->place.ledger);
 }
 
 /* --- what it says of itself */

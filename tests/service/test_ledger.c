@@ -55,6 +55,13 @@ static int shaky_commit(struct backend *b, const struct row *rows, size_t row_co
 	return error ? error : s->real->ops->commit(s->real, rows, row_count, lines, line_count);
 }
 
+static void shaky_rest(struct backend *b)
+{
+	struct shaky *s = (struct shaky *)b;
+
+	s->real->ops->rest(s->real);
+}
+
 static void shaky_close(struct backend *b)
 {
 	struct shaky *s = (struct shaky *)b;
@@ -63,7 +70,7 @@ static void shaky_close(struct backend *b)
 	free(s);
 }
 
-static const struct backend_ops shaky_ops = {shaky_rows, shaky_lines, shaky_get, shaky_commit, shaky_close};
+static const struct backend_ops shaky_ops = {shaky_rows, shaky_lines, shaky_get, shaky_commit, shaky_rest, shaky_close};
 
 static struct ledger *open_ledger(bool make)
 {
