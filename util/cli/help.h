@@ -47,7 +47,8 @@
 	"  -f, --foreground        stay; end when it is unmounted\n"                                                   \
 	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
 	"commit=SECONDS,\n"                                                                                            \
-	"                          writeback, noxattr, journal=SIZE, nojournal, oldcopy, passphrase_file=F, key_file=F,\n"      \
+	"                          writeback, noxattr, journal=SIZE, nojournal, oldcopy, passphrase_file=F, "          \
+	"key_file=F,\n"                                                                                                \
 	"                          identity=F, identity_passphrase_file=F,\n"                                          \
 	"                          passphrase_command=C, credential=NAME, accept_older_keyring, "                      \
 	"root=HEX\n\n" HELP_UNLOCK "\nexample:\n"                                                                      \
