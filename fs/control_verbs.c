@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/assign.h"
+#include "fs/metrics.h"
 #include "util/base/log.h"
 
 /* A new verb is one function and one line of the table at the end. */
@@ -344,6 +345,7 @@ void control_release(struct control_call *c)
 
 const struct control_verb control_verbs[] = {
 	{"status", run_status},
+	{"metrics", metrics_run_verb},
 	{"freeze", run_freeze},
 	{"thaw", run_thaw},
 	{"read-keys", run_read_keys},

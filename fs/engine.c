@@ -288,6 +288,9 @@ void engine_counts(struct engine *e, struct engine_counts *out)
 	pthread_mutex_lock(&e->descriptors.lock);
 	out->descriptors = e->descriptors.size - e->descriptors.free_count;
 	pthread_mutex_unlock(&e->descriptors.lock);
+	out->map_bytes = atomic_load(&e->map_bytes);
+	out->journal_size = e->journal ? journal_size(e->journal) : 0;
+	out->journal_used = e->journal ? journal_used(e->journal) : 0;
 	out->undecryptable_names = atomic_load(&e->undecryptable_names);
 	out->damaged_pages = atomic_load(&e->damaged_pages);
 	out->recovered = e->recovered.done;

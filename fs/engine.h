@@ -134,6 +134,8 @@ struct engine_counts {
 	bool looking; /* files may still be there that a crash has cut short, and nobody has looked at */
 	bool read_only; /* asked for, or because of the journal: a key it needs cannot be used, or it could not be synced */
 	uint64_t nodes, descriptors, undecryptable_names, damaged_pages;
+	uint64_t map_bytes;                  /* memory in map pages */
+	uint64_t journal_size, journal_used; /* 0: there is none */
 };
 void engine_counts(struct engine *e, struct engine_counts *out);
 

@@ -36,6 +36,16 @@ uint64_t journal_size(const struct journal *j)
 	return j->size;
 }
 
+uint64_t journal_used(struct journal *j)
+{
+	pthread_mutex_lock(&j->lock);
+
+	uint64_t used = j->next.at - j->start.at;
+
+	pthread_mutex_unlock(&j->lock);
+	return used;
+}
+
 uint64_t journal_file_size(const struct journal *j)
 {
 	return RING_AT + j->size;

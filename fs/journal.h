@@ -82,6 +82,7 @@ int journal_open(struct store *s, int dot, const struct settings *set, const str
 		 struct journal **out) MUST_CHECK;
 void journal_close(struct journal **j);
 uint64_t journal_size(const struct journal *j); /* of the ring, in bytes */
+uint64_t journal_used(struct journal *j);       /* of it, by records that are not in place yet */
 uint64_t journal_file_size(const struct journal *j);
 const struct journal_state *journal_state(const struct journal *j);
 /* These keys may be used from now on: superblocks say so. */

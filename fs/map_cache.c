@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "fs/meter.h"
+
 enum {
 	MAPS_KEPT = 16,             /* a file keeps so many even when memory is short */
 	MAP_COST = PAGE_BYTES + 64, /* of a map in the records of a checkpoint */
@@ -209,6 +211,7 @@ int maps_get(struct engine *e, struct file *f, int fd, struct layout_slot at, co
 	     struct map **out)
 {
 	*out = maps_find(&f->maps, at.height, at.first);
+	meter_add(*out ? METER_MAP_HITS : METER_MAP_MISSES, 1);
 	return *out ? 0 : load_map(e, f, fd, at, entry, out);
 }
 

@@ -21,6 +21,7 @@
 #include "fs/freeze.h"
 #include "fs/keeper.h"
 #include "fs/known.h"
+#include "fs/metrics.h"
 #include "fs/mount_point.h"
 #include "fs/opened.h"
 #include "fs/ops.h"
@@ -47,6 +48,7 @@ struct mounting {
 	struct live_keys *live_keys;
 	struct reencrypt *reencrypt;
 	struct keeper *keeper;
+	struct metrics *metrics;
 	struct ending ending;
 	struct watch *watch;
 	int report; /* pipe to the waiting parent; -1 in the foreground */
@@ -260,11 +262,23 @@ static int start_control(struct mounting *m, struct fault *why)
 			    why);
 }
 
+/* What the mount writes may not wait for the mount. */
+static int check_metrics(const struct mount_options *o, struct fault *why)
+{
+	size_t n = strlen(o->mount_point);
+
+	if (o->metrics && strncmp(o->metrics, o->mount_point, n) == 0 && o->metrics[n] == '/')
+		return fault_set(why, EXIT_USAGE, EINVAL, "metrics=%s: give a file outside the mount", o->metrics);
+	return 0;
+}
+
 static int start_opened(struct mounting *m, struct fault *why)
 {
 	const struct mount_options *o = m->options;
-	int r = mount_point_prepare(o->volume, o->mount_point, why);
+	int r = check_metrics(o, why);
 
+	if (r == 0)
+		r = mount_point_prepare(o->volume, o->mount_point, why);
 	if (r == 0)
 		r = check_device(why);
 	if (r == 0)
@@ -365,6 +379,8 @@ static int start_threads(struct mounting *m)
 	m->context.slow = m->slow;
 	if (r == 0 && m->control)
 		r = control_serve(m->control);
+	if (r == 0 && m->options->metrics)
+		r = metrics_start(&m->subject, m->options->mount_point, m->options->metrics, &m->metrics);
 	if (r == 0)
 		go_on(m);
 	if (r == 0 && !is_read_only(m) && !m->options->old_copy)
@@ -390,6 +406,7 @@ static int stop_all(struct mounting *m)
 		freeze_stop(m->freeze);
 	control_close(&m->control);
 	keeper_stop(&m->keeper);
+	metrics_stop(&m->metrics);
 	reencrypt_free(&m->reencrypt);
 	slow_stop(&m->slow);
 	watch_stop(&m->watch);

@@ -21,6 +21,7 @@ struct mount_options {
 	 * goes by them. */
 	const struct control_verb *more_verbs;
 	const char *field_rights;
+	const char *metrics; /* a file for Prometheus; NULL: none */
 	bool (*admits)(const void *rights, int fd);
 	bool no_new_session; /* internal tests: stay in the caller's session */
 };

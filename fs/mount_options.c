@@ -111,6 +111,10 @@ static int set_value(const char *option, const char *value, struct mount_options
 		o->field_rights = value;
 		return *value == '/' ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "field_rights= needs an absolute path");
 	}
+	if (strcmp(option, "metrics") == 0) {
+		o->metrics = value;
+		return *value == '/' ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "metrics= needs an absolute path");
+	}
 	if (strcmp(option, "commit") == 0) {
 		unsigned long seconds = strtoul(value, &end, 10);
 

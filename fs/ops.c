@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <linux/fuse.h>
 #include <string.h>
 
 #include "fs/caller.h"
+#include "fs/meter.h"
 #include "fs/slow.h"
 #include "fs/transport.h"
 #include "fs/worker.h"
@@ -396,10 +398,12 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 	ssize_t n = buf ? fs_read(engine_of(req), ino, buf, size, (uint64_t)off) : -ENOMEM;
 
 	(void)fi;
-	if (n < 0)
+	if (n < 0) {
 		answer(req, n);
-	else
-		fuse_reply_buf(req, (const char *)buf, (size_t)n);
+		return;
+	}
+	meter_add(METER_BYTES_READ, (uint64_t)n);
+	fuse_reply_buf(req, (const char *)buf, (size_t)n);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
@@ -407,10 +411,12 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	ssize_t n = fs_write(engine_of(req), ino, buf, size, (uint64_t)off, transport_kills_privileges());
 
 	(void)fi;
-	if (n < 0)
+	if (n < 0) {
 		answer(req, n);
-	else
-		fuse_reply_write(req, (size_t)n);
+		return;
+	}
+	meter_add(METER_BYTES_WRITTEN, (uint64_t)n);
+	fuse_reply_write(req, (size_t)n);
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length, struct fuse_file_info *fi)
@@ -452,6 +458,7 @@ struct sync_job {
 	fuse_req_t req;
 	fuse_ino_t ino;
 	bool directory, data_only;
+	uint64_t began;
 };
 
 static void run_sync(void *data)
@@ -462,6 +469,7 @@ static void run_sync(void *data)
 	worker_enter(e);
 	answer(j->req, j->directory ? fs_fsyncdir(e, j->ino) : fs_fsync(e, j->ino, j->data_only));
 	worker_leave();
+	meter_answered(j->directory ? FUSE_FSYNCDIR : FUSE_FSYNC, meter_now() - j->began);
 	free(j);
 }
 
@@ -474,7 +482,7 @@ static void sync_later(fuse_req_t req, fuse_ino_t ino, bool directory, bool data
 		answer(req, -ENOMEM);
 		return;
 	}
-	*j = (struct sync_job){req, ino, directory, data_only};
+	*j = (struct sync_job){req, ino, directory, data_only, transport_began()};
 	if (slow_run(c->slow, run_sync, j) < 0)
 		run_sync(j);
 }

@@ -6,6 +6,7 @@
 
 #include "fs/descriptor.h"
 #include "fs/lend.h"
+#include "fs/meter.h"
 #include "fs/node.h"
 
 static int open_flags(const struct engine *e, const struct node *n)
@@ -238,8 +239,11 @@ static int use_slowly(struct engine *e, struct node *n)
 
 int node_use(struct engine *e, struct node *n)
 {
-	if (node_use_cached(n))
+	if (node_use_cached(n)) {
+		meter_add(METER_DESCRIPTOR_HITS, 1);
 		return 0;
+	}
+	meter_add(METER_DESCRIPTOR_MISSES, 1);
 	pthread_rwlock_rdlock(&e->tree);
 
 	int r = use_slowly(e, n);

@@ -15,13 +15,13 @@
 #include <unistd.h>
 
 #include "fs/freeze.h"
+#include "fs/meter.h"
 #include "util/base/log.h"
 #include "util/base/secret.h"
 
 enum { WAKE_STEP_NS = 10 * 1000 * 1000, WIPE_TRIES = 500 };
 
 static struct {
-	atomic_uint_fast64_t count[TRANSPORT_OPCODES];
 	atomic_int_fast64_t when;
 	atomic_uint_fast64_t init_unique; /* of the INIT request; 0 once it is answered */
 	uint32_t kernel_flags;            /* what the kernel offered */
@@ -32,6 +32,12 @@ static struct {
 } transport;
 
 static _Thread_local bool kills_privileges;
+static _Thread_local uint64_t began; /* when the request that this thread works on came */
+
+uint64_t transport_began(void)
+{
+	return began;
+}
 
 bool transport_kills_privileges(void)
 {
@@ -41,7 +47,7 @@ bool transport_kills_privileges(void)
 void transport_counts(uint64_t out[TRANSPORT_OPCODES])
 {
 	for (unsigned i = 0; i < TRANSPORT_OPCODES; i++)
-		out[i] = atomic_load_explicit(&transport.count[i], memory_order_relaxed);
+		out[i] = meter_requests(i);
 }
 
 const char *transport_opcode_name(unsigned opcode)
@@ -98,12 +104,13 @@ int64_t transport_last_request(void)
 	return atomic_load(&transport.when);
 }
 
-static void note_time(void)
+/* Seldom written, so that the threads do not take the cache line from each other. */
+static void note_time(uint64_t nanoseconds)
 {
-	struct timespec now;
+	int64_t now = (int64_t)(nanoseconds / 1000000000);
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	atomic_store_explicit(&transport.when, now.tv_sec, memory_order_relaxed);
+	if (atomic_load_explicit(&transport.when, memory_order_relaxed) != now)
+		atomic_store_explicit(&transport.when, now, memory_order_relaxed);
 }
 
 /* What libfuse does not pass on of a request, for the thread that is about to work on it. */
@@ -131,9 +138,9 @@ static void look(const uint8_t *buf, size_t n)
 
 	if (n < sizeof *h)
 		return;
-	if (h->opcode < TRANSPORT_OPCODES)
-		atomic_fetch_add_explicit(&transport.count[h->opcode], 1, memory_order_relaxed);
-	note_time();
+	meter_came(h->opcode);
+	began = meter_now();
+	note_time(began);
 	note_flags(buf, n);
 	if (h->opcode == FUSE_INIT && n >= sizeof *h + 16) {
 		const struct fuse_init_in *i = (const void *)(buf + sizeof *h);
@@ -182,7 +189,7 @@ int transport_attach(struct fuse_session *se)
 {
 	static const struct fuse_custom_io io = {.read = hook_read, .writev = hook_writev};
 
-	note_time();
+	note_time(meter_now());
 	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }
 
@@ -305,14 +312,25 @@ static void serve_if_allowed(const struct crew *c, struct fuse_buf *buf)
 		fuse_session_process_buf(c->se, buf);
 }
 
+/* Syncs are answered by another thread (fs/ops.c), which measures them. */
+static bool is_measured(unsigned opcode)
+{
+	return opcode != FUSE_FSYNC && opcode != FUSE_FSYNCDIR;
+}
+
 static void serve_one(const struct crew *c, struct fuse_buf *buf)
 {
+	const struct fuse_in_header *h = buf->mem;
+	unsigned opcode = buf->size >= sizeof *h ? h->opcode : TRANSPORT_OPCODES;
+
 	/* Counted before it looks: who sets `last` waits for those that did not see it. */
 	atomic_fetch_add(&transport.under_way, 1);
 	c->hooks->begin(c->hooks->data);
 	serve_if_allowed(c, buf);
 	c->hooks->end(c->hooks->data);
 	atomic_fetch_sub(&transport.under_way, 1);
+	if (is_measured(opcode))
+		meter_answered(opcode, meter_now() - began);
 }
 
 static void end_thread(struct server *t)
@@ -369,6 +387,7 @@ static void *serve_kept(void *data)
 	while ((request = freeze_next(c->freeze, &n))) {
 		struct fuse_buf buf = {.mem = request, .size = n};
 
+		began = meter_now();
 		note_flags(request, n);
 		serve_one(c, &buf);
 		free(request);
@@ -446,12 +465,17 @@ int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threa
 
 uint64_t transport_writes(void)
 {
-	return atomic_load(&transport.count[FUSE_WRITE]);
+	return meter_requests(FUSE_WRITE);
 }
 
 void transport_refuse(bool so)
 {
 	atomic_store(&transport.refusing, so);
+}
+
+bool transport_is_waited_for(unsigned opcode)
+{
+	return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT;
 }
 
 uint64_t transport_requests(void)
@@ -460,7 +484,7 @@ uint64_t transport_requests(void)
 
 	for (unsigned i = 0; i < TRANSPORT_OPCODES; i++)
 		if (i != FUSE_FORGET && i != FUSE_BATCH_FORGET)
-			sum += atomic_load_explicit(&transport.count[i], memory_order_relaxed);
+			sum += meter_requests(i);
 	return sum;
 }
 

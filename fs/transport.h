@@ -46,7 +46,9 @@ uint64_t transport_requests(void);
 /* Ends transport_run. */
 void transport_end(struct fuse_session *se);
 
-/* What the request that this thread works on carried beside what libfuse shows. */
+/* When the request that this thread works on came (meter.h). */
+uint64_t transport_began(void);
+/* What it carried beside what libfuse shows. */
 bool transport_kills_privileges(void);
 
 /* While it is so, requests get ENOKEY, but those of the kernel's own (to get rid of what it has, to let go), and of the root's attributes and the
@@ -58,6 +60,7 @@ void transport_wipe(void);
 enum { TRANSPORT_OPCODES = 64 };
 void transport_counts(uint64_t out[TRANSPORT_OPCODES]);
 const char *transport_opcode_name(unsigned opcode); /* NULL if it has none */
+bool transport_is_waited_for(unsigned opcode);      /* not one that only lets go of something */
 uint64_t transport_writes(void);                    /* WRITE requests so far */
 
 /* CLOCK_MONOTONIC seconds of the last request. */

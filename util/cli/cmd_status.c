@@ -7,6 +7,8 @@
 #include "util/cli/options.h"
 #include "util/cli/output.h"
 
+enum { WATCH_SECONDS_MAX = 86400 };
+
 static int add_mount(struct volume_status *s, const struct mount_entry *m)
 {
 	struct status_mount *list = reallocarray(s->mounts, s->mount_count + 1, sizeof *list);
@@ -110,20 +112,37 @@ static int list_mounted(bool json, struct fault *why)
 	return r;
 }
 
+static int watch_one(const char *word, bool json, int interval, int count, struct fault *why)
+{
+	struct watch_options o = {.seconds = interval ? (unsigned)interval : 1, .count = (unsigned)count, .json = json};
+
+	if (!word)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--watch wants a volume or a mount point");
+	if (interval < 0 || interval > WATCH_SECONDS_MAX || count < 0)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--interval takes 1 to %d seconds, --count a number of lines",
+				 WATCH_SECONDS_MAX);
+	return status_watch(word, &o, why);
+}
+
 int cmd_status(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_(free_status) struct volume_status s = {.volume = CLI_VOLUME_NONE};
-	bool json = false, size = false;
+	bool json = false, size = false, watch = false;
+	int interval = 0, count = 0;
 	const struct option_spec specs[] = {
-		{OPTION_FLAG, 0, 0, "json", &json},
-		{OPTION_FLAG, 0, 0, "size", &size},
-		{0},
+		{OPTION_FLAG, 0, 0, "json", &json},     {OPTION_FLAG, 0, 'w', "size", &size},
+		{OPTION_FLAG, 0, 'w', "watch", &watch}, {OPTION_NUMBER, 0, 0, "interval", &interval},
+		{OPTION_NUMBER, 0, 0, "count", &count}, {0},
 	};
 	struct words words;
 
 	int r = options_parse(v, argc, argv, specs, 0, 1, &words, why);
 	if (r)
 		return r;
+	if ((interval || count) && !watch)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--interval and --count go with --watch");
+	if (watch)
+		return watch_one(words.count ? words.at[0] : NULL, json, interval, count, why);
 	if (!words.count)
 		return list_mounted(json, why);
 	r = gather(words.at[0], size, &s, why);

@@ -47,7 +47,8 @@
 	"  -f, --foreground        stay; end when it is unmounted\n"                                                   \
 	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
 	"commit=SECONDS,\n"                                                                                            \
-	"                          writeback, noxattr, journal=SIZE, nojournal, oldcopy, passphrase_file=F, "          \
+	"                          writeback, noxattr, metrics=F, journal=SIZE, nojournal, oldcopy, "                  \
+	"passphrase_file=F, "                                                                                          \
 	"key_file=F,\n"                                                                                                \
 	"                          identity=F, identity_passphrase_file=F,\n"                                          \
 	"                          passphrase_command=C, credential=NAME, accept_older_keyring, "                      \
@@ -61,10 +62,12 @@
 	"example:\n"                                                                                                   \
 	"  coffer umount ~/plain\n"
 
-#define ARGUMENTS_STATUS "[DIR|MNT] [--size] [--json]"
+#define ARGUMENTS_STATUS "[DIR|MNT] [--size | --watch [--interval SECONDS] [--count N]] [--json]"
 #define HELP_STATUS                                                                                                    \
 	"Prints what can be told without a secret.  Without DIR: the volumes that are mounted.\n\n"                    \
 	"  --size                  also adds up what the volume takes on the disk (walks through it)\n"                \
+	"  --watch                 what the mount does, a line a second (--interval), until it ends (or --count "      \
+	"lines)\n"                                                                                                     \
 	"  --json                  for programs\n\n"                                                                   \
 	"example:\n"                                                                                                   \
 	"  coffer status ~/vault\n"                                                                                    \

@@ -33,6 +33,14 @@ struct volume_status {
 void status_print(const struct volume_status *s);
 void status_print_json(const struct volume_status *s);
 
+struct watch_options {
+	unsigned seconds; /* between two lines */
+	unsigned count;   /* of lines; 0: until the mount ends */
+	bool json;
+};
+/* Prints what the mount of this volume does, until it ends. */
+int status_watch(const char *word, const struct watch_options *o, struct fault *why) MUST_CHECK;
+
 /* Adds up everything below directory handle `dir`. */
 int tree_size(struct store *s, int dir, struct tree_size *out) MUST_CHECK;
 

@@ -189,7 +189,7 @@ _coffer()
 		if [[ $verb == mount ]]; then
 			compopt -o nospace 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -P "${cur%"${cur##*,}"}" -W \
-				"ro rw allow_other noexec nosuid nodev noatime relatime idle= field_rights= commit= writeback noxattr journal= nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= credential= service_config= grace=" \
+				"ro rw allow_other noexec nosuid nodev noatime relatime idle= field_rights= commit= writeback noxattr metrics= journal= nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= credential= service_config= grace=" \
 				-- "${cur##*,}")
 			return
 		fi
@@ -199,7 +199,7 @@ _coffer()
 	case $verb in
 	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --service-key --service-config --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
 	mount) options="$unlock -f --foreground -o --options" ;;
-	status) options="--json --size" ;;
+	status) options="--json --size --watch --interval --count" ;;
 	check) options="$unlock --deep --repair --no-recover --json" ;;
 	freeze) options="--timeout" ;;
 	erase) options="--yes --share" ;;
