@@ -121,7 +121,7 @@ _coffer()
 	i=2
 	if [[ $verb == key ]]; then
 		if ((COMP_CWORD == 2)); then
-			mapfile -t COMPREPLY < <(compgen -W "init list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit backup restore policy reencrypt" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "init list add remove passwd test rotate suspend resume deactivate compromise floor destroy undelete audit backup restore policy reencrypt scope" -- "$cur")
 			return
 		fi
 		verb="key ${COMP_WORDS[2]}"
@@ -165,6 +165,15 @@ _coffer()
 			return
 		fi
 		verb="key reencrypt ${COMP_WORDS[3]}"
+		i=4
+	fi
+
+	if [[ $verb == "key scope" ]]; then
+		if ((COMP_CWORD == 3)); then
+			mapfile -t COMPREPLY < <(compgen -W "create assign list lock unlock" -- "$cur")
+			return
+		fi
+		verb="key scope ${COMP_WORDS[3]}"
 		i=4
 	fi
 
@@ -221,6 +230,8 @@ _coffer()
 	"key reencrypt pause" | "key reencrypt stop") options="$unlock --json" ;;
 	"key reencrypt resume") options="$unlock --wait --give-up --json" ;;
 	"key reencrypt status") options="$unlock --wait --json" ;;
+	"key scope create" | "key scope list" | "key scope lock" | "key scope unlock") options="$unlock --json" ;;
+	"key scope assign") options="$unlock --wait --json" ;;
 	lock) options="--all" ;;
 	unlock) options="$unlock" ;;
 	"key policy run") options="$unlock --json" ;;
