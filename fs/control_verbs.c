@@ -29,6 +29,22 @@ static void put_reencryption(struct control_call *c, struct reencrypt *r)
 	control_put_number(c, "reencryption_stuck", now.stuck);
 }
 
+static void put_lease(struct control_call *c, struct lease *l)
+{
+	struct lease_status now;
+
+	if (!l)
+		return;
+	lease_status(l, &now);
+	control_put_text(c, "lease", lease_state_name(now.state));
+	control_put_text(c, "lease_key", now.key);
+	control_put_number(c, "lease_version", now.version);
+	control_put_number(c, "lease_renewals", now.renewals);
+	control_put_number(c, "lease_age", now.age);
+	control_put_number(c, "lease_grace_left", now.grace_left);
+	control_put_text(c, "lease_reason", now.reason);
+}
+
 static int run_status(struct control_call *c, struct fault *why)
 {
 	const struct control_subject *s = subject(c);
@@ -63,6 +79,7 @@ static int run_status(struct control_call *c, struct fault *why)
 	control_put_flag(c, "locked", live_keys_are_locked(s->live_keys));
 	control_put_number(c, "locked_scopes", live_keys_locked_scopes(s->live_keys));
 	put_reencryption(c, s->reencrypt);
+	put_lease(c, s->lease);
 	return 0;
 }
 
@@ -154,7 +171,10 @@ static int run_lock(struct control_call *c, struct fault *why)
 /* The root key is the next packet. */
 static int run_unlock(struct control_call *c, struct fault *why)
 {
-	int r = live_keys_unlock(subject(c)->live_keys, c->fd, why);
+	int r = lease_allows_unlock(subject(c)->lease, why);
+
+	if (r == 0)
+		r = live_keys_unlock(subject(c)->live_keys, c->fd, why);
 
 	return r < 0 ? r : reencrypt_look(subject(c)->reencrypt, why);
 }

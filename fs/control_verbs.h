@@ -4,6 +4,7 @@
 
 #include "fs/control.h"
 #include "fs/freeze.h"
+#include "fs/lease.h"
 #include "fs/opened.h"
 #include "fs/reencrypt.h"
 
@@ -15,6 +16,7 @@ struct control_subject {
 	struct live_keys *live_keys;
 	struct reencrypt *reencrypt;
 	bool read_only;
+	struct lease *lease; /* NULL: there is none */
 };
 
 /* data: the struct control_subject. */

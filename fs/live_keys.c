@@ -230,14 +230,15 @@ int live_keys_lock(struct live_keys *l, struct fault *why)
 	return r;
 }
 
-static int unlock_now(struct live_keys *l, int fd, struct fault *why)
+static int unlock_now(struct live_keys *l, int (*open)(struct keyring *k, void *context, struct fault *why),
+		      void *context, struct fault *why)
 {
 	struct opened *o = l->p.opened;
 	_cleanup_(keyring_free) struct keyring *k = NULL;
 	int r = keyring_read(o->store, o->dot, &k, why);
 
 	if (r == 0)
-		r = keyring_receive_root(k, fd, ROOT_SECONDS, why);
+		r = open(k, context, why);
 	if (r < 0)
 		return r;
 	o->keyring = k;
@@ -249,14 +250,26 @@ static int unlock_now(struct live_keys *l, int fd, struct fault *why)
 	return r;
 }
 
-int live_keys_unlock(struct live_keys *l, int fd, struct fault *why)
+int live_keys_unlock_by(struct live_keys *l, int (*open)(struct keyring *k, void *context, struct fault *why),
+			void *context, struct fault *why)
 {
 	int r;
 
 	pthread_mutex_lock(&l->lock);
-	r = l->locked ? unlock_now(l, fd, why) : fault_set(why, EXIT_REFUSED, EALREADY, "the mount is not locked");
+	r = l->locked ? unlock_now(l, open, context, why)
+		      : fault_set(why, EXIT_REFUSED, EALREADY, "the mount is not locked");
 	pthread_mutex_unlock(&l->lock);
 	return r;
+}
+
+static int receive(struct keyring *k, void *fd, struct fault *why)
+{
+	return keyring_receive_root(k, *(const int *)fd, ROOT_SECONDS, why);
+}
+
+int live_keys_unlock(struct live_keys *l, int fd, struct fault *why)
+{
+	return live_keys_unlock_by(l, receive, &fd, why);
 }
 
 /* ------------------------------------------------------------------ the lock of a scope */

@@ -36,6 +36,9 @@ int live_keys_read_again(struct live_keys *l, struct fault *why) MUST_CHECK;
 int live_keys_lock(struct live_keys *l, struct fault *why) MUST_CHECK;
 /* A root comes over this socket (keymgr/hand_over.h).  -EALREADY: it is not locked. */
 int live_keys_unlock(struct live_keys *l, int fd, struct fault *why) MUST_CHECK;
+/* The same with a root that `open` brings: it unlocks the keyring, which was just read. */
+int live_keys_unlock_by(struct live_keys *l, int (*open)(struct keyring *k, void *context, struct fault *why),
+			void *context, struct fault *why) MUST_CHECK;
 bool live_keys_are_locked(struct live_keys *l);
 
 /* (4) The same of one scope.  -EALREADY; -EINVAL: there is no such scope of files. */

@@ -49,6 +49,7 @@ struct mounting {
 	struct reencrypt *reencrypt;
 	struct keeper *keeper;
 	struct metrics *metrics;
+	struct lease *lease;
 	struct ending ending;
 	struct watch *watch;
 	int report; /* pipe to the waiting parent; -1 in the foreground */
@@ -364,14 +365,33 @@ static void go_on(struct mounting *m)
 		log_warning("the re-encryption does not go on: %s", why.text);
 }
 
-static int start_threads(struct mounting *m)
+static int start_lease(struct mounting *m, struct fault *why)
+{
+	const struct mount_options *o = m->options;
+	const struct lease_parts parts = {
+		.opened = &m->opened,
+		.keys = m->live_keys,
+		.reencrypt = m->reencrypt,
+		.trust = {o->unlock.accept_older, o->unlock.expect_root},
+		.looks_only = m->opened.how != OPENED_LOCKED || m->opened.store_read_only,
+		.every = o->lease,
+		.grace = o->grace ? o->grace : GRACE_SECONDS,
+	};
+
+	return lease_start(&parts, &m->lease, why);
+}
+
+static int start_threads(struct mounting *m, struct fault *why)
 {
 	int r = start_keys(m);
 
 	if (r < 0)
 		return r;
-	m->subject =
-		(struct control_subject){&m->opened, m->engine, m->freeze, m->live_keys, m->reencrypt, is_read_only(m)};
+	r = start_lease(m, why);
+	if (r < 0)
+		return r;
+	m->subject = (struct control_subject){&m->opened,   m->engine,       m->freeze, m->live_keys,
+					      m->reencrypt, is_read_only(m), m->lease};
 	m->ending = (struct ending){m->options->mount_point, m->engine, m->session, m->freeze, m->options->writeback};
 	r = watch_start(&m->ending, m->options->idle, &m->watch);
 	if (r == 0)
@@ -391,7 +411,7 @@ static int start_threads(struct mounting *m)
 static int serve(struct mounting *m, struct fault *why)
 {
 	const struct transport_hooks hooks = {ops_begin, ops_end, ops_thread_end, ops_wipe, &m->context};
-	int r = start_threads(m);
+	int r = start_threads(m, why);
 
 	if (r == 0)
 		r = transport_run(m->session, m->freeze, thread_count(), &hooks);
@@ -407,6 +427,7 @@ static int stop_all(struct mounting *m)
 	control_close(&m->control);
 	keeper_stop(&m->keeper);
 	metrics_stop(&m->metrics);
+	lease_stop(&m->lease);
 	reencrypt_free(&m->reencrypt);
 	slow_stop(&m->slow);
 	watch_stop(&m->watch);

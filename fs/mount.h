@@ -14,6 +14,8 @@ struct mount_options {
 	bool old_copy; /* an older copy of a volume, beside the live one; implies read_only */
 	bool read_only, allow_other, default_permissions, suid, dev, noexec, relatime, writeback, no_xattr;
 	unsigned idle;   /* seconds; 0: never */
+	unsigned grace;  /* seconds that a mount goes on without the key service; GRACE_SECONDS if not given */
+	unsigned lease;  /* seconds between two questions to it; 0: as it says */
 	unsigned commit; /* everything is durable after so many seconds; 0: the default */
 	bool no_journal;
 	uint64_t journal_size; /* another size than it has; 0: as it is */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/journal.h"
+#include "fs/lease.h"
 #include "fs/mount.h"
 #include "util/base/number.h"
 
@@ -128,6 +129,23 @@ static int set_value(const char *option, const char *value, struct mount_options
 		if (size_parse(value, &o->journal_size) < 0 || o->journal_size < JOURNAL_MIN ||
 		    o->journal_size > JOURNAL_MAX)
 			return fault_set(why, EXIT_USAGE, EINVAL, "journal=%s: give a size, 4M to 1G", value);
+		return 0;
+	}
+	if (strcmp(option, "grace") == 0) {
+		uint64_t seconds;
+
+		if (duration_parse(value, GRACE_SECONDS_MAX, &seconds) < 0 || seconds == 0)
+			return fault_set(why, EXIT_USAGE, EINVAL, "grace=%s: give a time, 1s to 30d", value);
+		o->grace = (unsigned)seconds;
+		return 0;
+	}
+	if (strcmp(option, "lease") == 0) {
+		uint64_t seconds;
+
+		if (duration_parse(value, LEASE_SECONDS, &seconds) < 0 || seconds == 0)
+			return fault_set(why, EXIT_USAGE, EINVAL, "lease=%s: give a time, 1s to %ds", value,
+					 LEASE_SECONDS);
+		o->lease = (unsigned)seconds;
 		return 0;
 	}
 	if (strcmp(option, "idle") == 0) {

@@ -58,6 +58,23 @@ static int enter(struct opened *o, const struct unlock_source *from, struct faul
 					 : keyring_enter(o->store, o->dot, o->keyring, &entry, why);
 }
 
+/* Asked again while the volume is open: as now, by paths that do not depend on where this process is. */
+static int note_service(struct opened *o, const struct unlock_source *from, struct fault *why)
+{
+	struct service_protector *p = calloc(1, sizeof *p);
+	int r = p ? keyring_service(o->keyring, keyring_opened_by(o->keyring), p) : -ENOMEM;
+
+	if (r < 0) {
+		free(p);
+		return r == -ENOENT ? 0 : fault_errno(why, EXIT_FAILED, r, "cannot note the key service");
+	}
+	o->service = p;
+	if (!from->service)
+		return 0;
+	service_config_free(&p->config);
+	return service_config_read(from->service, &p->config, why);
+}
+
 static int unlock_keyring(struct opened *o, const char *dir, const struct unlock_source *from, struct fault *why)
 {
 	int r = keyring_read(o->store, o->dot, &o->keyring, why);
@@ -70,6 +87,8 @@ static int unlock_keyring(struct opened *o, const char *dir, const struct unlock
 	r = unlock_patiently(o, dir, from, why);
 	if (r == 0)
 		r = enter(o, from, why);
+	if (r == 0)
+		r = note_service(o, from, why);
 	if (r < 0)
 		return r;
 	o->keys = keyring_keys(o->keyring);
@@ -231,6 +250,9 @@ int opened_start_with(const char *dir, struct keyring *unlocked, struct opened *
 
 void opened_stop(struct opened *o)
 {
+	if (o->service)
+		service_protector_free(o->service);
+	free(o->service);
 	keys_unref(o->keys);
 	if (o->keyring && !o->borrowed)
 		keyring_free(&o->keyring);

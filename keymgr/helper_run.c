@@ -246,7 +246,9 @@ int helper_start(const char *program, const char *verb, struct helper *out, stru
 		return ret;
 	ret = make_input(&ends);
 	if (ret == 0)
-		ret = spawn(path, verb, ends.its, ends.its, STDERR_FILENO, &out->pid);
+		ret = out->err = memory_file("said", MFD_CLOEXEC, "", 0);
+	if (ret >= 0)
+		ret = spawn(path, verb, ends.its, ends.its, out->err, &out->pid);
 	if (ret == 0 && fcntl(ends.ours, F_SETFL, O_NONBLOCK) < 0)
 		ret = -errno;
 	if (ret < 0) {
@@ -258,6 +260,11 @@ int helper_start(const char *program, const char *verb, struct helper *out, stru
 	return 0;
 }
 
+void helper_said(const struct helper *h, char *out, size_t room)
+{
+	first_line(h->err, out, room);
+}
+
 /* It keeps nothing that an end at once would spoil: files are replaced whole. */
 void helper_end(struct helper *h)
 {
@@ -267,5 +274,7 @@ void helper_end(struct helper *h)
 		kill(h->pid, SIGKILL);
 		(void)wait_for(h->pid);
 	}
+	if (h->err >= 0)
+		close(h->err);
 	*h = HELPER_NONE;
 }

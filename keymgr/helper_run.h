@@ -29,11 +29,14 @@ int helper_run(const char *program, const char *verb, const struct helper_frame 
 /* A helper that answers again and again. */
 struct helper {
 	pid_t pid; /* 0: there is none */
-	int fd;    /* its standard input and output, non-blocking; packets have no bounds */
+	int fd;    /* its standard input and output: a stream, non-blocking */
+	int err;   /* a file in memory: its standard error, so that it keeps none of this process's open */
 };
-#define HELPER_NONE ((struct helper){.fd = -1})
-/* Starts it in the same way.  What it says on standard error goes where this process's goes. */
+#define HELPER_NONE ((struct helper){.fd = -1, .err = -1})
+/* Starts it in the same way. */
 int helper_start(const char *program, const char *verb, struct helper *out, struct fault *why) MUST_CHECK;
+/* The first line that it has said on standard error; empty if it said nothing. */
+void helper_said(const struct helper *h, char *out, size_t room);
 /* Ends it, whatever it is doing. */
 void helper_end(struct helper *h);
 

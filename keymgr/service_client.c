@@ -26,6 +26,7 @@ enum {
 	SECONDS_MAX = 30, /* for one question, however many servers there are */
 	DEPTH_MAX = 16,
 	VALUE_MAX = 4096,
+	SAID_MAX = 200,
 };
 
 struct service_client {
@@ -246,29 +247,37 @@ static int exchange(struct service_client *c, const char *line, const struct sec
 	return ret == 0 ? receive_reply(c, r, until) : ret;
 }
 
+/* Ends a helper that has failed, and keeps what it had to say. */
+static int told(struct service_client *c, int error, char said[SAID_MAX])
+{
+	if (error < 0) {
+		helper_said(&c->helper, said, SAID_MAX);
+		helper_end(&c->helper);
+	}
+	return error;
+}
+
 /* (1), (3): what has failed in between is started anew the next time.  A helper that ended meanwhile is started at once. */
 static int talk(struct service_client *c, const char *line, const struct secret *body, struct reply *r,
 		struct fault *why)
 {
 	bool kept = c->helper.pid != 0;
+	char said[SAID_MAX] = "";
 	int ret;
 
 	*r = (struct reply){0};
-	ret = exchange(c, line, body, r, why);
+	ret = told(c, exchange(c, line, body, r, why), said);
 	if (ret < 0) {
-		helper_end(&c->helper);
 		reply_free(r);
 		*r = (struct reply){0};
 	}
-	if (kept && (ret == -EPIPE || ret == -ECONNRESET)) {
-		ret = exchange(c, line, body, r, why);
-		if (ret < 0)
-			helper_end(&c->helper);
-	}
+	if (kept && (ret == -EPIPE || ret == -ECONNRESET))
+		ret = told(c, exchange(c, line, body, r, why), said);
 	if (ret == -ETIMEDOUT)
 		return fault_set(why, EXIT_UNREACHABLE, EHOSTUNREACH, "the key service does not answer in time");
 	if (ret == -EPIPE || ret == -ECONNRESET)
-		return fault_set(why, EXIT_FAILED, EIO, SERVICE_HELPER " ended without an answer");
+		return fault_set(why, EXIT_FAILED, EIO, SERVICE_HELPER " ended without an answer%s%s",
+				 *said ? ": " : "", said);
 	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot ask the key service") : 0;
 }
 

@@ -138,8 +138,10 @@ class Case(keyd.Case):
         return point
 
     def unmount(self, point):
-        if os.path.ismount(point):
-            subprocess.run(["fusermount3", "-u", "-z", point], check=False, capture_output=True)
+        """In whatever state it is."""
+        with open("/proc/self/mounts") as f:
+            if f" {point} " in f.read():
+                subprocess.run(["umount", "-l", point], check=False, capture_output=True, timeout=TIMEOUT)
 
     def status(self):
         return json.loads(self.good("status", self.volume, "--json"))

@@ -77,6 +77,36 @@ static void print_reencryption(const struct volume_status *s)
 	printf("; see: coffer key reencrypt status %s\n", s->volume.dir);
 }
 
+static bool lease_is(const struct volume_status *s, const char *state)
+{
+	const char *now = s->reached ? control_text(&s->process, "lease") : NULL;
+
+	return now && strcmp(now, state) == 0;
+}
+
+static bool lease_has_locked(const struct volume_status *s)
+{
+	return lease_is(s, "denied") || lease_is(s, "expired");
+}
+
+static void print_lease(const struct volume_status *s)
+{
+	const char *reason = s->reached ? control_text(&s->process, "lease_reason") : NULL,
+		   *key = s->reached ? control_text(&s->process, "lease_key") : NULL;
+
+	if (!reason || !key)
+		return;
+	if (lease_is(s, "held"))
+		printf("lease        held: key %s, version %" PRIu64 ", renewed %" PRIu64 " s ago\n", key,
+		       process_number(s, "lease_version"), process_number(s, "lease_age"));
+	else if (lease_is(s, "unreachable"))
+		printf("lease        not renewed for %" PRIu64 " s, locks itself in %" PRIu64 " s: %s\n",
+		       process_number(s, "lease_age"), process_number(s, "lease_grace_left"), reason);
+	else
+		printf("lease        %s, the mount is locked until the key service lets it go on: %s\n",
+		       lease_is(s, "denied") ? "denied" : "expired", reason);
+}
+
 static void print_process(const struct volume_status *s)
 {
 	if (s->reached)
@@ -93,7 +123,8 @@ static void print_process(const struct volume_status *s)
 		printf("recovered    %" PRIu64 " files, %" PRIu64 " pages, in %" PRIu64 " ms, when it was mounted\n",
 		       process_number(s, "recovered_files"), process_number(s, "recovered_pages"),
 		       process_number(s, "recovery_ms"));
-	if (s->reached && process_number(s, "locked"))
+	print_lease(s);
+	if (s->reached && process_number(s, "locked") && !lease_has_locked(s))
 		printf("locked       until: coffer unlock %s\n", s->volume.dir);
 	print_reencryption(s);
 	if (s->reached && process_number(s, "looking"))
@@ -300,6 +331,20 @@ static json_object *mounts_json(const struct volume_status *s)
 	return list;
 }
 
+static json_object *lease_json(const struct volume_status *s)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_text(o, "state", control_text(&s->process, "lease"));
+	json_add_text(o, "key", control_text(&s->process, "lease_key"));
+	json_add_number(o, "version", process_number(s, "lease_version"));
+	json_add_number(o, "renewals", process_number(s, "lease_renewals"));
+	json_add_number(o, "age", process_number(s, "lease_age"));
+	json_add_number(o, "grace_left", process_number(s, "lease_grace_left"));
+	json_add_text(o, "reason", control_text(&s->process, "lease_reason"));
+	return o;
+}
+
 static json_object *process_json(const struct volume_status *s)
 {
 	static const char *const numbers[] = {
@@ -331,6 +376,8 @@ static json_object *process_json(const struct volume_status *s)
 	json_add_bool(o, "locked", process_number(s, "locked"));
 	if (control_text(&s->process, "reencryption"))
 		json_add_text(o, "reencryption", control_text(&s->process, "reencryption"));
+	if (control_text(&s->process, "lease"))
+		json_object_object_add(o, "lease", lease_json(s));
 	return o;
 }
 

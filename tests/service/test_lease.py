@@ -1,0 +1,274 @@
+"""The lease of real mounts: taken away and given back under programs that go on, the grace period, who is believed, rotation (lease.c (1) to (5))."""
+
+import json
+import mmap
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import keyd
+from keyd import LONG
+from volumes import REFUSED, UNREACHABLE, Case, Impostor, wait_until
+
+ENOKEY = 126
+
+# Commits row after row; says each number once it is committed; goes on when it is told that the key is away.
+WRITER = """
+import sqlite3, sys, time
+path = sys.argv[1]
+n = 0
+def connect():
+    d = sqlite3.connect(path, timeout=10, isolation_level=None)
+    d.execute("PRAGMA synchronous=FULL")
+    d.execute("CREATE TABLE IF NOT EXISTS t(n INTEGER PRIMARY KEY, x BLOB)")
+    return d
+d = None
+while True:
+    try:
+        d = d or connect()
+        d.execute("INSERT INTO t VALUES (?, randomblob(3000))", (n,))
+        print(n, flush=True)
+        n += 1
+    except (sqlite3.OperationalError, sqlite3.DatabaseError) as e:
+        print("away", e, flush=True)
+        try:
+            d and d.close()
+        except sqlite3.Error:
+            pass
+        d = None
+        time.sleep(0.1)
+        try:
+            row = connect().execute("SELECT max(n) FROM t").fetchone()
+            n = (row[0] + 1) if row[0] is not None else 0
+        except sqlite3.Error:
+            pass
+"""
+
+
+class Program:
+    """A process that prints lines."""
+
+    def __init__(self, case, text, *arguments):
+        self.process = subprocess.Popen([sys.executable, "-c", text, *arguments], stdout=subprocess.PIPE, text=True)
+        self.lines = []
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+        case.addCleanup(self.stop)
+
+    def read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.strip())
+
+    def numbers(self):
+        return [int(line) for line in list(self.lines) if line.isdigit()]
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait(keyd.TIMEOUT)
+        self.thread.join(keyd.TIMEOUT)
+        self.process.stdout.close()
+
+
+class Lease(Case):
+    def state(self):
+        return self.lease()["state"]
+
+    def wait_state(self, state, seconds=20):
+        wait_until(state, lambda: self.state() == state, seconds)
+
+    def away(self, path):
+        """Whether the mount refuses."""
+        try:
+            with open(path, "rb") as f:
+                f.read()
+            return False
+        except OSError as e:
+            if e.errno != ENOKEY:
+                raise
+            return True
+
+    def start_again(self, *options):
+        """The service at the port that it had."""
+        service = keyd.Service(self.dir, *options)
+        port = self.running.port
+        service.log = open(service.log_file, "ab")
+        service.process = subprocess.Popen([keyd.KEYD, "run", self.dir, "--listen", f"127.0.0.1:{port}", *options], stdin=subprocess.DEVNULL,
+                                           stdout=subprocess.PIPE, stderr=service.log, start_new_session=True)
+        service.process.stdout.readline()
+        service.port = port
+        self.running = service
+        self.addCleanup(service.kill)
+
+    def test_taken_away_and_given_back(self):
+        """A database that is written to and a file that is mapped, across disable and enable; then for a host that is revoked."""
+        self.make_volume()
+        point = self.mount("lease=1s")
+        self.assertEqual(self.lease()["state"], "held")
+        self.assertIn("lease        held: key db, version 1", self.good("status", self.volume))
+        with open(point + "/mapped", "wb") as f:
+            f.write(b"m" * 65536)
+        writer = Program(self, WRITER, point + "/db")
+        wait_until("rows", lambda: len(writer.numbers()) > 20)
+        with open(point + "/mapped", "r+b") as f, mmap.mmap(f.fileno(), 0) as m:
+            self.assertEqual(m[5000:5004], b"mmmm")
+            m[100:104] = b"kept"  # not written back yet
+            before = time.monotonic()
+            self.service_verb("key", "disable", "db")
+            self.wait_state("denied")
+            self.assertLess(time.monotonic() - before, 10)
+            wait_until("the writer hears of it", lambda: any(line.startswith("away") for line in writer.lines))
+            self.assertTrue(self.away(point + "/mapped"))
+            with self.assertRaises(OSError):
+                os.listdir(point)
+            status = self.status()
+            self.assertTrue(status["process"]["locked"])
+            self.assertIn("key_disabled", status["process"]["lease"]["reason"])
+            self.assertIn("lease        denied", self.good("status", self.volume))
+            # Nobody else's root unlocks it.
+            self.bad(REFUSED, "unlock", point)
+            seen = writer.numbers()[-1]
+            before = time.monotonic()
+            self.service_verb("key", "enable", "db")
+            self.wait_state("held")
+            wait_until("the writer goes on", lambda: writer.numbers()[-1] > seen + 5)
+            self.assertLess(time.monotonic() - before, 10)
+            self.assertEqual((m[100:104], m[5000:5004]), (b"kept", b"mmmm"))
+        self.assertFalse(self.away(point + "/mapped"))
+        self.service_verb("client", "revoke", self.fingerprint)
+        self.wait_state("denied")
+        self.assertIn("client_revoked", self.lease()["reason"])
+        writer.stop()
+        acknowledged = set(writer.numbers())
+        self.good("umount", point)
+        self.bad(REFUSED, "mount", self.volume, point, says="client_revoked")
+        # What was acknowledged is there for who may look: another host.
+        self.accept("second")
+        self.good("mount", self.volume, point, "-o", f"service_config={self.path('second.conf')}")
+        self.addCleanup(self.unmount, point)
+        with sqlite3.connect(point + "/db") as d:
+            self.assertEqual(d.execute("PRAGMA integrity_check").fetchone(), ("ok",))
+            self.assertLessEqual(acknowledged, {r[0] for r in d.execute("SELECT n FROM t")})
+        d.close()
+        with open(point + "/mapped", "rb") as f:
+            self.assertEqual(f.read()[100:104], b"kept")
+        self.good("umount", point)
+        log = self.good("key", "audit", "show", self.volume, "--service-config", self.path("second.conf"))
+        self.assertGreaterEqual(log.count("unlock "), 2)
+
+    def test_without_the_service(self):
+        """Killed and started again under load: the mount goes on. Away for longer than the grace period: it locks itself, and goes on once reached."""
+        self.make_volume()
+        point = self.mount("lease=1s", "grace=3s")
+        writer = Program(self, WRITER, point + "/db")
+        self.running.kill()
+        self.wait_state("unreachable")
+        self.assertIn("locks itself in", self.good("status", self.volume))
+        count = len(writer.numbers())
+        self.start_again()
+        self.wait_state("held")
+        wait_until("rows", lambda: len(writer.numbers()) > count)
+        self.assertFalse(any(line.startswith("away") for line in writer.lines), writer.lines)
+        self.running.kill()
+        self.wait_state("expired")
+        wait_until("the writer hears of it", lambda: any(line.startswith("away") for line in writer.lines))
+        self.assertTrue(self.status()["process"]["locked"])
+        self.bad(UNREACHABLE, "unlock", point)
+        seen = writer.numbers()[-1]
+        self.start_again()
+        self.wait_state("held")
+        wait_until("the writer goes on", lambda: writer.numbers()[-1] > seen + 5)
+        writer.stop()
+        self.good("umount", point)
+
+    def test_impostors(self):
+        """On the service's port: nobody who is not the service, or does not know whom he answers, locks the mount (1)."""
+        self.make_volume()
+        own = self.self_signed("own", "subjectAltName=DNS:localhost")
+        ca, ca_key = self.self_signed("ca2", "basicConstraints=critical,CA:TRUE")
+        other = self.path("b.pem"), self.path("b.key")
+        keyd.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", other[1], "-out",
+                     self.path("b.csr"), "-subj", "/CN=b", "-addext", "subjectAltName=DNS:localhost")
+        keyd.openssl("x509", "-req", "-in", self.path("b.csr"), "-CA", ca, "-CAkey", ca_key, "-out", other[0], "-days", "5",
+                     "-copy_extensions", "copyall")
+        point = self.mount("lease=1s")
+        with open(point + "/f", "w") as f:
+            f.write("x")
+        port = self.running.port
+        self.running.kill()
+        as_client = self.path("host.pem"), self.path("host.key")
+
+        def meet(impostor, reason, state="unreachable"):
+            with self.subTest(reason=reason):
+                impostor.start()
+                wait_until(reason, lambda: reason in self.lease()["reason"])
+                self.assertGreater(impostor.came, 0)
+                self.assertEqual(self.state(), state)
+                self.assertEqual(self.away(point + "/f"), state == "denied")
+            impostor.stop()
+
+        our = {"ask": self.dir + "/ca.pem", "port": port}
+        meet(Impostor(*other, **our), "unable to get local issuer certificate")
+        if LONG:
+            meet(Impostor(*own, **our), "self-signed certificate")
+        meet(Impostor(*as_client, **our), "unsuitable certificate purpose")
+        meet(Impostor(None, None, tls=False, port=port), "wrong version number")
+        # From here on the other authority is trusted, as it may be for another program on the service's machine.
+        with open(self.dir + "/ca.pem", "a") as f, open(ca) as g:
+            f.write(g.read())
+        meet(Impostor(*other, port=port), "does not ask for a certificate")
+        meet(Impostor(*other, code="role", **our), "(role)")
+        if LONG:
+            meet(Impostor(*other, code="client_revoked", status="503 Away", **our), "status 503")
+            meet(Impostor(*other, body="key_disabled", **our), "what answers is not one")
+        # The control: asked, and answered as the service does.
+        meet(Impostor(*other, code="key_deleted", **our), "(key_deleted)", "denied")
+        self.good("umount", point)
+
+    def test_rotation(self):
+        """A new version of the service's key wraps the root at the next renewal; versions from before may be retired then."""
+        self.make_volume()
+        point = self.mount("lease=1s")
+        self.service_verb("key", "rotate", "db")
+        wait_until("version 2", lambda: self.lease()["version"] == 2)
+        self.service_verb("key", "config", "db", "--min-version", "2")
+        self.assertEqual(self.lease()["state"], "held")
+        out = json.loads(self.good("key", "list", self.volume, "--json"))
+        self.assertEqual(out["protectors"][0]["detail"], "db, version 2")
+        wait_until("the service hears of it", lambda: self.service_verb("volumes", "db")["volumes"][0].get("version") == 2)
+        self.good("umount", point)
+        self.good("key", "test", self.volume)
+        log = self.good("key", "audit", "show", self.volume)
+        self.assertIn("protector-rewrapped", log)
+
+    @unittest.skipUnless(LONG, "most of it is waiting")
+    def test_a_lock_of_somebody_else(self):
+        """What a user has locked stays locked, whatever the lease says; another protector has no lease."""
+        self.make_volume()
+        point = self.mount("lease=1s")
+        self.good("lock", point)
+        renewals = self.lease()["renewals"]
+        wait_until("renewals", lambda: self.lease()["renewals"] > renewals + 1)
+        self.assertTrue(self.status()["process"]["locked"])
+        self.service_verb("key", "disable", "db")
+        self.wait_state("denied")
+        self.service_verb("key", "enable", "db")
+        self.wait_state("held")
+        self.assertTrue(self.status()["process"]["locked"])
+        self.good("unlock", point)
+        self.assertFalse(self.status()["process"]["locked"])
+        self.good("umount", point)
+        secret = self.path("secret.key")
+        with open(secret, "wb") as f:
+            f.write(os.urandom(64))
+        self.good("key", "add", self.volume, "--new-key-file", secret)
+        self.good("mount", self.volume, point, "-o", f"key_file={secret}")
+        self.assertNotIn("lease", self.status()["process"])
+        self.good("umount", point)
+
+
+if __name__ == "__main__":
+    unittest.main()
