@@ -47,6 +47,11 @@ static uint32_t find(struct engine *e, struct node *n)
 		parent = zone == ZONE_UNSET && at != e->root ? node_first_parent(e, at, NULL) : NULL;
 		node_unref(e, at);
 		at = parent;
+		/* Nobody asked before its last name went. */
+		if (at == e->open_node && at) {
+			node_unref(e, at);
+			break;
+		}
 	}
 	return zone == ZONE_UNSET ? ZONE_DEFAULT : zone;
 }
