@@ -426,6 +426,12 @@ def test_rule_3_what_does_not_decrypt(volume):
     close_all(m)
     volume.remount()
     equal(read_file(f"{m}/good"), content("good", 30000))
+    # Nobody counts what was set aside: whoever destroys the key is told of it.
+    lost = sorted(os.listdir(f"{volume.dir}/.coffer/lost"))
+    r = json.loads(key(volume, "destroy", "1", "--json").stdout)
+    equal((r["lost"], sorted(r["lost_files"])), (2, lost))
+    out = key(volume, "destroy", "1", "--now", "--yes").stdout
+    equal([name in out for name in lost], [True, True], out)
     volume.umount()
 
 

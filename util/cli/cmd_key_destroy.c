@@ -5,6 +5,7 @@
 
 #include "util/cli/approval.h"
 #include "util/cli/key.h"
+#include "util/cli/lost.h"
 #include "util/cli/options.h"
 #include "util/cli/status.h"
 
@@ -19,14 +20,20 @@ struct destruction {
 /* What wipes the key at once, and what nobody but the user can answer for, is asked about. */
 static int confirm(const struct destruction *d, const struct generation_info *g, struct fault *why)
 {
-	char question[512], expected[16];
+	char question[512], expected[16], lost[128] = "";
+	uint64_t count;
+
+	json_object_put(lost_names(d->volume, &count));
+	if (count)
+		snprintf(lost, sizeof lost, "What is under it of %" PRIu64 " files in .coffer/lost/ is gone then.\n",
+			 count);
 
 	if (d->yes || (!d->now && g->scope != SCOPE_FIELDS))
 		return 0;
 	snprintf(expected, sizeof expected, "%" PRIu32, g->number);
 	snprintf(question, sizeof question,
-		 "This destroys the key of generation %" PRIu32 "%s.\n%sType its number to go on: ", g->number,
-		 d->now ? ", at once" : ", after 30 days",
+		 "This destroys the key of generation %" PRIu32 "%s.\n%s%sType its number to go on: ", g->number,
+		 d->now ? ", at once" : ", after 30 days", lost,
 		 g->scope == SCOPE_FIELDS ? "Nobody can tell which files still hold fields that are sealed under it.\n"
 					  : "");
 	return confirm_typed(question, expected, "give --yes", why);
@@ -58,13 +65,27 @@ static int edit(struct keyring *k, void *context, struct fault *why)
 	return r < 0 ? r : keyring_destroy(k, d->generation, d->now, &users, &d->destroyed, why);
 }
 
+/* What no re-encryption moves, and nobody counts. */
+static void print_lost(json_object *list, uint64_t count)
+{
+	if (count)
+		printf("what is under it of these %" PRIu64 " in .coffer/lost/ cannot be decrypted then:\n", count);
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		printf("  %s\n", json_object_get_string(json_object_array_get_idx(list, i)));
+	if (count > LOST_SHOWN)
+		puts("  ...");
+}
+
 static void report(const struct key_work *w, const struct destruction *d)
 {
+	_cleanup_json_ json_object *lost = NULL;
+	uint64_t count;
 	struct generation_info g = {0};
 	struct fault ignored = {0};
 
 	if (find(d, &g, &ignored) < 0)
 		return;
+	lost = lost_names(d->volume, &count);
 	if (w->json) {
 		json_object *o = json_object_new_object();
 
@@ -72,8 +93,12 @@ static void report(const struct key_work *w, const struct destruction *d)
 		json_add_text(o, "scope", keyring_scope_name(d->volume->keyring, g.scope));
 		json_add_text(o, "state", key_state_name(g.state));
 		json_object_object_add(o, "destroy_at", *g.destroy_at ? json_object_new_string(g.destroy_at) : NULL);
+		json_add_number(o, "lost", count);
+		json_object_object_add(o, "lost_files", json_object_get(lost));
 		json_print(o);
-	} else if (d->destroyed) {
+		return;
+	}
+	if (d->destroyed) {
 		printf("destroyed generation %" PRIu32
 		       ".  Backups and old copies of .coffer/keyring.json still hold its key, wrapped:\n"
 		       "\"coffer key rotate --root\" is what cuts off those who can open them from what is written "
@@ -85,6 +110,7 @@ static void report(const struct key_work *w, const struct destruction *d)
 		       "until then: coffer key undelete %s %" PRIu32 "\n",
 		       g.number, g.destroy_at, w->volume.dir, g.number);
 	}
+	print_lost(lost, count);
 }
 
 static void destruction_free(struct destruction *d)
