@@ -42,6 +42,7 @@ class Approval(cli.Case):
         self.assertEqual(self.required(), 0)
         out = self.good(*self.policy("--require", "2", "--rotate-every", "90d", *right)).out
         self.assertIn("require           2 holders of shares\n", out)
+        self.assertIn("approval     by 2 holders of shares", self.good("status", self.vault).out)
         self.assertIn("90 days", out)
         self.assertEqual(self.required(), 2)
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keymgr/approval.h"
 #include "keymgr/backup.h"
 #include "keymgr/policy.h"
 #include "keymgr/scope.h"
@@ -157,6 +158,8 @@ static void print_backups(const struct keyring *k)
 		puts("             older than the policy wants it, or never verified: coffer key backup");
 	if (unbacked_text(k, unbacked))
 		printf("             no verified backup holds generation %s: coffer key backup\n", unbacked);
+	if (keyring_required(k))
+		printf("approval     by %u holders of shares, to destroy or export keys\n", keyring_required(k));
 }
 
 /* How long before its certificate expires people are told of a protector. */
@@ -437,6 +440,7 @@ void status_print_json(const struct volume_status *s)
 	json_object_object_add(o, "backups", backups_json(s->volume.keyring));
 	json_add_bool(o, "backup_too_old", keyring_backup_too_old(s->volume.keyring));
 	json_object_object_add(o, "unbacked", unbacked_json(s->volume.keyring));
+	json_add_number(o, "approval_required", keyring_required(s->volume.keyring));
 	json_object_object_add(o, "store", store_json(s));
 	if (s->size_known) {
 		json_object *size = json_object_new_object();
