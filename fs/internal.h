@@ -57,12 +57,12 @@ struct node {
 	struct node *id_chain, *inode_chain;
 	struct link *links; /* names known so far; NULL for the root and for what was unlinked */
 	uint64_t dev, ino, btime_ns;
-	uint64_t lookups; /* the kernel's count; under table.lock */
-	unsigned refs;    /* operations under way, links of children; under table.lock */
-	mode_t type;      /* S_IFMT bits */
-	atomic_uint zone; /* or ZONE_UNSET (zone.h) */
+	uint64_t lookups;   /* the kernel's count; under table.lock */
+	unsigned refs;      /* operations under way, links of children; under table.lock */
+	mode_t type;        /* S_IFMT bits */
+	atomic_uint zone;   /* or ZONE_UNSET (zone.h) */
 	atomic_uint walked; /* the last walk that has no need to see it again (moved.h) */
-	bool in_inodes;   /* is found by (dev, ino) */
+	bool in_inodes;     /* is found by (dev, ino) */
 
 	pthread_mutex_t lock;    /* the fields below */
 	int fd;                  /* -1: none */

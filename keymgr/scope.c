@@ -25,7 +25,7 @@ static bool is_name(const char *name)
 
 static int scope_load(struct keyring *k, json_object *o, uint32_t i, struct problem *p)
 {
-	const char *name;
+	const char *name = "";
 	uint64_t ignored;
 	int ret = member_number(o, "scope", i, i, &ignored, p);
 

@@ -76,7 +76,7 @@ static int write_backup(const struct arguments *a, const struct place *p, struct
 {
 	char database[PATH_MAX], anchor[PATH_MAX], fingerprint[2 * FINGERPRINT_SIZE + 8];
 	_cleanup_free_ char *keyring = NULL;
-	struct service_backed_up made;
+	struct service_backed_up made = {0};
 	struct service_backup b = {
 		.database = place_name(p, PLACE_DATABASE, database),
 		.anchor = a->run.anchor ? a->run.anchor : place_name(p, PLACE_ANCHOR, anchor),

@@ -6,8 +6,8 @@
 
 #include "keymgr/backup.h"
 #include "keymgr/entry.h"
-#include "util/cli/approval.h"
 #include "util/base/new_file.h"
+#include "util/cli/approval.h"
 
 enum { SHOWN = 16 };
 

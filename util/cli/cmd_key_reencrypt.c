@@ -410,6 +410,7 @@ static int work_here(struct work *w, struct fault *why)
 	}
 	if (r == 0)
 		r = wait_for_end(w, why);
+	w->offline = NULL;
 	end = offline_stop(&o, &later);
 	if (r == 0 && end < 0)
 		*why = later;

@@ -99,6 +99,13 @@ int cmd_key_scope_create(const struct verb *v, int argc, char **argv, struct fau
 
 /* ------------------------------------------------------------------ assign */
 
+static bool is_below(const char *path, const char *point)
+{
+	size_t n = strlen(point);
+
+	return path && strncmp(path, point, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
 /* A path from the top of the volume, or one that leads through its mount. */
 static int path_inside(const struct scope_work *w, const char *word, char **out, struct fault *why)
 {
@@ -114,12 +121,9 @@ static int path_inside(const struct scope_work *w, const char *word, char **out,
 	int r = path_absolute(word, &path, why);
 	if (r == 0)
 		r = mounts_read(&mounts, why);
-	while (r == 0 && !*out && (m = mounts_of(&mounts, w->key.volume.dir, m))) {
-		size_t n = strlen(m->point);
-
-		if (strncmp(path, m->point, n) == 0 && (path[n] == '/' || path[n] == '\0'))
-			*out = strdup(path + n);
-	}
+	while (r == 0 && !*out && (m = mounts_of(&mounts, w->key.volume.dir, m)))
+		if (is_below(path, m->point))
+			*out = strdup(path + strlen(m->point));
 	if (r == 0 && !*out)
 		r = fault_set(why, EXIT_USAGE, EINVAL,
 			      "%s is not in a mount of %s; give a path from the top of the volume, such as "

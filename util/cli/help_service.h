@@ -130,7 +130,8 @@
 
 #define ARGUMENTS_SERVICE_VOLUME_ACCEPT "NAME VOLUME ROOT " ARGUMENTS_SERVICE
 #define HELP_SERVICE_VOLUME_ACCEPT                                                                                     \
-	"Lets another root of the volume be wrapped under the key: its fingerprint, as it is printed where the root is made "  \
+	"Lets another root of the volume be wrapped under the key: its fingerprint, as it is printed where the root "  \
+	"is made "                                                                                                     \
 	"it.\n"                                                                                                        \
 	"\n" HELP_SERVICE "\nexample:\n"                                                                               \
 	"  coffer service volume accept db 3f... 5d0c7f21...\n"
