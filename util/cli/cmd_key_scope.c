@@ -188,7 +188,7 @@ int cmd_key_scope_assign(const struct verb *v, int argc, char **argv, struct fau
 	r = look(&w, words.at[0], words.at[1], why);
 	if (r == 0)
 		r = path_inside(&w, words.at[2], &path, why);
-	if (r < 0)
+	if (r)
 		return r;
 	if (w.fd >= 0) {
 		r = assign_by_mount(&w, path, words.at[1], why);
