@@ -134,6 +134,10 @@ int scopes_put_first(json_object *doc) MUST_CHECK;
 /* Nothing of other scopes is left in the zones of this one. */
 int zones_settle(struct keyring *k, uint32_t scope) MUST_CHECK;
 
+/* --- scope_merge.c: puts what both say together into `doc`, a copy of the document of `ours` */
+int scopes_merge(json_object *doc, const struct keyring *ours, const struct keyring *theirs,
+		 struct fault *why) MUST_CHECK;
+
 /* --- generation_load.c */
 int generations_load(struct keyring *k, struct problem *p) MUST_CHECK;
 

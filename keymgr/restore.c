@@ -126,30 +126,15 @@ static int begin_lost(struct work *w, json_object *volume)
 	return ret < 0 ? ret : put_settings(w, volume);
 }
 
-static int take_from_backup(struct work *w, const char *name)
+static int begin_merge(struct work *w, struct fault *why)
 {
-	json_object *theirs, *copy = NULL;
-
-	if (!json_object_object_get_ex(w->how->backup->doc, name, &theirs))
-		return 0;
-	return json_object_deep_copy(theirs, &copy, NULL) < 0 ? -ENOMEM : put_value(w->new->doc, name, copy);
-}
-
-/* Scopes and the directories where they begin are as the later of the two says. */
-static int begin_merge(struct work *w)
-{
-	int ret;
-
 	w->out->merged = true;
 	if (json_object_deep_copy(w->current->doc, &w->new->doc, NULL) < 0)
 		return -ENOMEM;
-	if (w->how->backup->sequence <= w->current->sequence)
-		return 0;
-	ret = take_from_backup(w, "scopes");
-	return ret < 0 ? ret : take_from_backup(w, "zones");
+	return scopes_merge(w->new->doc, w->current, w->how->backup, why);
 }
 
-static int begin(struct work *w, json_object *volume)
+static int begin(struct work *w, json_object *volume, struct fault *why)
 {
 	w->new = calloc(1, sizeof(*w->new));
 	if (!w->new)
@@ -158,19 +143,18 @@ static int begin(struct work *w, json_object *volume)
 	w->new->root = copy_secret(w->how->backup->root);
 	if (!w->new->root)
 		return -ENOMEM;
-	return w->current ? begin_merge(w) : begin_lost(w, volume);
+	return w->current ? begin_merge(w, why) : begin_lost(w, volume);
 }
 
-static int add_protector(struct work *w, struct fault *why)
+static int add_protector(struct work *w, struct problem *p, struct fault *why)
 {
-	struct problem p = {0};
 	int ret = 0;
 	uint32_t id;
 
 	/* A keyring without one does not load, so the new one comes before everything else. */
-	ret = member_u32(w->new->doc, "next_protector", 1, &w->new->next_protector, &p);
+	ret = member_u32(w->new->doc, "next_protector", 1, &w->new->next_protector, p);
 	if (ret == 0 && w->current)
-		ret = keyring_load(w->new, &p, why);
+		ret = keyring_load(w->new, p, why);
 	return ret < 0 ? ret : keyring_add_protector(w->new, &w->how->secret, &id, why);
 }
 
@@ -326,7 +310,7 @@ static int make(struct work *w, json_object *volume, struct fault *why)
 	struct problem p = {0};
 	json_object *array;
 	uint32_t logged;
-	int ret = begin(w, volume);
+	int ret = begin(w, volume, why);
 
 	if (ret == 0 && w->memory)
 		host_memory_seen(w->memory, w->new, &seen);
@@ -344,7 +328,7 @@ static int make(struct work *w, json_object *volume, struct fault *why)
 	if (ret == 0)
 		ret = put_numbers(w, &seen);
 	if (ret == 0)
-		ret = add_protector(w, why);
+		ret = add_protector(w, &p, why);
 	if (ret == 0)
 		ret = keyring_load(w->new, &p, why);
 	if (ret == 0)

@@ -199,18 +199,17 @@ static int put_generation(struct keyring *k, uint32_t scope)
 	return ret < 0 ? ret : put_number(k->doc, "next_generation", (uint64_t)k->next_generation + 1);
 }
 
-static int note_scope(struct keyring *k, const char *what, uint32_t scope)
+static int note_scope(struct keyring *k, const char *what, uint32_t scope, json_object **event)
 {
-	json_object *event;
-	int ret = keyring_note(k, what, &event);
+	int ret = keyring_note(k, what, event);
 
-	return ret < 0 ? ret : put_string(event, "scope", keyring_scope_name(k, scope));
+	return ret < 0 ? ret : put_string(*event, "scope", keyring_scope_name(k, scope));
 }
 
 int keyring_scope_create(struct keyring *k, const char *name, uint32_t *scope, struct fault *why)
 {
 	struct problem p = {0};
-	json_object *array;
+	json_object *array, *event;
 	int ret;
 
 	if (!is_name(name))
@@ -230,7 +229,10 @@ int keyring_scope_create(struct keyring *k, const char *name, uint32_t *scope, s
 	ret = generation_reload(k, ret, why);
 	if (ret < 0)
 		return ret;
-	ret = note_scope(k, "scope", *scope);
+	ret = note_scope(k, "scope", *scope, &event);
+	/* That a number was given is read there again, where the keyring is lost. */
+	if (ret == 0)
+		ret = put_number(event, "generation", k->active[*scope]);
 	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot note the new scope") : 0;
 }
 
@@ -270,6 +272,14 @@ static int put_zone(struct keyring *k, const uint8_t directory[DIRECTORY_ID_SIZE
 	if (ret == 0)
 		ret = put_hex(o, "directory", directory, DIRECTORY_ID_SIZE);
 	return ret < 0 ? ret : put_number(o, "scope", scope);
+}
+
+static int note_zone(struct keyring *k, const char *what, const uint8_t directory[DIRECTORY_ID_SIZE], uint32_t scope)
+{
+	json_object *event;
+	int ret = note_scope(k, what, scope, &event);
+
+	return ret < 0 ? ret : put_hex(event, "directory", directory, DIRECTORY_ID_SIZE);
 }
 
 /* (2) */
@@ -315,6 +325,8 @@ int keyring_zone_plan(struct keyring *k, const uint8_t directory[DIRECTORY_ID_SI
 		ret = put_zone(k, directory, now, &o);
 	if (ret == 0)
 		ret = put_number(o, "to", to);
+	if (ret == 0)
+		ret = note_zone(k, "scope-plan", directory, to);
 	return generation_reload(k, ret, why);
 }
 
@@ -330,9 +342,8 @@ static int take_planned(struct keyring *k, const uint8_t directory[DIRECTORY_ID_
 int keyring_zone_assign(struct keyring *k, const uint8_t directory[DIRECTORY_ID_SIZE], struct fault *why)
 {
 	struct reencryption how = {.only = true};
-	char hex[2 * DIRECTORY_ID_SIZE + 1];
 	struct key_zone *z;
-	json_object *o, *event;
+	json_object *o;
 	int ret = take_planned(k, directory, &z, why);
 
 	if (ret < 0)
@@ -344,13 +355,7 @@ int keyring_zone_assign(struct keyring *k, const uint8_t directory[DIRECTORY_ID_
 	if (ret == 0)
 		ret = put_number(o, "scope", how.scope);
 	if (ret == 0)
-		ret = keyring_note(k, "scope-assign", &event);
-	if (ret == 0)
-		ret = put_string(event, "scope", keyring_scope_name(k, how.scope));
-	for (unsigned i = 0; i < DIRECTORY_ID_SIZE; i++)
-		snprintf(hex + 2 * i, 3, "%02x", directory[i]);
-	if (ret == 0)
-		ret = put_string(event, "directory", hex);
+		ret = note_zone(k, "scope-assign", directory, how.scope);
 	ret = generation_reload(k, ret, why);
 	return ret < 0 ? ret : keyring_start_reencryption(k, &how, why);
 }
@@ -363,7 +368,8 @@ int keyring_zone_abandon(struct keyring *k, const uint8_t directory[DIRECTORY_ID
 	if (ret < 0)
 		return ret;
 	json_object_object_del(zone_object(k, z), "to");
-	return generation_reload(k, 0, why);
+	ret = note_zone(k, "scope-abandon", directory, z->to);
+	return generation_reload(k, ret, why);
 }
 
 int zones_settle(struct keyring *k, uint32_t scope)
