@@ -88,6 +88,138 @@ START_TEST(who_may_open)
 }
 END_TEST
 
+/* Zones 1: of scope 2, settled; 2: of scope 2, from the scope of files; 3: of files, planned for 2; 4: of scope 3. */
+static struct generation_key zoned[] = {
+	{.number = 1, .scope = 0, .state = KEY_DEACTIVATED}, {.number = 2, .scope = 1, .state = KEY_ACTIVE},
+	{.number = 3, .scope = 2, .state = KEY_DEACTIVATED}, {.number = 4, .scope = 0, .state = KEY_ACTIVE},
+	{.number = 5, .scope = 2, .state = KEY_ACTIVE},      {.number = 6, .scope = 3, .state = KEY_SUSPENDED},
+	{.number = 7, .scope = 3, .state = KEY_ACTIVE},
+};
+static struct key_zone zones[] = {
+	{1, {1}, 2, SCOPE_NONE, SCOPE_NONE},
+	{2, {2}, 2, 0, SCOPE_NONE},
+	{3, {3}, 0, SCOPE_NONE, 2},
+	{4, {4}, 3, SCOPE_NONE, SCOPE_NONE},
+};
+static const struct keys of_zones = {
+	.count = 7,
+	.generations = zoned,
+	.scope_count = 4,
+	.floor = {1, 1, 5, 6},
+	.active = {4, 2, 5, 7},
+	.zone_count = 4,
+	.zones = zones,
+};
+
+START_TEST(who_may_open_where)
+{
+	static const struct {
+		uint32_t zone;
+		int of[7]; /* generations 1 to 7 */
+	} cases[] = {
+		{ZONE_DEFAULT, {0, -EBADMSG, -EBADMSG, 0, -EBADMSG, -EBADMSG, -EBADMSG}},
+		{1, {-EBADMSG, -EBADMSG, -EBADMSG, -EBADMSG, 0, -EBADMSG, -EBADMSG}},
+		{2, {0, -EBADMSG, -EBADMSG, 0, 0, -EBADMSG, -EBADMSG}},
+		{3, {0, -EBADMSG, -EBADMSG, 0, -EBADMSG, -EBADMSG, -EBADMSG}},
+		{4, {-EBADMSG, -EBADMSG, -EBADMSG, -EBADMSG, -EBADMSG, -ENOKEY, 0}},
+		{5, {-EBADMSG, -EBADMSG, -EBADMSG, -EBADMSG, -EBADMSG, -EBADMSG, -EBADMSG}},
+		{ZONE_ANY, {0, -EBADMSG, -EBADMSG, 0, 0, -ENOKEY, 0}},
+	};
+	struct keys none = of_zones;
+	int error;
+
+	none.zone_count = 0;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (uint32_t g = 0; g <= 8; g++) {
+			int expected = g >= 1 && g <= 7 ? cases[i].of[g - 1] : -EBADMSG;
+			const struct generation_key *found = keys_for_open_in(&of_zones, cases[i].zone, g, &error);
+
+			ck_assert_msg(error == expected, "zone %u, generation %u: %d", cases[i].zone, g, error);
+			ck_assert(error == 0 ? found && found->number == g : !found);
+			/* Without any zone all is in the scope of files. */
+			ck_assert_int_eq(keys_for_open_in(&none, ZONE_DEFAULT, g, &error) != NULL, g == 1 || g == 4);
+		}
+}
+END_TEST
+
+START_TEST(which_zone)
+{
+	static const struct {
+		uint32_t zone, scope, active;
+		bool locked; /* while scope 2 is */
+	} cases[] = {
+		{ZONE_DEFAULT, 0, 4, false},
+		{1, 2, 5, true},
+		{2, 2, 5, true},
+		{3, 0, 4, false},
+		{4, 3, 7, false},
+		{5, SCOPE_NONE, GENERATION_NONE, false},
+		{ZONE_ANY, 0, 4, false},
+	};
+	uint8_t id[16] = {3};
+	struct keys k = of_zones;
+
+	ck_assert_uint_eq(keys_zone_at(&k, id)->number, 3);
+	id[15] = 1;
+	ck_assert_ptr_null(keys_zone_at(&k, id));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		k.locked = 0;
+		ck_assert_uint_eq(keys_zone_scope(&k, cases[i].zone), cases[i].scope);
+		ck_assert_uint_eq(keys_active_in(&k, cases[i].zone), cases[i].active);
+		ck_assert(!keys_zone_locked(&k, cases[i].zone));
+		k.locked = UINT32_C(1) << 2;
+		ck_assert_int_eq(keys_zone_locked(&k, cases[i].zone), cases[i].locked);
+	}
+	ck_assert_uint_eq(keys_scope_of(&k, 6), 3);
+	ck_assert_uint_eq(keys_scope_of(&k, 8), SCOPE_NONE);
+}
+END_TEST
+
+/* What may be moved from one zone to the other: nothing to or from one on its way, and nothing between scopes. */
+START_TEST(joined)
+{
+	struct key_zone more[6];
+	struct keys k = of_zones;
+
+	memcpy(more, zones, sizeof(zones));
+	more[4] = (struct key_zone){5, {5}, 2, SCOPE_NONE, SCOPE_NONE};
+	more[5] = (struct key_zone){6, {6}, 0, SCOPE_NONE, SCOPE_NONE};
+	k.zones = more;
+	k.zone_count = 6;
+	for (uint32_t a = 0; a <= 6; a++)
+		for (uint32_t b = 0; b <= 6; b++) {
+			uint32_t low = a < b ? a : b, high = a < b ? b : a;
+			bool expected = a == b || (low == 1 && high == 5) || (low == 0 && high == 6);
+
+			ck_assert_msg(keys_zones_joined(&k, a, b) == expected, "%u and %u", a, b);
+		}
+}
+END_TEST
+
+START_TEST(a_scope_is_locked)
+{
+	struct generation_key g[7];
+	struct keys k = of_zones;
+	int error;
+
+	memcpy(g, zoned, sizeof(zoned));
+	g[4].prk = secret_new(SHA256_SIZE);
+	g[2].state = KEY_DESTROYED;
+	k.generations = g;
+	keys_lock_scope(&k, 2);
+	ck_assert_uint_eq(k.locked, 4);
+	ck_assert_ptr_null(g[4].prk);
+	ck_assert_int_eq(g[2].state, KEY_DESTROYED);
+	ck_assert_ptr_null(keys_for_open_in(&k, 1, 5, &error));
+	ck_assert_int_eq(error, -ENOKEY);
+	/* Another scope's there is refused as before. */
+	ck_assert_ptr_null(keys_for_open_in(&k, 1, 4, &error));
+	ck_assert_int_eq(error, -EBADMSG);
+	ck_assert_ptr_nonnull(keys_for_open_in(&k, ZONE_DEFAULT, 4, &error));
+	ck_assert_ptr_nonnull(keys_for_open_in(&k, 4, 7, &error));
+}
+END_TEST
+
 /* Subkeys are the ones of docs/format-volume.md section 2, and no two are equal. */
 START_TEST(subkeys)
 {
@@ -148,6 +280,10 @@ int main(void)
 	tcase_add_test(t, record_vector);
 	tcase_add_test(t, record_changed);
 	tcase_add_test(t, who_may_open);
+	tcase_add_test(t, who_may_open_where);
+	tcase_add_test(t, which_zone);
+	tcase_add_test(t, joined);
+	tcase_add_test(t, a_scope_is_locked);
 	tcase_add_test(t, subkeys);
 	tcase_add_test(t, counted);
 	return run_suite("keymgr keys", t);
