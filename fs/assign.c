@@ -229,7 +229,7 @@ int assign_scope(struct engine *e, struct live_keys *keys, const char *path, uin
 		r = prove_no_name_outside(e, dir, why);
 		if (r == 0)
 			r = live_keys_change(keys, give, &p, why);
-		else
+		if (r < 0)
 			(void)!live_keys_change(keys, abandon, &p, &ignored);
 	}
 	node_unref(e, dir);

@@ -136,7 +136,7 @@ const char *check_generation(const struct check *c, uint32_t zone, uint32_t gene
 	for (uint32_t i = 0; i < k->count; i++) {
 		if (k->generations[i].number != generation)
 			continue;
-		if (k->generations[i].scope != keys_zone_scope(k, zone))
+		if (!keys_zone_accepts(k, zone, k->generations[i].scope))
 			return "belongs to another scope";
 		return generation < k->floor[k->generations[i].scope] ? "is below the floor"
 								      : "is destroyed or not yet in use";
