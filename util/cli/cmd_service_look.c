@@ -176,9 +176,12 @@ static int show_line(struct reading *r, json_object *line, struct fault *why)
 		if (!is_plain(name))
 			printf(" %s=%s", name, json_object_get_string(value));
 	}
-	printf("  by %s from %s\n",
-	       *service_text(line, "name") ? service_text(line, "name") : service_text(line, "client"),
-	       *service_text(line, "peer") ? service_text(line, "peer") : "the service");
+	if (*service_text(line, "peer"))
+		printf("  by %s from %s\n",
+		       *service_text(line, "name") ? service_text(line, "name") : service_text(line, "client"),
+		       service_text(line, "peer"));
+	else
+		puts("  by the service");
 	return 0;
 }
 
