@@ -531,6 +531,25 @@ def test_garbage(volume):
     volume.umount()
 
 
+def test_rotate_and_stop(volume):
+    need_mount()
+    volume.mount()
+    write_file(f"{volume.mnt}/f", b"x")
+    with connect(socket_path(volume)) as s:
+        equal(ask(s, {"verb": "rotate"})["generation"], 3)
+        equal(ask(s, {"verb": "rotate", "scope": 1})["generation"], 4)
+        equal(ask(s, {"verb": "rotate", "scope": 7})["ok"], False)
+    write_file(f"{volume.mnt}/g", b"under the new one")
+    states = {g["generation"]: g["state"] for g in volume.status(volume.dir)["generations"]}
+    equal(states, {1: "deactivated", 2: "deactivated", 3: "active", 4: "active"})
+    with connect(socket_path(volume)) as s:
+        equal(ask(s, {"verb": "stop"})["ok"], True)
+    equal(volume.process.wait(20), 0)
+    volume.process = None
+    volume.mount()
+    equal((read_file(f"{volume.mnt}/f"), read_file(f"{volume.mnt}/g")), (b"x", b"under the new one"))
+
+
 def test_rule_2_many_and_silent_clients(volume):
     need_mount()
     volume.mount()
