@@ -14,11 +14,21 @@
  *  (2) a descriptor is closed only where fd_users and pins are 0; the node's file state goes with it, so it must be clean.
  *  (3) eviction holds descriptors.lock and only tries node locks: whoever holds a node's lock may wait for descriptors.lock. */
 
-enum { RESERVE = 64, LIMIT_MAX = 8192, LIMIT_MIN = 64 };
+/* FILE_COST: of a file that is open, besides its maps; about. */
+enum { RESERVE = 64, LIMIT_MAX = 8192, LIMIT_MIN = 64, FILE_COST = 5120 };
+
+/* A quarter of what the caches may have. */
+static uint64_t wanted_limit(const struct engine *e)
+{
+	uint64_t n = e->options.memory / 4 / FILE_COST;
+
+	return !e->options.memory ? LIMIT_MAX : (n > LIMIT_MIN ? n : LIMIT_MIN);
+}
 
 int descriptor_start(struct engine *e)
 {
 	struct descriptor_table *d = &e->descriptors;
+	uint64_t wanted = wanted_limit(e);
 	struct rlimit r;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
@@ -28,7 +38,7 @@ int descriptor_start(struct engine *e)
 		if (setrlimit(RLIMIT_NOFILE, &r) < 0)
 			getrlimit(RLIMIT_NOFILE, &r);
 	}
-	d->limit = r.rlim_cur > LIMIT_MAX + RESERVE ? LIMIT_MAX : (uint32_t)r.rlim_cur - RESERVE;
+	d->limit = (uint32_t)(r.rlim_cur > wanted + RESERVE ? wanted : r.rlim_cur - RESERVE);
 	if (r.rlim_cur < LIMIT_MIN + RESERVE)
 		return -EMFILE;
 	/* Pinned ones may go over the limit, into the reserve. */
@@ -189,10 +199,12 @@ bool node_use_cached(struct node *n)
 
 void node_unuse(struct engine *e, struct node *n)
 {
-	(void)e;
 	pthread_mutex_lock(&n->lock);
 	n->fd_users--;
 	pthread_mutex_unlock(&n->lock);
+	/* Maps of files that nobody works with; a file that is worked with gives its own back (map_cache.c). */
+	if (atomic_load_explicit(&e->map_bytes, memory_order_relaxed) > e->map_bytes_max)
+		(void)descriptor_evict(e);
 }
 
 static void count_pinned(struct engine *e, int by)

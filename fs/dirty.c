@@ -355,7 +355,8 @@ void overlay_set(struct node *n, uint64_t size, const struct timespec *mtime)
 
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	pthread_mutex_lock(&n->lock);
-	n->overlay = (struct overlay){true, size, mtime ? *mtime : now, now};
+	n->overlay = (struct overlay){size, mtime ? *mtime : now, now};
+	n->overlay_valid = true;
 	pthread_mutex_unlock(&n->lock);
 }
 
@@ -369,7 +370,10 @@ void overlay_set_mtime(struct node *n, const struct timespec *mtime)
 bool overlay_get(struct node *n, struct overlay *out)
 {
 	pthread_mutex_lock(&n->lock);
+
+	bool valid = n->overlay_valid;
+
 	*out = n->overlay;
 	pthread_mutex_unlock(&n->lock);
-	return out->valid;
+	return valid;
 }

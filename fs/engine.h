@@ -28,8 +28,8 @@ struct engine_options {
 	uint64_t journal_size; /* make it so large, in bytes, if it is not; 0: as it is */
 	uint32_t
 		commit_seconds; /* everything is durable after so long; 0: 5 seconds; UINT32_MAX: when it is asked for */
-	uint64_t memory;        /* bound of the caches in bytes; 0: default */
-	struct freeze *freeze;  /* the gate that what the engine changes of its own accord passes; NULL: none */
+	uint64_t memory; /* bound of the caches in bytes: half for map pages, a quarter for open files; 0: default */
+	struct freeze *freeze; /* the gate that what the engine changes of its own accord passes; NULL: none */
 };
 
 /* Takes over nothing: store, handles and keys stay the caller's until engine_stop.  `data` is a handle of data/, `dot` of .coffer. */

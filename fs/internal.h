@@ -52,6 +52,7 @@ struct dir {
 };
 
 /* An inode that the kernel or an operation knows. */
+/* As small as it can be: there is one of each file that the kernel knows, and it may know millions. */
 struct node {
 	uint64_t id; /* never reused */
 	struct node *id_chain, *inode_chain;
@@ -62,34 +63,36 @@ struct node {
 	mode_t type;        /* S_IFMT bits */
 	atomic_uint zone;   /* or ZONE_UNSET (zone.h) */
 	atomic_uint walked; /* the last walk that has no need to see it again (moved.h) */
-	bool in_inodes;     /* is found by (dev, ino) */
 
-	pthread_mutex_t lock;    /* the fields below */
-	int fd;                  /* -1: none */
-	unsigned fd_users;       /* operations that use it now */
-	unsigned pins;           /* reasons to keep it: unlinked, mode that forbids reopening */
-	uint32_t fd_slot;        /* in descriptors.slots */
+	pthread_mutex_t lock; /* descriptor and overlay */
+	int fd;               /* -1: none */
+	uint16_t fd_users;    /* operations that use it now: not more than there are threads */
+	uint16_t pins;        /* reasons to keep it: unlinked, mode that forbids reopening */
+	uint32_t fd_slot;     /* in descriptors.slots */
+
+	bool in_inodes;          /* is found by (dev, ino); under table.lock */
+	bool dirty;              /* stands in engine->dirty, which holds a reference; under dirty.lock */
+	bool logged;             /* has records that no checkpoint covers, from `first_record` on; under dirty.lock */
 	atomic_bool fd_recent;   /* second chance */
 	atomic_bool never_named; /* made without a name, and has got none so far */
 	atomic_bool parked;      /* lives under .coffer/open/ */
-	struct dir *dir;         /* directories */
-	struct file *file;       /* regular files, while a descriptor is open */
+	atomic_bool lent;        /* a record says what its mode was before rights were lent (N4) */
+	atomic_bool name_new;    /* has a name that no sync of its directory has covered */
+	bool overlay_valid;      /* there is one */
+	atomic_short failed;     /* a sync failed (W6): negative errno until the data is durable another way */
+
+	struct dir *dir;   /* directories */
+	struct file *file; /* regular files, while a descriptor is open */
 
 	/* What the store has and what of it is durable (dirty.c). */
 	atomic_uint_fast64_t written, synced; /* changes in place; how many of them a sync has covered */
 	atomic_uint_fast64_t metadata; /* the last that is of mode, owner, times, attributes: fdatasync does not do */
-	atomic_bool lent;              /* a record says what its mode was before rights were lent (N4) */
-	atomic_bool name_new;          /* has a name that no sync of its directory has covered */
 	atomic_uint_fast64_t renamed;  /* when its names changed last, in ticks (dirty_renamed); 0: not yet */
-	atomic_int failed;             /* a sync failed (W6): negative errno until the data is durable another way */
-	bool dirty;                    /* stands in engine->dirty, which holds a reference; under dirty.lock */
-	bool logged; /* has records that no checkpoint covers, from `first_record` on; under dirty.lock */
 	struct journal_mark first_record;
 	struct node *dirty_next, **dirty_at; /* what points here */
 
 	/* Size and times of a file whose last changes are in the journal only; under lock. */
 	struct overlay {
-		bool valid;
 		uint64_t size;
 		struct timespec mtime, ctime;
 	} overlay;

@@ -224,6 +224,7 @@ static int start_engine(struct mounting *m, struct fault *why)
 		.relatime = o->relatime,
 		.journal = !o->no_journal,
 		.journal_size = o->journal_size,
+		.memory = o->memory,
 		.commit_seconds = o->commit,
 		.freeze = m->freeze,
 	};

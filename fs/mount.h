@@ -18,6 +18,7 @@ struct mount_options {
 	unsigned lease;  /* seconds between two questions to it; 0: as it says */
 	unsigned commit; /* everything is durable after so many seconds; 0: the default */
 	bool no_journal;
+	uint64_t memory;       /* of the caches together, about; 0: the default */
 	uint64_t journal_size; /* another size than it has; 0: as it is */
 	/* Verbs of the control socket that are no business of a filesystem (fs/control.h), and who else may use them: the path of the rules, and who
 	 * goes by them. */

@@ -8,6 +8,9 @@
 #include "fs/mount.h"
 #include "util/base/number.h"
 
+#define MEMORY_MIN (UINT64_C(8) << 20)
+#define MEMORY_MAX (UINT64_C(64) << 30)
+
 /* Options that only mount(8), fstab or systemd care for. */
 static bool is_for_others(const char *option)
 {
@@ -146,6 +149,11 @@ static int set_value(const char *option, const char *value, struct mount_options
 			return fault_set(why, EXIT_USAGE, EINVAL, "lease=%s: give a time, 1s to %ds", value,
 					 LEASE_SECONDS);
 		o->lease = (unsigned)seconds;
+		return 0;
+	}
+	if (strcmp(option, "memory") == 0) {
+		if (size_parse(value, &o->memory) < 0 || o->memory < MEMORY_MIN || o->memory > MEMORY_MAX)
+			return fault_set(why, EXIT_USAGE, EINVAL, "memory=%s: give a size, 8M to 64G", value);
 		return 0;
 	}
 	if (strcmp(option, "idle") == 0) {

@@ -2,6 +2,8 @@
  * modes forbid a plain user to open again. */
 #include "fixture.h"
 
+#include "fs/file.h"
+
 #include <dirent.h>
 #include <grp.h>
 #include <linux/fs.h>
@@ -863,6 +865,37 @@ out:
 }
 END_TEST
 
+/* So much memory holds the maps of a few of these files; in each as many lie as a file would keep for itself. */
+START_TEST(memory_is_bounded)
+{
+	enum { FILES = 100, MAPS = 12, MEMORY = 1 << 20, FIRST = 60 * 4096, SPAN = 128 * 4096 };
+	uint64_t ids[FILES];
+
+	vol_default(&v);
+	v.options.memory = MEMORY;
+	vol_restart(&v);
+	for (unsigned i = 0; i < FILES; i++) {
+		ids[i] = make(&v, ROOT_NODE, number("f", i));
+		for (unsigned k = 0; k < MAPS; k++)
+			put(&v, ids[i], number("x", i + k), 3, FIRST + (uint64_t)k * SPAN);
+		ck_assert_int_eq(engine_checkpoint(v.e), 0);
+	}
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < FILES; i++) {
+			for (unsigned k = 0; k < MAPS; k++) {
+				char got[3];
+
+				ck_assert_int_eq(fs_read(v.e, ids[i], got, 3, FIRST + (uint64_t)k * SPAN), 3);
+				ck_assert_mem_eq(got, number("x", i + k), 3);
+			}
+			ck_assert_uint_le(v.e->map_bytes, MEMORY / 2 + 16 * sizeof(struct map));
+		}
+		ck_assert_uint_le(descriptors(), 64 + 1);
+	}
+	vol_free(&v);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *t = tcase_create("nodes");
@@ -889,5 +922,6 @@ int main(void)
 	tcase_add_test(t, long_links);
 	tcase_add_test(t, special_files);
 	tcase_add_test(t, extended_attributes);
+	tcase_add_test(t, memory_is_bounded);
 	return run_engine_suite("engine_nodes", t);
 }

@@ -90,6 +90,31 @@ def test_file_that_cannot_be_written(volume, tmp):
         equal("metrics=" in r.stderr, True, r.stderr)
 
 
+def test_memory(volume):
+    need_mount()
+    for bad in "memory=", "memory=7M", "memory=65G", "memory=much":
+        r = volume.coffer("mount", volume.dir, volume.mnt, *volume.unlock(), "-o", bad, check=False)
+        equal(r.returncode, 2, f"{bad}: {r.stderr}")
+    volume.mount("memory=8M")
+    # A map in each of these files for every 512 KiB, behind the first 240 KiB: of 4 MiB of maps not all may stay.
+    for i in range(40):
+        with open(f"{volume.mnt}/f{i}", "wb") as f:
+            for k in range(30):
+                f.seek((60 + 128 * k) * 4096)
+                f.write(b"x")
+    volume.umount()
+    volume.mount("memory=8M")
+    for i in range(40):
+        with open(f"{volume.mnt}/f{i}", "rb") as f:
+            for k in range(30):
+                f.seek((60 + 128 * k) * 4096)
+                equal(f.read(1), b"x")
+    out = volume.coffer("status", volume.dir, "--watch", "--count", "1", "--json").stdout
+    kept = json.loads(out)["since_mounted"]["map_bytes"]
+    equal(1 << 20 < kept <= (4 << 20) + 16 * 4200, True, f"memory in maps: {kept}")
+    volume.umount()
+
+
 def test_watch(volume):
     need_mount()
     volume.mount()

@@ -47,7 +47,7 @@
 	"  -f, --foreground        stay; end when it is unmounted\n"                                                   \
 	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
 	"commit=SECONDS,\n"                                                                                            \
-	"                          writeback, noxattr, metrics=F, journal=SIZE, nojournal, oldcopy, "                  \
+	"                          writeback, noxattr, memory=SIZE, metrics=F, journal=SIZE, nojournal, oldcopy, "     \
 	"passphrase_file=F, "                                                                                          \
 	"key_file=F,\n"                                                                                                \
 	"                          identity=F, identity_passphrase_file=F,\n"                                          \

@@ -198,7 +198,7 @@ _coffer()
 		if [[ $verb == mount ]]; then
 			compopt -o nospace 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -P "${cur%"${cur##*,}"}" -W \
-				"ro rw allow_other noexec nosuid nodev noatime relatime idle= field_rights= commit= writeback noxattr metrics= journal= nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= credential= service_config= grace=" \
+				"ro rw allow_other noexec nosuid nodev noatime relatime idle= field_rights= commit= memory= writeback noxattr metrics= journal= nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= credential= service_config= grace=" \
 				-- "${cur##*,}")
 			return
 		fi
