@@ -7,6 +7,7 @@
 #ifndef COFFER_SERVICE_BACKEND_H
 #define COFFER_SERVICE_BACKEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,9 @@ struct backend_ops {
 		      size_t line_count);
 	/* Nobody reads for now: what `get` may have kept open is let go.  Commit does so too. */
 	void (*rest)(struct backend *b);
+	/* Whether this process still is the one that writes: 0 or -EUCLEAN, and then nothing may be answered any more.  `renew`: makes sure
+	 * of it for longer; once a second. */
+	int (*alive)(struct backend *b, bool renew);
 	void (*close)(struct backend *b);
 };
 
@@ -57,5 +61,9 @@ enum backend_use {
 };
 /* One file, used on one machine (SQLite). */
 int backend_sqlite_open(const char *file, enum backend_use use, struct backend **out, struct fault *why) MUST_CHECK;
+/* Servers of etcd on this machine (etcd.h); `id` tells one key service from another there.  -EBUSY: another process has it, which may end.
+ * Commits take up to a few thousand rows and lines, as far as etcd takes them (--max-txn-ops). */
+int backend_etcd_open(const char *urls, const char *id, enum backend_use use, struct backend **out,
+		      struct fault *why) MUST_CHECK;
 
 #endif

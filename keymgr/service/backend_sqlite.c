@@ -229,6 +229,14 @@ static int sqlite_commit(struct backend *backend, const struct row *rows, size_t
 	return ret == -EIO ? -EUCLEAN : ret;
 }
 
+/* Its lock is the directory's, and goes only with the process. */
+static int sqlite_alive(struct backend *backend, bool renew)
+{
+	(void)backend;
+	(void)renew;
+	return 0;
+}
+
 static void sqlite_close(struct backend *backend)
 {
 	struct sqlite_backend *b = (struct sqlite_backend *)backend;
@@ -245,6 +253,7 @@ static const struct backend_ops ops = {
 	.get = sqlite_get,
 	.commit = sqlite_commit,
 	.rest = sqlite_rest,
+	.alive = sqlite_alive,
 	.close = sqlite_close,
 };
 

@@ -80,7 +80,7 @@ static int write_all(const struct service_backup *b, int fd, struct backup_head 
 	int ret = backup_head_write(fd, b->keyring, b->keyring_size, h);
 
 	if (ret == 0)
-		ret = backup_file_write(fd, h, b->keys, from, b->stop, &out->counts);
+		ret = backup_file_write(fd, h, &b->place->keys, from, b->stop, &out->counts);
 	if (ret == 0 && fsync(fd) < 0)
 		ret = -errno;
 	memcpy(out->id, h->id, sizeof(out->id));
@@ -100,10 +100,10 @@ static int check_again(const struct service_backup *b, int fd, const struct audi
 	ret = backup_head_read(fd, &h, why);
 	if (ret < 0)
 		return ret;
-	ret = backend_backup_open(fd, &h, b->keys, b->stop, &again);
+	ret = backend_backup_open(fd, &h, &b->place->keys, b->stop, &again);
 	if (ret < 0)
 		return ret;
-	ret = ledger_check(again, b->keys, reach, &end, &reached, why);
+	ret = ledger_check(again, &b->place->keys, reach, &end, &reached, why);
 	again->ops->close(again);
 	if (ret == 0 && !reached)
 		return fault_set(why, EXIT_DAMAGED, EBADMSG,
@@ -118,11 +118,11 @@ static int make(const struct service_backup *b, struct unnamed *u, struct servic
 	struct audit_link reach = {0};
 	struct backend *from;
 	struct stat st;
-	int ret = anchor_read(b->keys, b->anchor, &reach);
+	int ret = anchor_read(&b->place->keys, b->anchor, &reach);
 
 	if (ret < 0)
 		return fault_errno(why, EXIT_DAMAGED, ret, "cannot read the anchor %s", b->anchor);
-	ret = backend_sqlite_open(b->database, BACKEND_READ, &from, why);
+	ret = place_store(b->place, BACKEND_READ, &from, why);
 	if (ret < 0)
 		return ret;
 	ret = write_all(b, u->fd, &h, from, out);

@@ -5,14 +5,15 @@
 #include "keymgr/backup_secret.h"
 #include "keymgr/service/backup_file.h"
 #include "keymgr/service/ledger.h"
+#include "keymgr/service/place.h"
 #include "util/base/atomic_file.h"
 
 /* How a file that is being written is called.  It is locked (flock) while somebody writes it. */
 #define SERVICE_BACKUP_TEMPORARY ATOMIC_FILE_PREFIX "keyd-"
 
 struct service_backup {
-	const char *database, *anchor; /* files */
-	const struct service_keys *keys;
+	const struct place *place; /* its keys are open */
+	const char *anchor;
 	const char *keyring; /* what backup_make() gave */
 	size_t keyring_size;
 	const atomic_bool *stop; /* NULL: not to be stopped */
@@ -33,6 +34,7 @@ struct service_restore {
 	const struct backup_source *source; /* opens the backup */
 	const struct unlock_source
 		*replace;        /* opens the restored keyring from then on; nothing given: a key file beside it */
+	const char *etcd;        /* where the store is made; NULL: in the directory */
 	const char *anchor;      /* kept outside the directory; NULL: it is lost */
 	bool accept_older;       /* what was done since the backup may be undone */
 	const char *expect_root; /* NULL: see keymgr/pin.h */

@@ -338,6 +338,13 @@ static void backup_rest(struct backend *backend)
 	(void)backend;
 }
 
+static int backup_alive(struct backend *backend, bool renew)
+{
+	(void)backend;
+	(void)renew;
+	return 0;
+}
+
 static void backup_close(struct backend *backend)
 {
 	free(backend);
@@ -349,6 +356,7 @@ static const struct backend_ops ops = {
 	.get = backup_get,
 	.commit = backup_commit,
 	.rest = backup_rest,
+	.alive = backup_alive,
 	.close = backup_close,
 };
 

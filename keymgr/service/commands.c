@@ -10,7 +10,7 @@
 
 int command_init(const struct arguments *a, struct fault *why)
 {
-	const struct place_init how = {a->hosts, a->host_count, &a->source};
+	const struct place_init how = {a->hosts, a->host_count, &a->source, a->run.etcd};
 
 	if (a->host_count == 0)
 		return fault_set(why, EXIT_USAGE, EINVAL,
@@ -37,8 +37,9 @@ int command_run(const struct arguments *a, struct fault *why)
 
 int command_check(const struct arguments *a, struct fault *why)
 {
+	const struct place_options o = {.source = &a->source, .anchor = a->run.anchor, .etcd = a->run.etcd};
 	struct place p;
-	int ret = place_open(a->dir, &a->source, a->run.anchor, &p, NULL, why);
+	int ret = place_open(a->dir, &o, &p, NULL, why);
 
 	if (ret < 0)
 		return ret;
@@ -74,13 +75,12 @@ static int new_secret(const struct arguments *a, struct unlock_secret *out, stru
 static int write_backup(const struct arguments *a, const struct place *p, struct keyring *k,
 			const struct unlock_secret *secret, struct fault *why)
 {
-	char database[PATH_MAX], anchor[PATH_MAX], fingerprint[2 * FINGERPRINT_SIZE + 8];
+	char anchor[PATH_MAX], fingerprint[2 * FINGERPRINT_SIZE + 8];
 	_cleanup_free_ char *keyring = NULL;
 	struct service_backed_up made = {0};
 	struct service_backup b = {
-		.database = place_name(p, PLACE_DATABASE, database),
+		.place = p,
 		.anchor = a->run.anchor ? a->run.anchor : place_name(p, PLACE_ANCHOR, anchor),
-		.keys = &p->keys,
 	};
 	int ret = backup_make(k, secret, &keyring, &b.keyring_size, why);
 
@@ -101,6 +101,7 @@ static int write_backup(const struct arguments *a, const struct place *p, struct
 
 int command_backup(const struct arguments *a, struct fault *why)
 {
+	const struct place_options o = {.source = &a->source, .etcd = a->run.etcd};
 	_cleanup_(keyring_free) struct keyring *k = NULL;
 	struct unlock_secret secret = {0};
 	struct place p = PLACE_NONE;
@@ -109,7 +110,7 @@ int command_backup(const struct arguments *a, struct fault *why)
 	if (ret == 0 && access(a->output, F_OK) == 0)
 		return fault_set(why, EXIT_REFUSED, EEXIST, "%s exists; name a new file", a->output);
 	if (ret == 0)
-		ret = place_unlock(a->dir, &a->source, &p, &k, why);
+		ret = place_unlock(a->dir, &o, &p, &k, why);
 	if (ret == 0)
 		ret = new_secret(a, &secret, why);
 	if (ret == 0) {
@@ -128,6 +129,7 @@ int command_restore(const struct arguments *a, struct fault *why)
 		.file = a->file,
 		.source = &a->backup,
 		.replace = &a->source,
+		.etcd = a->run.etcd,
 		.anchor = a->run.anchor,
 		.accept_older = a->accept_older,
 		.expect_root = a->expect_root,

@@ -284,6 +284,11 @@ void ledger_rest(struct ledger *l)
 	l->backend->ops->rest(l->backend);
 }
 
+int ledger_alive(struct ledger *l, bool renew)
+{
+	return l->backend->ops->alive(l->backend, renew);
+}
+
 int ledger_commit(struct ledger *l)
 {
 	int ret;

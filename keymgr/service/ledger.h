@@ -51,6 +51,8 @@ bool ledger_staged(const struct ledger *l);
 int ledger_commit(struct ledger *l) MUST_CHECK;
 /* Nobody reads for now (backend.h); for who has read outside of a request. */
 void ledger_rest(struct ledger *l);
+/* Whether this process may still answer (backend.h). */
+int ledger_alive(struct ledger *l, bool renew) MUST_CHECK;
 /* Writes the anchor, if lines have been committed since the last time. */
 int ledger_anchor(struct ledger *l) MUST_CHECK;
 

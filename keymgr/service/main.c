@@ -30,6 +30,8 @@ static const char usage[] =
 	"without one init makes DIR/keyring.key, and whoever has that and the database has the keys.\n"
 	"\n"
 	"  --anchor FILE          where the end of the log is kept outside the database (DIR/anchor.json)\n"
+	"  --etcd URL,URL         where the store is, instead of in DIR: http://127.0.0.1:PORT; of several\n"
+	"                         servers one serves, the others wait for it to end\n"
 	"  --tls-cert F --tls-key F   certificate (with its chain) and key in PEM, instead of the\n"
 	"                         service's own; again for one of the other kind (EC, RSA)\n"
 	"  --require-etm          refuse CBC without encrypt-then-MAC, and clients without extended\n"
@@ -59,6 +61,7 @@ enum {
 	KEY_FILE,
 	CREDENTIAL,
 	ANCHOR,
+	ETCD,
 	TLS_CERT,
 	TLS_KEY,
 	ETM,
@@ -96,6 +99,7 @@ static const struct option options[] = {
 	{"key-file", required_argument, NULL, KEY_FILE},
 	{"credential", required_argument, NULL, CREDENTIAL},
 	{"anchor", required_argument, NULL, ANCHOR},
+	{"etcd", required_argument, NULL, ETCD},
 	{"tls-cert", required_argument, NULL, TLS_CERT},
 	{"tls-key", required_argument, NULL, TLS_KEY},
 	{"require-etm", no_argument, NULL, ETM},
@@ -228,6 +232,9 @@ static int take(struct arguments *a, int option, const char *value, struct fault
 		return 0;
 	case ANCHOR:
 		a->run.anchor = value;
+		return 0;
+	case ETCD:
+		a->run.etcd = value;
 		return 0;
 	case TLS_CERT:
 		if (a->run.own_count == 2 || (a->run.own_count && !a->run.own[a->run.own_count - 1].key))

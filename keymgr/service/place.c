@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "keymgr/service/clients.h"
+#include "util/base/encode.h"
 #include "util/base/log.h"
 #include "util/base/whole_write.h"
 
@@ -118,24 +119,56 @@ static int lock(struct place *p, struct fault *why)
 	return fault_errno(why, EXIT_STORE, -errno, "cannot lock %s", p->path);
 }
 
-static int open_ledger(struct place *p, const char *anchor, bool make, struct fault *why)
+int place_store(const struct place *p, enum backend_use use, struct backend **out, struct fault *why)
+{
+	char path[PATH_MAX], id[2 * VOLUME_ID_SIZE + 1];
+
+	if (!p->etcd)
+		return backend_sqlite_open(place_name(p, PLACE_DATABASE, path), use, out, why);
+	hex_encode(p->keys.keys->volume_id, VOLUME_ID_SIZE, id);
+	return backend_etcd_open(p->etcd, id, use, out, why);
+}
+
+/* Until it is free, if that is wanted. */
+static int wait_for_store(const struct place *p, enum backend_use use, void (*waiting)(void), struct backend **out,
+			  struct fault *why)
+{
+	bool told = false;
+
+	for (;;) {
+		struct fault inner = {0};
+		int ret = place_store(p, use, out, &inner);
+
+		if (ret != -EBUSY || !waiting || !p->etcd) {
+			*why = ret < 0 ? inner : *why;
+			return ret;
+		}
+		if (!told)
+			waiting();
+		told = true;
+		sleep(1);
+	}
+}
+
+static int open_ledger(struct place *p, const char *anchor, enum backend_use use, void (*waiting)(void),
+		       struct fault *why)
 {
 	struct backend *b;
 	char path[PATH_MAX];
-	int ret =
-		backend_sqlite_open(place_name(p, PLACE_DATABASE, path), make ? BACKEND_MAKE : BACKEND_WRITE, &b, why);
+	int ret = wait_for_store(p, use, waiting, &b, why);
 
-	return ret == 0 ? ledger_open(b, &p->keys, anchor ? anchor : place_name(p, PLACE_ANCHOR, path), make,
-				      &p->ledger, why)
+	return ret == 0 ? ledger_open(b, &p->keys, anchor ? anchor : place_name(p, PLACE_ANCHOR, path),
+				      use == BACKEND_MAKE, &p->ledger, why)
 			: ret;
 }
 
-static int look(const char *dir, struct place *out, struct fault *why)
+static int look(const char *dir, const struct place_options *o, struct place *out, struct fault *why)
 {
 	char path[PATH_MAX];
 	int ret = place_resolve(dir, out, why);
 
-	if (ret == 0 && access(place_name(out, PLACE_DATABASE, path), F_OK) < 0)
+	out->etcd = o->etcd;
+	if (ret == 0 && access(place_name(out, o->etcd ? PLACE_KEYRING : PLACE_DATABASE, path), F_OK) < 0)
 		return fault_errno(why, EXIT_NOT_VOLUME, -errno,
 				   "%s is no directory of a key service (`coffer-keyd init` makes one)", dir);
 	return ret;
@@ -153,25 +186,25 @@ static int unlock(struct place *p, const struct unlock_source *source, struct ke
 	return ret;
 }
 
-int place_unlock(const char *dir, const struct unlock_source *source, struct place *out, struct keyring **keyring,
+int place_unlock(const char *dir, const struct place_options *o, struct place *out, struct keyring **keyring,
 		 struct fault *why)
 {
-	int ret = look(dir, out, why);
+	int ret = look(dir, o, out, why);
 
-	return ret == 0 ? unlock(out, source, keyring, why) : ret;
+	return ret == 0 ? unlock(out, o->source, keyring, why) : ret;
 }
 
-int place_open(const char *dir, const struct unlock_source *source, const char *anchor, struct place *out,
-	       struct keyring **keyring, struct fault *why)
+int place_open(const char *dir, const struct place_options *o, struct place *out, struct keyring **keyring,
+	       struct fault *why)
 {
-	int ret = look(dir, out, why);
+	int ret = look(dir, o, out, why);
 
 	if (ret == 0)
 		ret = lock(out, why);
 	if (ret == 0)
-		ret = unlock(out, source, keyring, why);
+		ret = unlock(out, o->source, keyring, why);
 	if (ret == 0)
-		ret = open_ledger(out, anchor, false, why);
+		ret = open_ledger(out, o->anchor, BACKEND_WRITE, o->waiting, why);
 	if (ret < 0)
 		place_close(out);
 	return ret;
@@ -322,6 +355,7 @@ int place_make(const char *dir, const struct place_init *how, struct fault *why)
 		ret = place_resolve(dir, &p, why);
 	if (ret < 0)
 		return ret;
+	p.etcd = how->etcd;
 	ret = lock(&p, why);
 	if (ret == 0)
 		ret = place_new_secret(&p, how->source, &secret, why);
@@ -329,7 +363,7 @@ int place_make(const char *dir, const struct place_init *how, struct fault *why)
 		ret = service_keys_make(place_name(&p, PLACE_KEYRING, path), &secret, &p.keys, why);
 	unlock_secret_wipe(&secret);
 	if (ret == 0)
-		ret = open_ledger(&p, NULL, true, why);
+		ret = open_ledger(&p, NULL, BACKEND_MAKE, NULL, why);
 	if (ret == 0)
 		ret = furnish(&p, how, why);
 	place_close(&p);

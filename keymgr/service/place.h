@@ -14,6 +14,7 @@
 
 struct place {
 	char path[PATH_MAX]; /* resolved */
+	const char *etcd;    /* NULL: the store is PLACE_DATABASE */
 	int lock;            /* the directory, locked: one process changes what is in it */
 	struct service_keys keys;
 	struct ledger *ledger;
@@ -27,15 +28,25 @@ struct place_init {
 	const char *const *hosts;
 	size_t host_count;
 	const struct unlock_source *source; /* of the secret that opens the keyring */
+	const char *etcd;                   /* where the store is made; NULL: in the directory */
 };
 /* Makes DIR (which is new or empty): keyring, database, authority, server certificates, the first administrator with ca.pem, admin.pem,
  * admin.key, admin.p12.  A failure removes what it made. */
 int place_make(const char *dir, const struct place_init *how, struct fault *why) MUST_CHECK;
+struct place_options {
+	const struct unlock_source *source;
+	const char *anchor; /* NULL: PLACE_ANCHOR */
+	const char *etcd;   /* NULL: the store is in the directory */
+	void (*waiting)(
+		void); /* called once when another server has the store, which is then waited for; NULL: nothing waits */
+};
 /* For whoever changes something: -EBUSY, EXIT_IN_USE if somebody else does.  `keyring` as in service_keys_open(). */
-int place_open(const char *dir, const struct unlock_source *source, const char *anchor, struct place *out,
-	       struct keyring **keyring, struct fault *why) MUST_CHECK;
+int place_open(const char *dir, const struct place_options *o, struct place *out, struct keyring **keyring,
+	       struct fault *why) MUST_CHECK;
+/* The store of a place whose keys are open. */
+int place_store(const struct place *p, enum backend_use use, struct backend **out, struct fault *why) MUST_CHECK;
 /* Without a lock and without the ledger: for whoever only reads. */
-int place_unlock(const char *dir, const struct unlock_source *source, struct place *out, struct keyring **keyring,
+int place_unlock(const char *dir, const struct place_options *o, struct place *out, struct keyring **keyring,
 		 struct fault *why) MUST_CHECK;
 
 /* --- parts of making one, for restoring too */

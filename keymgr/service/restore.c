@@ -231,9 +231,9 @@ static int copy_all(struct work *w, struct backend *to)
 
 static int restore_database(struct work *w, struct fault *why)
 {
-	char database[PATH_MAX], anchor[PATH_MAX];
+	char anchor[PATH_MAX];
 	struct backend *b;
-	int ret = backend_sqlite_open(place_name(&w->build, PLACE_DATABASE, database), BACKEND_MAKE, &b, why);
+	int ret = place_store(&w->build, BACKEND_MAKE, &b, why);
 
 	if (ret < 0)
 		return ret;
@@ -320,10 +320,13 @@ static int move_in(struct work *w, const struct place *into, struct fault *why)
 static int make_build(struct work *w, const struct place *into, struct fault *why)
 {
 	char path[PATH_MAX];
+	int ret;
 
 	if (mkdir(place_name(into, BUILD, path), 0700) < 0)
 		return fault_errno(why, EXIT_STORE, -errno, "cannot make %s", path);
-	return place_resolve(path, &w->build, why);
+	ret = place_resolve(path, &w->build, why);
+	w->build.etcd = w->how->etcd;
+	return ret;
 }
 
 /* What a restore that was cut short has left is taken away; nothing else is touched. */

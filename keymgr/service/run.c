@@ -98,7 +98,10 @@ static int on_commit(void *context)
 {
 	struct running *r = context;
 
-	return ledger_commit(r->place.ledger);
+	int ret = ledger_commit(r->place.ledger);
+
+	/* What was read may be answered only while nobody else can have changed it. */
+	return ret == 0 ? ledger_alive(r->place.ledger, false) : ret;
 }
 
 static void on_tick(void *context)
@@ -121,6 +124,9 @@ static void on_tick(void *context)
 		schedule_tick(r->schedule);
 	if (r->schedule)
 		r->api.backup_failing = schedule_state(r->schedule).failing;
+	ret = ledger_alive(r->place.ledger, true);
+	if (ret < 0)
+		server_end(r->server, ret);
 	if (!ledger_staged(r->place.ledger))
 		ledger_rest(r->place.ledger);
 }
@@ -285,7 +291,7 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 	if (r->metrics)
 		printf("metrics on %s\n", metrics_shown);
 	fflush(stdout);
-	tell_manager("READY=1");
+	tell_manager("READY=1\nSTATUS=serving");
 	ret = server_run(r->server);
 	tell_manager("STOPPING=1");
 	if (ret == 0 && note(r, "stop") == 0)
@@ -293,10 +299,19 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 	return ret < 0 ? fault_errno(why, EXIT_STORE, ret, "the service ended") : 0;
 }
 
+/* The service manager has started what it wanted: a server that steps in when the other one ends. */
+static void wait_as_standby(void)
+{
+	printf("waiting: another server has the store\n");
+	fflush(stdout);
+	tell_manager("READY=1\nSTATUS=waiting: another server has the store");
+}
+
 static int open_place(struct running *r, const char *dir, const struct run_options *o, struct fault *why)
 {
 	_cleanup_(keyring_free) struct keyring *k = NULL;
-	int ret = place_open(dir, o->source, o->anchor, &r->place, o->backup.every ? &k : NULL, why);
+	const struct place_options how = {o->source, o->anchor, o->etcd, wait_as_standby};
+	int ret = place_open(dir, &how, &r->place, o->backup.every ? &k : NULL, why);
 
 	return ret == 0 && k ? schedule_new(&o->backup, &r->place, o->anchor, k, &r->schedule, why) : ret;
 }

@@ -9,6 +9,7 @@
 struct run_options {
 	const char *listen;  /* ADDR:PORT */
 	const char *metrics; /* ADDR:PORT of metrics and health; NULL: none */
+	const char *etcd;    /* where the store is; NULL: in the directory */
 	const char *anchor;  /* the file; NULL: in the directory */
 	struct {
 		const char *cert, *key; /* files; instead of what the service has itself */

@@ -107,11 +107,10 @@ static void remove_old(const struct schedule *s)
 static void *write_backup(void *context)
 {
 	struct schedule *s = context;
-	char database[PATH_MAX], file[PATH_MAX];
+	char file[PATH_MAX];
 	const struct service_backup b = {
-		.database = place_name(s->place, PLACE_DATABASE, database),
+		.place = s->place,
 		.anchor = s->anchor,
-		.keys = &s->place->keys,
 		.keyring = s->keyring,
 		.keyring_size = s->keyring_size,
 		.stop = &s->stop,

@@ -50,10 +50,8 @@ static void commit_all(struct server *s)
 		TAILQ_REMOVE(&ready, c, waiting);
 		connection_answer(c, ret < 0);
 	}
-	if (ret == -EUCLEAN) {
-		s->result = ret;
-		event_base_loopbreak(s->base);
-	}
+	if (ret == -EUCLEAN)
+		server_end(s, ret);
 }
 
 static void on_commit(evutil_socket_t fd, short what, void *context)
@@ -251,6 +249,12 @@ int server_run(struct server *s)
 	if (s->waiting_count && s->result == 0)
 		commit_all(s);
 	return s->result;
+}
+
+void server_end(struct server *s, int result)
+{
+	s->result = result;
+	event_base_loopbreak(s->base);
 }
 
 void server_free(struct server **s)

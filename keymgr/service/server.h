@@ -48,6 +48,8 @@ struct event_base;
 struct event_base *server_base(struct server *s);
 /* Until SIGTERM or SIGINT (0), or an error that ends it. */
 int server_run(struct server *s) MUST_CHECK;
+/* Ends server_run with this result. */
+void server_end(struct server *s, int result);
 void server_free(struct server **s);
 
 #endif

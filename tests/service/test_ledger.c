@@ -62,6 +62,13 @@ static void shaky_rest(struct backend *b)
 	s->real->ops->rest(s->real);
 }
 
+static int shaky_alive(struct backend *b, bool renew)
+{
+	struct shaky *s = (struct shaky *)b;
+
+	return s->real->ops->alive(s->real, renew);
+}
+
 static void shaky_close(struct backend *b)
 {
 	struct shaky *s = (struct shaky *)b;
@@ -70,7 +77,8 @@ static void shaky_close(struct backend *b)
 	free(s);
 }
 
-static const struct backend_ops shaky_ops = {shaky_rows, shaky_lines, shaky_get, shaky_commit, shaky_rest, shaky_close};
+static const struct backend_ops shaky_ops = {shaky_rows, shaky_lines, shaky_get,  shaky_commit,
+					     shaky_rest, shaky_alive, shaky_close};
 
 static struct ledger *open_ledger(bool make)
 {
