@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import copy
 import hashlib
 import hmac
 import json
@@ -277,13 +278,14 @@ def check_keyring(document: dict[str, Any]) -> None:
     need(max(ids) < next_protector, "next_protector too low")
 
     next_generation = number(document, "next_generation")
-    active: dict[int, list[int]] = {0: [], 1: []}
+    scopes = array(document, "scopes", 2, 32)
+    active: list[list[int]] = [[] for _ in scopes]
     last = 0
     for generation in array(document, "generations", 2, 4096):
         g = number(generation, "generation", 1, 2**32 - 1)
         need(g > last, "generations that do not ascend")
         last = g
-        scope = number(generation, "scope", 0, 1)
+        scope = number(generation, "scope", 0, len(scopes) - 1)
         state = string(generation, "state")
         need(state in STATES, "a state that is not known")
         time(generation, "created")
@@ -300,7 +302,7 @@ def check_keyring(document: dict[str, Any]) -> None:
         if state == "active":
             active[scope].append(g)
     need(last < next_generation, "next_generation too low")
-    need(all(len(a) == 1 for a in active.values()), "not exactly one active generation in each scope")
+    need(all(len(a) == 1 for a in active), "not exactly one active generation in each scope")
 
     keys = member(document, "keys")
     for name in ("directory", "journal", "audit"):
@@ -312,10 +314,20 @@ def check_keyring(document: dict[str, Any]) -> None:
             number(older, "until", 1, 2**32 - 1)
             binary(older, "wrapped", 40)
 
-    scopes = array(document, "scopes", 2, 2)
-    for i, name in enumerate(("default", "fields")):
-        need(number(scopes[i], "scope") == i and string(scopes[i], "name") == name, "scopes that are not known")
-        number(scopes[i], "floor", 1, active[i][0])
+    for i, scope in enumerate(scopes):
+        number(scope, "scope", i, i)
+        string(scope, "name", ("default", "fields", "[A-Za-z0-9._-]{1,64}")[min(i, 2)])
+        number(scope, "floor", 1, active[i][0])
+    need(len({scope["name"] for scope in scopes}) == len(scopes), "two scopes with one name")
+
+    zones = array(document, "zones", 0, 256) if "zones" in document else []
+    for i, zone in enumerate(zones):
+        number(zone, "zone", i + 1, i + 1)
+        id16(zone, "directory")
+        for name in ("scope", "from", "to"):
+            if name == "scope" or name in zone:
+                need(number(zone, name, 0, len(scopes) - 1) != 1, f"{name} of a zone is the scope of fields")
+    need(len({zone["directory"] for zone in zones}) == len(zones), "two zones that begin at one directory")
 
 
 @dataclass
@@ -609,8 +621,17 @@ class Keys:
         self.directory_key = directory_key
         self.older_directory_keys: list[tuple[int, bytes]] = []  # each with the generation that it does not reach
         self.generations = generations  # those that open files, directories and names
+        self.scopes: dict[int, int] = {}  # of each of these
+        self.zones: dict[bytes, frozenset[int]] = {}  # the scopes that are accepted below a directory, by its id
         self.root_directory = b""
         self._derived: dict[tuple[int, str, bytes | None], bytes] = {}
+
+    def accepting(self, scopes: frozenset[int]) -> "Keys":
+        """The same without generations of other scopes."""
+        keys = copy.copy(self)
+        keys.generations = {g: key for g, key in self.generations.items() if self.scopes[g] in scopes}
+        keys._derived = {}
+        return keys
 
     def derived(self, g: int, label: str, length: int, cipher: str = "", extra: bytes | None = None) -> bytes:
         if g not in self.generations:
@@ -665,22 +686,26 @@ def unlock(directory: bytes, secret: Secret) -> Keys:
 
     wrap = derive(root, "coffer root wrap", volume_id, "", None, 32)
     keys = {name: unwrap(wrap, binary(keyring.value["keys"], name, 40)) for name in ("directory", "journal", "audit")}
-    floor = keyring.value["scopes"][0]["floor"]
+    floors = [scope["floor"] for scope in keyring.value["scopes"]]
     generations = {}
+    scopes = {}
     for item in keyring.value["generations"]:
         if "wrapped" in item:
             key = unwrap(wrap, binary(item, "wrapped", 40))
-            if item["scope"] == 0 and item["state"] in OPENING_STATES and "destroy_at" not in item and \
-                    item["generation"] >= floor:
+            if item["state"] in OPENING_STATES and "destroy_at" not in item and item["generation"] >= floors[item["scope"]]:
                 generations[item["generation"]] = key
+                scopes[item["generation"]] = item["scope"]
     result = Keys(volume_id, settings["cipher"], settings["name_max"], keys["directory"], generations)
     for older in keyring.value["keys"].get("directory_older", []):
         key = unwrap(wrap, binary(older, "wrapped", 40))
-        if floor < older["until"]:
+        if min(floors[:1] + floors[2:]) < older["until"]:
             result.older_directory_keys.append((older["until"], key))
     if "journal_before" in keyring.value["keys"]:
         unwrap(wrap, binary(keyring.value["keys"], "journal_before", 40))
     result.root_directory = binary(keyring.value, "root_directory", 16)
+    result.scopes = scopes
+    for zone in keyring.value.get("zones", []):
+        result.zones[id16(zone, "directory")] = frozenset(zone[name] for name in ("scope", "from") if name in zone)
     return result
 
 
@@ -1186,6 +1211,13 @@ class Reader:
         self.show = show
         self.bad = bad
         self.output: Output | None = None
+        self.zones: dict[frozenset[int], Keys] = {}
+
+    def accepting(self, scopes: frozenset[int]) -> Keys:
+        """Section 2.1: the keys of a zone."""
+        if scopes not in self.zones:
+            self.zones[scopes] = self.keys.accepting(scopes)
+        return self.zones[scopes]
 
     def run(self, out: bytes | None = None) -> None:
         data = os.open(os.path.join(self.directory, b"data"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -1196,7 +1228,7 @@ class Reader:
                 self.output = Output()
                 out_fd = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             top = Object(b".", "dir", os.fstat(data))
-            self.read_directory(data, top, self.keys.root_directory, out_fd)
+            self.read_directory(self.accepting(frozenset((0,))), data, top, self.keys.root_directory, out_fd)
             if out is not None:
                 self.output.attributes(top, out_fd, b".")
         finally:
@@ -1204,11 +1236,11 @@ class Reader:
             if out_fd >= 0:
                 os.close(out_fd)
 
-    def read_directory(self, fd: int, obj: Object, wanted_id: bytes | None, out_fd: int) -> None:
-        """Shows the directory, then what is in it."""
+    def read_directory(self, keys: Keys, fd: int, obj: Object, wanted_id: bytes | None, out_fd: int) -> None:
+        """Shows the directory, then what is in it. The keys are those of where it lies."""
         try:
             try:
-                record = open_id_record(self.keys, read_text(fd, b".coffer-dir", 4096))
+                record = open_id_record(keys, read_text(fd, b".coffer-dir", 4096))
             except FileNotFoundError:
                 raise Rejected("a directory without an id record") from None
             if wanted_id is not None and record.directory_id != wanted_id:
@@ -1217,7 +1249,9 @@ class Reader:
         except Rejected as reason:
             self.bad(obj.path, str(reason))
             return
-        obj.xattrs = read_xattrs(self.keys, fd, record.directory_id, lambda reason: self.bad(obj.path, reason))
+        if record.directory_id in self.keys.zones:
+            keys = self.accepting(self.keys.zones[record.directory_id])
+        obj.xattrs = read_xattrs(keys, fd, record.directory_id, lambda reason: self.bad(obj.path, reason))
         self.show(obj)
 
         entries = []
@@ -1225,13 +1259,13 @@ class Reader:
             if name.startswith(b".coffer-") or name.endswith(b".n"):
                 continue
             try:
-                entries.append((self.open_name(fd, generations, record.directory_id, name), name))
+                entries.append((self.open_name(keys, fd, generations, record.directory_id, name), name))
             except Rejected as reason:
                 self.bad(obj.path + b"/" + name, f"name: {reason}")
         for plain, name in sorted(entries):
-            self.read_object(fd, name, obj.path + b"/" + plain, out_fd, plain)
+            self.read_object(keys, fd, name, obj.path + b"/" + plain, out_fd, plain)
 
-    def open_name(self, fd: int, generations: list[int], directory_id: bytes, name: bytes) -> bytes:
+    def open_name(self, keys: Keys, fd: int, generations: list[int], directory_id: bytes, name: bytes) -> bytes:
         sidecar = None
         if name.startswith(b"~"):
             try:
@@ -1240,12 +1274,12 @@ class Reader:
                 pass
         for g in generations[:-1]:
             try:
-                return open_name(self.keys, g, directory_id, name, sidecar)
+                return open_name(keys, g, directory_id, name, sidecar)
             except Rejected:
                 pass
-        return open_name(self.keys, generations[-1], directory_id, name, sidecar)
+        return open_name(keys, generations[-1], directory_id, name, sidecar)
 
-    def read_object(self, fd: int, name: bytes, path: bytes, out_fd: int, plain: bytes) -> None:
+    def read_object(self, keys: Keys, fd: int, name: bytes, path: bytes, out_fd: int, plain: bytes) -> None:
         st = os.lstat(name, dir_fd=fd)
         obj = Object(path, TYPES[stat.S_IFMT(st.st_mode)], st)
         if self.output and obj.type != "dir" and self.output.link(st, out_fd, plain):
@@ -1257,15 +1291,15 @@ class Reader:
                 if out_fd >= 0:
                     os.mkdir(plain, 0o700, dir_fd=out_fd)
                     out = os.open(plain, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=out_fd)
-                self.read_directory(inner, obj, None, out)
+                self.read_directory(keys, inner, obj, None, out)
             elif obj.type == "file":
                 inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
                 if out_fd >= 0:
                     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                     out = os.open(plain, flags, 0o600, dir_fd=out_fd)
-                self.read_file(inner, obj, out)
+                self.read_file(keys, inner, obj, out)
             else:
-                self.read_other(fd, name, obj, out_fd, plain)
+                self.read_other(keys, fd, name, obj, out_fd, plain)
             if out_fd >= 0 and self.output:
                 self.output.attributes(obj, out_fd, plain)
                 if obj.type != "dir":
@@ -1277,8 +1311,8 @@ class Reader:
                 if f >= 0:
                     os.close(f)
 
-    def read_file(self, fd: int, obj: Object, out: int) -> None:
-        content = File(self.keys, fd)
+    def read_file(self, keys: Keys, fd: int, obj: Object, out: int) -> None:
+        content = File(keys, fd)
         obj.size = content.size
         if out >= 0:
             os.ftruncate(out, content.size)
@@ -1288,15 +1322,15 @@ class Reader:
             if out >= 0 and os.pwrite(out, data, offset) != len(data):
                 raise OSError("short write")
         obj.digest = digest.text()
-        obj.xattrs = read_xattrs(self.keys, fd, content.file_id, lambda reason: self.bad(obj.path, reason))
+        obj.xattrs = read_xattrs(keys, fd, content.file_id, lambda reason: self.bad(obj.path, reason))
         self.show(obj)
 
-    def read_other(self, fd: int, name: bytes, obj: Object, out_fd: int, plain: bytes) -> None:
+    def read_other(self, keys: Keys, fd: int, name: bytes, obj: Object, out_fd: int, plain: bytes) -> None:
         if obj.type == "link":
-            obj.target = open_link(self.keys, os.readlink(name, dir_fd=fd), self.link_body)
+            obj.target = open_link(keys, os.readlink(name, dir_fd=fd), self.link_body)
             obj.size = len(obj.target)
         path = f"/proc/self/fd/{fd}/".encode() + name
-        obj.xattrs = read_xattrs(self.keys, os.fsdecode(path), NO_ID, lambda reason: self.bad(obj.path, reason))
+        obj.xattrs = read_xattrs(keys, os.fsdecode(path), NO_ID, lambda reason: self.bad(obj.path, reason))
         self.show(obj)
         if out_fd < 0:
             return

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -22,7 +23,7 @@ except ImportError as error:
     print(f"skip everything: {error}")
     sys.exit(77)
 import tree
-from harness import SCALE, Failure, Skip, Volume, equal, limit, main, need_mount, run
+from harness import SCALE, Failure, Skip, Volume, equal, limit, main, need_mount, read_file, run
 
 READER = os.path.join(HERE, "coffer_reader.py")
 COMPARED = ("type", "mode", "size", "links", "target", "xattrs", "digest", "mtime", "device")
@@ -172,6 +173,70 @@ def test_new_root(tmp):
             compare(volume.dir, volume.unlock(), plain, None)
         volume.coffer("key", "reencrypt", "start", volume.dir, "--wait", *volume.unlock())
         compare(volume.dir, volume.unlock(), plain, f"{tmp}/out")
+
+
+def build_scopes(b: tree.Builder) -> None:
+    """The same below each directory that is to begin a scope, and beside them."""
+    for d in (b"rest", b"one", b"one/two", b"one/two/back", b"late"):
+        b.dir(d)
+        for size in (0, 14, 4000, 70 * 4096):
+            b.file(d + b"/%d" % size, (0, tree.noise((d, size), size)))
+        b.file(d + b"/" + b"n" * 200, (0, b"long"))
+        b.hard(d + b"/hard", d + b"/14")
+        b.link(d + b"/short", b"../rest")
+        b.link(d + b"/long", b"t" * 900)
+        b.node(d + b"/fifo", stat.S_IFIFO)
+        b.dir(d + b"/below")
+        b.file(d + b"/below/" + b"m" * 250, (0, tree.noise(d, 9000)))
+        for path in (d, d + b"/14", d + b"/below"):
+            b.xattr(path, b"user.short", d)
+            b.xattr(path, b"user." + b"x" * 200, d)
+        for path in (d + b"/short", d + b"/fifo"):
+            b.xattr(path, b"trusted.short", d)
+
+
+@limit(100)
+def test_scopes(tmp):
+    """Scopes beside and inside one another; one that was taken back; one that is not re-encrypted yet, and has something new."""
+    need_mount()
+    plain = f"{tmp}/plain"
+    os.mkdir(plain, 0o755)
+    with Volume() as volume:
+
+        def key(*words):
+            volume.coffer("key", *words, *volume.unlock())
+
+        def generations() -> set[int]:
+            paths = (f"{base}/{name}" for base, _, files in os.walk(f"{volume.dir}/data") for name in files)
+            heads = (read_file(path)[:28] for path in paths if stat.S_ISREG(os.lstat(path).st_mode))
+            return {int.from_bytes(head[24:], "little") for head in heads if head}
+
+        volume.mount()
+        os.chmod(volume.mnt, 0o755)
+        tree.build(os.fsencode(plain), os.fsencode(volume.mnt), SCALE, (build_scopes,))
+        for scope in ("one", "two"):
+            key("scope", "create", volume.dir, scope)
+        for scope, directory in (("one", "one"), ("two", "one/two"), ("default", "one/two/back")):
+            key("scope", "assign", volume.dir, scope, directory, "--wait")
+        volume.umount()
+        equal(generations(), {1, 3, 4}, "generations of heads")
+        compare(volume.dir, volume.unlock(), plain, f"{tmp}/out")
+
+        volume.mount()
+        volume.coffer("freeze", volume.dir)
+        key("scope", "assign", volume.dir, "two", "late")
+        key("reencrypt", "pause", volume.dir)
+        volume.coffer("thaw", volume.dir)
+        for top in (volume.mnt, plain):
+            os.mkdir(f"{top}/late/new")
+            with open(f"{top}/late/new/file", "wb") as f:
+                f.write(b"under the new scope")
+            for path in ("late/new/file", "late/new", "late"):
+                os.utime(f"{top}/{path}", (7, 7))
+        volume.umount()
+        zones = reader.read_either(os.fsencode(volume.dir), b"keyring.json", "coffer keyring").value["zones"]
+        equal([z.get("from") for z in zones], [None, None, None, 0], "zones on their way")
+        compare(volume.dir, volume.unlock(), plain, None)
 
 
 @limit(100)

@@ -10,9 +10,11 @@ Exit status: 0 all passed, 1 some failed, 77 all skipped.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -109,7 +111,7 @@ class Case:
         self.record = reader.open_id_record(keys, os.readlink(self.dir + b"/.coffer-dir"))
 
     def backing(self, name: bytes = b"x") -> bytes:
-        return self.dir + b"/" + reader.seal_name(self.keys, 1, self.record.directory_id, name)[0]
+        return self.dir + b"/" + reader.seal_name(self.keys, self.record.generation, self.record.directory_id, name)[0]
 
     # bytes
 
@@ -155,7 +157,7 @@ class Case:
 
     def map_page(self) -> bytes:
         entry, head = self.entry(60), self.head()
-        key = self.keys.content(1, head.file_id)
+        key = self.keys.content(self.record.generation, head.file_id)
         ad = reader.page_ad(head.file_id, 1, 60)
         return reader.aead_open(self.keys.cipher, key, entry[:12], ad, self.get(MAP * PAGE), entry[16:])
 
@@ -895,9 +897,14 @@ def test_tree_chacha():
 
 def both(volume: Volume) -> tuple[int, int]:
     """Exit statuses: of the reader, and of coffer, which says 3 for a wrong secret, 5 for damage, 7 for unsupported."""
-    r = run(sys.executable, READER, volume.dir, *volume.unlock(), "list", check=False)
-    c = volume.coffer("key", "test", volume.dir, *volume.unlock(), check=False)
-    return r.returncode, c.returncode
+    argv = sys.argv
+    try:  # in this process: there are many
+        sys.argv = [READER, volume.dir, *volume.unlock(), "list"]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            status = reader.main()
+    finally:
+        sys.argv = argv
+    return status, volume.coffer("key", "test", volume.dir, *volume.unlock(), check=False).returncode
 
 
 def test_root_directory():
@@ -923,6 +930,145 @@ def test_root_directory():
             equal(error_.errno in (errno.EIO, errno.ENOENT), True, f"errno {error_.errno}")
             return
         raise Failure("coffer shows a root directory with another id")
+
+
+# ---- scopes
+
+FOREIGN: dict[str, Rule] = {}
+# where a scope begins, its first generation, and where what is of another scope is taken from
+PLACES = {"rest": (1, "one/two"), "one": (3, "rest"), "one/two": (4, "one")}
+
+
+def foreign(what: str, make: Callable[[bytes], None], reason: str = "generation .* opens nothing"):
+    """A tamper of a case and of the same case in another scope."""
+
+    def add(function: Callable[[Case, Case], None]) -> Callable[[Case, Case], None]:
+        FOREIGN[function.__name__] = Rule(what, make, reason, function)
+        return function
+
+    return add
+
+
+@foreign("content", inline)
+def a_file(c: Case, other: Case) -> None:
+    c.put(other.get())
+
+
+@foreign("content", paged)
+def a_page(c: Case, other: Case) -> None:
+    c.reseal_page(7, 8, CONTENT[7 * PAGE : 8 * PAGE], g=other.record.generation)
+
+
+@foreign("content", paged)
+def a_map_page(c: Case, other: Case) -> None:
+    c.reseal_page(60, MAP, c.map_page(), g=other.record.generation, height=1)
+
+
+@foreign("good", paged)
+def a_page_of_its_own(c: Case, other: Case) -> None:
+    c.reseal_page(7, 8, CONTENT[7 * PAGE : 8 * PAGE], g=c.record.generation)
+
+
+@foreign("content", paged)
+def a_head(c: Case, other: Case) -> None:
+    c.rehead(generation=other.record.generation)
+
+
+@foreign("link", short_link)
+def a_link(c: Case, other: Case) -> None:
+    c.relink(other.text())
+
+
+@foreign("link", long_link)
+def a_long_link(c: Case, other: Case) -> None:
+    c.relink(other.text())
+
+
+@foreign("link", long_link)
+def the_body_of_a_link(c: Case, other: Case) -> None:
+    c.write_body(reader.seal_string(c.keys, other.record.generation, b"B" + c.link_id(), bytes(16), b"t" * 4000))
+
+
+@foreign("attribute", attribute)
+def an_attribute(c: Case, other: Case) -> None:
+    id_, g = c.head().file_id, other.record.generation
+    c.set_attribute(*reader.seal_xattr(c.keys, g, id_, b"user.", b"names", bytes(16), b"value", value_g=c.record.generation))
+
+
+@foreign("value", attribute)
+def a_value(c: Case, other: Case) -> None:
+    name = c.attribute()[0]
+    c.set_attribute(name, reader.seal_xattr_value(c.keys, other.record.generation, c.head().file_id, name, bytes(16), b"\0value"))
+
+
+@foreign("name", inline, "name: generation .* opens nothing")
+def record_of_another_directory(c: Case, other: Case) -> None:
+    """A whole directory takes the place of this one."""
+    shutil.rmtree(c.dir)
+    shutil.copytree(other.dir, c.dir, symlinks=True)
+
+
+@foreign("name", inline, "name: generation .* opens nothing")
+def record_of_another_scope(c: Case, other: Case) -> None:
+    c.set_record(reader.seal_id_record(c.keys, replace(c.record, generation=other.record.generation)))
+
+
+@foreign("good", inline)
+def a_next_generation(c: Case, other: Case) -> None:
+    c.set_record(reader.seal_id_record(c.keys, replace(c.record, next_generation=other.record.generation)))
+
+
+@foreign("good", long_link)
+def nothing(c: Case, other: Case) -> None:
+    pass
+
+
+@limit(200)
+def test_scopes():
+    """What is carried into a scope from another one, below it or above."""
+    need_mount()
+    with Volume() as volume:
+        volume.mount()
+        for place in PLACES:
+            for name, r in FOREIGN.items():
+                os.makedirs(f"{volume.mnt}/{place}/{name}")
+                r.make(os.fsencode(f"{volume.mnt}/{place}/{name}"))
+        for scope, place in (("one", "one"), ("two", "one/two")):
+            volume.coffer("key", "scope", "create", volume.dir, scope, *volume.unlock())
+            # One by one, so that the generations are as PLACES has them.
+            volume.coffer("key", "scope", "assign", volume.dir, scope, place, "--wait", *volume.unlock())
+        volume.umount()
+        directory, ring = os.fsencode(volume.dir), Ring(volume.dir, volume.secret)
+        cases = {(p, n): Case(ring.keys, directory, f"{p}/{n}") for p in PLACES for n in FOREIGN}
+        for place, (g, _) in PLACES.items():
+            equal({cases[place, n].record.generation for n in FOREIGN}, {g}, place)
+        r = run(sys.executable, READER, volume.dir, *volume.unlock(), "list", check=False)
+        equal((r.returncode, r.stderr), (0, ""), "untouched")
+        shutil.copytree(volume.dir, f"{volume.base}/before", symlinks=True)
+        whole = {(p, n): Case(ring.keys, os.fsencode(f"{volume.base}/before"), f"{p}/{n}") for p in PLACES for n in FOREIGN}
+        for place, (_, source) in PLACES.items():
+            for name, r in FOREIGN.items():
+                r.tamper(cases[place, name], whole[source, name])
+
+        wrong = []
+        listed = run(sys.executable, READER, volume.dir, *volume.unlock(), "list", check=False)
+        found: dict[str, list[str]] = {}
+        for path, reason in re.findall(r"^rejected \./((?:rest|one/two|one)/\w+)\S*: (.*)$", listed.stderr, re.M):
+            found.setdefault(path, []).append(reason)
+        equal(sum(map(len, found.values())), len(listed.stderr.splitlines()), listed.stderr)
+        volume.mount("ro")
+        for place in PLACES:
+            for name, r in FOREIGN.items():
+                reasons = found.get(f"{place}/{name}", [])
+                if (r.what == "good") != (not reasons) or not all(re.search(r.reason, reason) for reason in reasons):
+                    wrong.append(f"{place}/{name}: the reader says {reasons}")
+                let_through = program_rejects(r, f"{volume.mnt}/{place}/{name}")
+                if let_through:
+                    wrong.append(f"{place}/{name}: coffer: {let_through}")
+        volume.umount()
+        if wrong:
+            raise Failure("\n".join(wrong))
+        print(f"  {len(PLACES) * len(FOREIGN)} cases", flush=True)
 
 
 # ---- generations 
@@ -1041,6 +1187,10 @@ def path_set(value: Any, path: tuple, new: Any) -> None:
         value[path[-1]] = new
 
 
+def zone(**changes: Any) -> dict[str, Any]:
+    return {"zone": 1, "directory": "ab" * 16, "scope": 0, **changes}
+
+
 DELETE = object()
 SETTINGS = ("settings",)
 FIRST = ("generations", 0)
@@ -1105,6 +1255,21 @@ RING_CASES: list[tuple[tuple, Any, tuple[int, int]]] = [
     (("scopes", 0, "floor"), 2, DAMAGE),
     (("scopes", 0, "name"), "other", DAMAGE),
     (("scopes", 1), DELETE, DAMAGE),
+    (("scopes", 1, "name"), "default", DAMAGE),
+    (("scopes", 1, "scope"), 0, DAMAGE),
+    (("scopes",), [{"scope": i, "name": n, "floor": 1} for i, n in enumerate(("default", "fields", "more"))], DAMAGE),
+    (("zones",), [], GOOD),
+    (("zones",), {}, DAMAGE),
+    (("zones",), [zone()], GOOD),
+    (("zones",), [zone(**{"from": 0, "to": 0})], GOOD),
+    (("zones",), [zone(zone=2)], DAMAGE),
+    (("zones",), [zone(zone=0)], DAMAGE),
+    (("zones",), [zone(), zone(zone=2)], DAMAGE),
+    (("zones",), [zone(), zone(zone=2, directory="cd" * 16)], GOOD),
+    (("zones",), [zone(directory="ab" * 15)], DAMAGE),
+    (("zones",), [zone(directory="AB" * 16)], DAMAGE),
+    *((("zones",), [zone(**{name: scope})], DAMAGE) for name in ("scope", "from", "to") for scope in (1, 2, "default", None)),
+    (("zones",), [{"zone": 1, "directory": "ab" * 16}], DAMAGE),
 ]
 
 # where in the settings, value; in both files
