@@ -200,8 +200,10 @@ static int parse_answer(char *text, int *status, json_object **out)
 	body += 4;
 	if (strcasestr(text, "\r\nTransfer-Encoding: chunked") && join_chunks(body) < 0)
 		return -EPROTO;
+	if (*status == 404)
+		return -ENOTSUP;
 	*out = json_tokener_parse(body);
-	return *out ? 0 : -EPROTO;
+	return json_object_is_type(*out, json_type_object) ? 0 : -EPROTO;
 }
 
 /* *asked: the request has been sent, so that nobody knows whether it was carried out if no answer comes. */
@@ -240,10 +242,7 @@ static bool passes(json_object *answer)
 
 static int refused(json_object *answer)
 {
-	json_object *message;
-
-	log_error("etcd: %s", json_object_object_get_ex(answer, "message", &message) ? json_object_get_string(message)
-										     : "refused without a reason");
+	log_error("etcd refused: %.300s", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
 	return -EPROTO;
 }
 
@@ -265,6 +264,11 @@ int etcd_call(struct etcd *e, const char *path, json_object *body, int64_t until
 		ret = try_one(&e->servers[e->at], path, text, end < until ? end : until, &asked, &status, out);
 		if (ret == 0 && status == 200)
 			break;
+		if (ret == -ENOTSUP) {
+			log_error("etcd has no JSON gateway there (enable-grpc-gateway, --enable-grpc-gateway)");
+			ret = -EPROTO;
+			break;
+		}
 		if (ret == 0 && !passes(*out)) {
 			ret = refused(*out);
 			break;

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 import urllib.error
@@ -80,6 +81,44 @@ class Cluster:
     def end(self):
         for i in range(NODES):
             self.kill(i)
+
+
+class Script(unittest.TestCase):
+    """What util/service-etcd.sh writes for three machines: each other's ports, the service's suites, nothing but loopback for etcd."""
+
+    def test_configuration(self):
+        script = os.path.join(os.environ["SOURCE_ROOT"], "util", "service-etcd.sh")
+        nodes = [f"n{i}=192.0.2.{i + 1}" for i in range(3)]
+        top = tempfile.mkdtemp(prefix="coffer-keyd.")
+        self.addCleanup(shutil.rmtree, top)
+
+        def run(*arguments):
+            return subprocess.run(["sh", script, *arguments], check=True, capture_output=True, text=True, timeout=keyd.TIMEOUT).stdout
+
+        run("certificates", top, *nodes)
+        urls, at_home, elsewhere = set(), {}, {}
+        for i in range(3):
+            keyd.openssl("verify", "-CAfile", f"{top}/ca.pem", "-purpose", "sslserver", f"{top}/n{i}.pem")
+            keyd.openssl("verify", "-CAfile", f"{top}/ca.pem", "-purpose", "sslclient", f"{top}/n{i}.pem")
+            self.assertEqual(os.stat(f"{top}/n{i}.key").st_mode & 0o077, 0)
+            urls.add(re.search(r"--etcd (\S+)", run("node", top, f"n{i}", *nodes))[1])
+            with open(f"{top}/etcd.yml") as f:
+                etcd = dict(line.strip().split(": ", 1) for line in f)
+            with open(f"{top}/stunnel.conf") as f:
+                stunnel = f.read()
+            for name in ("listen-client-urls", "listen-peer-urls"):
+                self.assertTrue(etcd[name].startswith("http://127.0.0.1:"), etcd[name])
+            at_home[i] = {int(etcd[n].rpartition(":")[2]) for n in ("listen-client-urls", "listen-peer-urls")}
+            self.assertIn(f"n{i}={etcd['listen-peer-urls']}", etcd["initial-cluster"].split(","))
+            self.assertLess(set(re.search(r"ciphers = (.*)", stunnel)[1].split(":")), set(keyd.SUITES))
+            for line in ("sslVersion = TLSv1.2", "requireCert = yes", "verifyChain = yes", "renegotiation = no"):
+                self.assertIn(line + "\n", stunnel)
+            for k, accept in re.findall(r"client = yes\naccept = 127\.0\.0\.1:(\d+)\nconnect = 192\.0\.2\.(\d)", stunnel):
+                elsewhere.setdefault(int(accept) - 1, set()).add(int(k))
+            # What arrives here goes to the ports that etcd has here.
+            self.assertEqual({int(p) for p in re.findall(r"client = no\naccept = 192\S+\nconnect = 127\.0\.0\.1:(\d+)", stunnel)}, at_home[i])
+        self.assertEqual(elsewhere, at_home)
+        self.assertEqual(len(urls), 1)
 
 
 class Servers(Case):
