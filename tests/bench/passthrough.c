@@ -1,6 +1,6 @@
 /* A directory, shown through FUSE as it is: what FUSE itself costs, for tests/bench.
  *
- *     passthrough STORE MOUNTPOINT        (in the foreground, until it is unmounted)
+ *     passthrough STORE MOUNTPOINT [io_uring]        (in the foreground, until it is unmounted)
  *
  * It asks the kernel for what coffer asks for (fs/ops.c, fs/transport.c): the same requests refused once and never sent again, everything cached
  * for ever, the same sizes, as many threads as processors.  What differs is that nothing is encrypted, checked or logged.  One user is served, the
@@ -9,7 +9,9 @@
  * A node has one descriptor until it is forgotten, so a number of an inode below is not used again meanwhile, and there can be only as many nodes as
  * there may be descriptors.  At first it only names the file (O_PATH).  The first read or write puts one for content in its place, under the same
  * number, which others may be using. */
-#define FUSE_USE_VERSION 314
+#ifndef FUSE_USE_VERSION
+#define FUSE_USE_VERSION 314 /* tests/bench/io_uring builds it with a newer library */
+#endif
 
 #include <dirent.h>
 #include <errno.h>
@@ -213,13 +215,19 @@ static struct {
 	uint32_t flags;
 } from_kernel;
 
+#define WANTED                                                                                                         \
+	(FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |                 \
+	 FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK |                \
+	 FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT)
+
 static void op_init(void *data, struct fuse_conn_info *conn)
 {
 	(void)data;
-	conn->want = conn->capable &
-		     (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-		      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK |
-		      FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT);
+#ifdef FUSE_CAP_OVER_IO_URING
+	conn->want_ext = conn->capable_ext & (WANTED | FUSE_CAP_OVER_IO_URING);
+#else
+	conn->want = conn->capable & WANTED;
+#endif
 	conn->max_write = PIECE;
 	conn->max_readahead = PIECE;
 	conn->max_background = 64;
@@ -726,13 +734,16 @@ static bool serve_all(struct fuse_session *se)
 	return count > 0;
 }
 
-static struct fuse_session *new_session(char *program)
+static struct fuse_session *new_session(char *program, const char *more)
 {
-	char option[] = "-o", text[] = "fsname=passthrough,subtype=passthrough,default_permissions,nosuid,nodev";
+	char option[] = "-o", text[128];
 	char *argv[] = {program, option, text, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
-	struct fuse_session *se = fuse_session_new(&args, &ops, sizeof ops, NULL);
+	struct fuse_session *se;
 
+	snprintf(text, sizeof text, "fsname=passthrough,subtype=passthrough,default_permissions,nosuid,nodev%s%s",
+		 *more ? "," : "", more);
+	se = fuse_session_new(&args, &ops, sizeof ops, NULL);
 	fuse_opt_free_args(&args);
 	return se;
 }
@@ -748,14 +759,28 @@ static void raise_limit(void)
 	setrlimit(RLIMIT_NOFILE, &r);
 }
 
+/* What the library of Debian 12 does not ask for by itself; later ones do. */
+static bool hook(struct fuse_session *se)
+{
+#ifdef FUSE_CAP_OVER_IO_URING
+	(void)hook_read;
+	(void)hook_writev;
+	(void)se;
+	return true;
+#else
+	static const struct fuse_custom_io io = {.read = hook_read, .writev = hook_writev};
+
+	return fuse_session_custom_io(se, &io, fuse_session_fd(se)) == 0;
+#endif
+}
+
 int main(int argc, char **argv)
 {
-	static const struct fuse_custom_io io = {.read = hook_read, .writev = hook_writev};
 	struct fuse_session *se;
 	bool good;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: passthrough STORE MOUNTPOINT\n");
+	if (argc < 3 || argc > 4) {
+		fprintf(stderr, "usage: passthrough STORE MOUNTPOINT [io_uring]\n");
 		return 2;
 	}
 	raise_limit();
@@ -765,12 +790,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "passthrough: %s: %s\n", argv[1], strerror(errno));
 		return 1;
 	}
-	se = new_session(argv[0]);
+	se = new_session(argv[0], argc > 3 ? argv[3] : "");
 	if (!se)
 		return 1;
 	good = fuse_session_mount(se, argv[2]) == 0;
 	if (good) {
-		good = fuse_session_custom_io(se, &io, fuse_session_fd(se)) == 0 && serve_all(se);
+		good = hook(se) && serve_all(se);
 		fuse_session_unmount(se);
 	}
 	fuse_session_destroy(se);
