@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/lease_report.h"
 #include "keymgr/document.h"
 #include "keymgr/entry.h"
 #include "keymgr/pin.h"
@@ -37,6 +38,7 @@ struct lease {
 	bool locked_it; /* (3) */
 	unsigned renew_after;
 	int64_t reminded, certificate_seen;
+	uint64_t sent; /* the keyring of this sequence */
 };
 
 static int64_t boot_seconds(void)
@@ -198,8 +200,11 @@ static void yes(struct lease *l, json_object *answer)
 		log_info("the key service is reached again");
 	if (l->locked_it)
 		unlock_it(l);
-	if (!l->locked_it)
-		keep_version(l, number_in(answer, "latest"));
+	if (l->locked_it)
+		return;
+	keep_version(l, number_in(answer, "latest"));
+	if (l->p.opened->how != OPENED_OLD_COPY)
+		lease_report_keyring(l->client, l->now.key, l->volume, l->p.opened, l->p.keys, &l->sent);
 }
 
 static void no(struct lease *l, const struct service_answer *a)
@@ -253,6 +258,8 @@ static int ask(struct lease *l, struct service_answer *a, struct fault *why)
 
 	if (r == 0)
 		r = put_number(o, "version", l->now.version);
+	if (r == 0)
+		r = lease_report_put(o, l->p.keys, l->p.reencrypt);
 	if (r < 0)
 		return fault_errno(why, EXIT_FAILED, r, "cannot ask the key service");
 	snprintf(path, sizeof path, "keys/%s/lease", l->now.key);

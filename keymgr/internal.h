@@ -166,6 +166,10 @@ int audit_anchor_load(struct keyring *k, struct problem *p) MUST_CHECK;
 int keyring_record(struct store *s, int dot, struct keyring *k, struct fault *why) MUST_CHECK;
 
 /* --- keyring_read.c */
+/* From a text whose seal has not been looked at; takes what it needs out of *t. */
+int keyring_from_text(struct sealed_text *t, struct keyring **out, struct fault *why) MUST_CHECK;
+/* Whether volume.json belongs to it. */
+int keyring_compare_settings(struct store *s, int dot, const struct keyring *k, struct fault *why) MUST_CHECK;
 /* Only the keyring's own two copies. */
 int keyring_file_read(struct store *s, int dot, struct keyring **out, struct fault *why) MUST_CHECK;
 

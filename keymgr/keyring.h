@@ -81,6 +81,13 @@ struct keys *keyring_keys(const struct keyring *k);
 /* It has no volume (lone_keyring.h).  Whoever says so of a volume's keyring has its MAC key. */
 bool keyring_stands_alone(const struct keyring *k);
 
+/* Puts back a lost keyring: `text` is a copy of its file, which `with` has to open.  volume.json has to be there and to belong to it; where an intact
+ * keyring is in place, that is refused.  *out: the keyring, unlocked; the caller judges its root (pin.h). */
+int keyring_put_back(struct store *s, int dot, const void *text, size_t n, const struct unlock_secret *with,
+		     struct keyring **out, struct fault *why) MUST_CHECK;
+/* The volume's id out of volume.json. */
+int volume_id_read(struct store *s, int dot, uint8_t id[VOLUME_ID_SIZE], struct fault *why) MUST_CHECK;
+
 /* Writes both copies of volume.json again from the one that belongs to this keyring. */
 int keyring_mend_settings(struct store *s, int dot, const struct keyring *k, struct fault *why) MUST_CHECK;
 

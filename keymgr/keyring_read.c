@@ -24,6 +24,17 @@ static int accept_keyring(struct sealed_text *t, void *context, struct problem *
 	return 0;
 }
 
+int keyring_from_text(struct sealed_text *t, struct keyring **out, struct fault *why)
+{
+	struct problem p = {0};
+	int ret = seal_check(t, SEAL_MAC_HASH, &p);
+
+	*out = NULL;
+	if (ret == 0)
+		ret = accept_keyring(t, out, &p, why);
+	return ret == -EBADMSG ? fault_set(why, EXIT_DAMAGED, EBADMSG, "that is no intact keyring: %s", p.text) : ret;
+}
+
 int keyring_file_read(struct store *s, int dot, struct keyring **out, struct fault *why)
 {
 	*out = NULL;
@@ -61,23 +72,32 @@ bool keyring_stands_alone(const struct keyring *k)
 	return json_object_object_get_ex(k->doc, "alone", &alone) && json_object_get_boolean(alone);
 }
 
+int keyring_compare_settings(struct store *s, int dot, const struct keyring *k, struct fault *why)
+{
+	_cleanup_json_ json_object *volume = NULL;
+	int ret = settings_file_read(s, dot, &volume, why);
+
+	if (ret < 0)
+		return ret;
+	if (!settings_agree(volume, k->doc))
+		return fault_set(why, EXIT_DAMAGED, EBADMSG,
+				 ".coffer/%s and .coffer/%s are both whole but do not belong together; put back both "
+				 "from one backup",
+				 SETTINGS_FILE, KEYRING_FILE);
+	return 0;
+}
+
 int keyring_read(struct store *s, int dot, struct keyring **out, struct fault *why)
 {
 	_cleanup_(keyring_free) struct keyring *k = NULL;
-	_cleanup_json_ json_object *volume = NULL;
 	int ret;
 
 	*out = NULL;
 	ret = keyring_file_read(s, dot, &k, why);
 	if (ret == 0 && !keyring_stands_alone(k))
-		ret = settings_file_read(s, dot, &volume, why);
+		ret = keyring_compare_settings(s, dot, k, why);
 	if (ret < 0)
 		return ret;
-	if (!keyring_stands_alone(k) && !settings_agree(volume, k->doc))
-		return fault_set(why, EXIT_DAMAGED, EBADMSG,
-				 ".coffer/%s and .coffer/%s are both whole but do not belong together; put back both "
-				 "from one backup",
-				 SETTINGS_FILE, KEYRING_FILE);
 	*out = k;
 	k = NULL;
 	return 0;

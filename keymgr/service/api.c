@@ -57,6 +57,8 @@ static const struct route {
 	{HTTP_POST, "keys/*/rewrap", ADMIN | CLIENT, api_rewrap},
 	{HTTP_GET, "keys/*/volumes", ADMIN | OPERATOR | AUDITOR, api_volumes_list},
 	{HTTP_POST, "keys/*/volumes/*/accept", ADMIN, api_volume_accept},
+	{HTTP_POST, "keys/*/volumes/*/keyring", ADMIN | CLIENT, api_keyring_put},
+	{HTTP_GET, "keys/*/volumes/*/keyring", ADMIN | CLIENT, api_keyring_get},
 	{HTTP_POST, "keys/*/lease", ADMIN | CLIENT, api_lease, true},
 	{HTTP_GET, "audit/*", ADMIN | AUDITOR, api_audit},
 	{HTTP_GET, "status", ADMIN | OPERATOR | AUDITOR, api_status},

@@ -67,6 +67,8 @@ HANDLER(api_unwrap);
 HANDLER(api_rewrap);
 HANDLER(api_volumes_list);
 HANDLER(api_volume_accept);
+HANDLER(api_keyring_put);
+HANDLER(api_keyring_get);
 HANDLER(api_lease);
 HANDLER(api_self);
 HANDLER(api_self_renew);

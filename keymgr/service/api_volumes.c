@@ -13,6 +13,19 @@ struct listing {
 	json_object *array;
 };
 
+static int put_report(json_object *o, const struct lease_report *r)
+{
+	int ret = *r->host ? put_string(o, "host", r->host) : 0;
+
+	if (ret == 0 && *r->coffer)
+		ret = put_string(o, "coffer", r->coffer);
+	if (ret == 0 && r->has_generation)
+		ret = put_number(o, "generation", r->generation);
+	if (ret == 0 && r->has_percent)
+		ret = put_number(o, "reencryption_percent", r->percent);
+	return ret == 0 && r->has_backup ? put_number(o, "backup_days", r->backup_days) : ret;
+}
+
 static int put_lease(json_object *o, const struct lease *lease)
 {
 	int ret = put_string(o, "client", lease->client);
@@ -21,7 +34,9 @@ static int put_lease(json_object *o, const struct lease *lease)
 		ret = put_string(o, "seen", lease->seen);
 	if (ret == 0)
 		ret = put_number(o, "renewals", lease->renewals);
-	return ret == 0 && lease->version ? put_number(o, "version", lease->version) : ret;
+	if (ret == 0 && lease->version)
+		ret = put_number(o, "version", lease->version);
+	return ret == 0 ? put_report(o, &lease->report) : ret;
 }
 
 static int list_volume(void *context, const char *row)
@@ -102,10 +117,51 @@ int api_volume_accept(struct call *c)
 
 /* --- the lease */
 
+static bool take_word(struct call *c, const char *name, char out[LEASE_WORD_MAX + 1], int *ret)
+{
+	struct problem p = {0};
+	const char *word = "";
+
+	*ret = 0;
+	if (!json_object_object_get_ex(c->body, name, NULL))
+		return true;
+	if (member_string(c->body, name, &word, &p) == 0 && client_name_valid(word)) {
+		snprintf(out, LEASE_WORD_MAX + 1, "%s", word);
+		return true;
+	}
+	*ret = call_refuse(c, 400, "bad_value", "\"%s\" wants 1 to 64 letters, digits and ._@-", name);
+	return false;
+}
+
+static bool take_count(struct call *c, const char *name, uint64_t max, uint32_t *out, bool *has, int *ret)
+{
+	struct problem p = {0};
+	uint64_t n = 0;
+
+	*ret = 0;
+	*has = json_object_object_get_ex(c->body, name, NULL);
+	if (*has && member_number(c->body, name, 0, max, &n, &p) < 0) {
+		*ret = call_refuse(c, 400, "bad_value", "\"%s\" wants a number", name);
+		return false;
+	}
+	*out = (uint32_t)n;
+	return true;
+}
+
+static bool take_report(struct call *c, struct lease_report *r, int *ret)
+{
+	return take_word(c, "host", r->host, ret) && take_word(c, "coffer", r->coffer, ret) &&
+	       take_count(c, "generation", UINT32_MAX, &r->generation, &r->has_generation, ret) &&
+	       take_count(c, "reencryption_percent", 100, &r->percent, &r->has_percent, ret) &&
+	       take_count(c, "backup_days", UINT32_MAX, &r->backup_days, &r->has_backup, ret);
+}
+
 /* Stages nothing: a renewal is counted, not recorded.  A key that is disabled, or no longer granted, is the answer that locks a mount. */
 int api_lease(struct call *c)
 {
-	static const char *const members[] = {"volume", "version", NULL};
+	static const char *const members[] = {
+		"volume", "version", "host", "coffer", "generation", "reencryption_percent", "backup_days", NULL};
+	struct lease_report report = {0};
 	_cleanup_(volume_pin_free) struct volume_pin v = {0};
 	_cleanup_json_ json_object *o = json_object_new_object();
 	_cleanup_(kek_free) struct kek k = {0};
@@ -121,6 +177,8 @@ int api_lease(struct call *c)
 		return call_refuse(c, 400, "bad_value", "\"volume\" wants 32 lower-case hexadecimal digits");
 	if (json_object_object_get_ex(c->body, "version", NULL) && member_u32(c->body, "version", 1, &version, &p) < 0)
 		return call_refuse(c, 400, "bad_value", "\"version\" wants the number of a version");
+	if (!take_report(c, &report, &ret))
+		return ret;
 	ret = kek_usable(&k);
 	if (ret < 0)
 		return call_refuse_use(c, ret);
@@ -128,7 +186,7 @@ int api_lease(struct call *c)
 	if (ret == -ENOENT)
 		return call_refuse(c, 404, "not_found", "no root of that volume was ever wrapped by this key");
 	if (ret == 0)
-		ret = lease_renew(&c->api->leases, k.name, volume, c->client.fingerprint, version);
+		ret = lease_renew(&c->api->leases, k.name, volume, c->client.fingerprint, version, &report);
 	c->api->counts.leases += ret == 0;
 	if (ret == 0)
 		ret = o ? put_string(o, "state", "enabled") : -ENOMEM;

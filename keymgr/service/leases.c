@@ -35,7 +35,8 @@ const struct lease *lease_find(const struct leases *l, const char *key, const ch
 	return find(l, key, volume);
 }
 
-int lease_renew(struct leases *l, const char *key, const char *volume, const char *client, uint32_t version)
+int lease_renew(struct leases *l, const char *key, const char *volume, const char *client, uint32_t version,
+		const struct lease_report *report)
 {
 	struct lease *lease = find(l, key, volume);
 
@@ -52,6 +53,7 @@ int lease_renew(struct leases *l, const char *key, const char *volume, const cha
 	}
 	snprintf(lease->client, sizeof(lease->client), "%s", client);
 	lease->version = version;
+	lease->report = *report;
 	time_text(lease->seen);
 	lease->renewals++;
 	return 0;

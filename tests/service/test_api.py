@@ -481,6 +481,31 @@ class Volumes(Api):
         self.refused(self.accept("0" * 32, "xyz"), 400, "bad_value")
         self.assertEqual(self.volumes(), [])
 
+    def test_keyring(self):
+        """A copy of the sealed keyring: kept as it was sent; never an older one in its place."""
+        path = f"keys/k/volumes/{self.ID.hex()}/keyring"
+        self.refused(self.host.get(path), 404, "not_found")
+        self.refused(self.host.post(path, sequence=1, text=b64(b"x")), 404, "not_found")
+        self.good(self.wrap(self.host, self.roots[0]))
+        self.refused(self.host.get(path), 404, "not_found")
+        for sequence, size in ((1, 1), (2, 8192), (3, 8193), (7, 45000), (8, 20)):
+            text = os.urandom(size)
+            self.assertEqual(self.good(self.host.post(path, sequence=sequence, text=b64(text)))["sequence"], sequence)
+            got = self.good(self.host.get(path))
+            self.assertEqual((got["sequence"], keyd.unb64(got["text"])), (sequence, text))
+        lines = len(self.lines())
+        self.assertEqual(self.good(self.host.post(path, sequence=8, text=b64(b"other")))["sequence"], 8)
+        self.assertEqual(len(self.lines()), lines)  # the same again is nothing new
+        self.refused(self.host.post(path, sequence=7, text=b64(text)), 409, "older_keyring")
+        for bad in ({"sequence": 0, "text": "QQ"}, {"sequence": 9, "text": ""}, {"sequence": 9, "text": b64(bytes(45001))}, {"text": "QQ"}):
+            self.refused(self.host.post(path, **bad), 400, "bad_value")
+        self.refused(self.host.get("keys/k/volumes/xyz/keyring"), 400, "bad_value")
+        self.refused(self.stranger_of_k().get(path), 403, "not_granted")
+        self.assertEqual(keyd.unb64(self.good(self.host.get(path))["text"]), text)
+
+    def stranger_of_k(self):
+        return self.accepted(self.s, "no-grant")
+
     def test_lease(self):
         volume = self.ID.hex()
         self.refused(self.host.post("keys/k/lease", volume=volume), 404, "not_found")
@@ -493,6 +518,11 @@ class Volumes(Api):
         self.assertEqual(len(self.lines()), lines)  # counted, not recorded
         seen = self.volumes()[0]
         self.assertEqual((seen["client"], seen["renewals"], seen["version"]), (self.host.fingerprint(), 30, 1))
+        said = {"host": "web-1.example", "coffer": "0.1.0", "generation": 3, "reencryption_percent": 41, "backup_days": 0}
+        self.good(self.host.post("keys/k/lease", volume=volume, **said))
+        self.assertLessEqual(said.items(), self.volumes()[0].items())
+        for bad in ({"host": "a b"}, {"coffer": ""}, {"generation": -1}, {"reencryption_percent": 101}, {"backup_days": "1"}):
+            self.refused(self.host.post("keys/k/lease", volume=volume, **bad), 400, "bad_value")
         self.good(self.a.post("keys/k/rotate"))
         self.assertEqual(self.good(self.host.post("keys/k/lease", volume=volume, version=1))["latest"], 2)
         # What locks a mount, and what lets it go on.

@@ -11,7 +11,7 @@ import time
 import unittest
 
 import keyd
-from keyd import LONG
+from keyd import DAMAGED, LONG
 from volumes import REFUSED, UNREACHABLE, Case, Impostor, wait_until
 
 ENOKEY = 126
@@ -243,6 +243,45 @@ class Lease(Case):
         self.good("key", "test", self.volume)
         log = self.good("key", "audit", "show", self.volume)
         self.assertIn("protector-rewrapped", log)
+
+    def test_what_it_tells(self):
+        """The service hears of host and generation, and keeps the sealed keyring after each change: a lost one comes back from there."""
+        self.make_volume()
+        point = self.mount("lease=1s")
+        with open(point + "/f", "w") as f:
+            f.write("kept")
+        self.good("key", "rotate", self.volume)
+        wait_until("generation 3", lambda: self.service_verb("volumes", "db")["volumes"][0].get("generation") == 3)
+        told = self.service_verb("volumes", "db")["volumes"][0]
+        self.assertEqual(told["client"], self.fingerprint)
+        self.assertRegex(told["host"], r"\A[\w.@-]+\Z")
+        self.assertNotIn("backup_days", told)
+        self.assertIn("generation 3, no verified backup", self.good("service", "volumes", "--config", self.path("admin.conf")))
+        dot = self.volume + "/.coffer/"
+        with open(dot + "keyring.json", "rb") as f:
+            text = f.read()
+        admin = self.admin(self.running)
+        path = f"keys/db/volumes/{told['volume']}/keyring"
+        wait_until("the keyring", lambda: keyd.unb64(admin.get(path)[1].get("text", "")) == text)
+        self.good("umount", point)
+        conf = ("--config", self.host)
+        self.bad(REFUSED, "service", "volume", "restore", "db", self.volume, *conf, says="intact")
+        os.remove(dot + "keyring.json")
+        with open(dot + "keyring.json.bak", "r+b") as f:
+            f.truncate(1000)
+        self.bad(DAMAGED, "mount", self.volume, point)
+        # Somebody with the same key has put something else there: it is not believed.
+        admin.post(path, sequence=1000, text=keyd.b64(text.replace(b'"sequence": ', b'"sequence": 1')))
+        self.bad(DAMAGED, "service", "volume", "restore", "db", self.volume, *conf)
+        admin.post(path, sequence=1001, text=keyd.b64(text))
+        self.assertIn("the keyring is back", self.good("service", "volume", "restore", "db", self.volume, *conf))
+        for name in ("keyring.json", "keyring.json.bak"):
+            with open(dot + name, "rb") as f:
+                self.assertEqual(f.read(), text)
+        self.mount("lease=1s")
+        with open(point + "/f") as f:
+            self.assertEqual(f.read(), "kept")
+        self.good("umount", point)
 
     @unittest.skipUnless(LONG, "most of it is waiting")
     def test_a_lock_of_somebody_else(self):

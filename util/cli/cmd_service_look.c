@@ -17,6 +17,15 @@ static void print_volume(json_object *v)
 	if (*service_text(v, "seen"))
 		printf("\n    mounted by %s, seen %s, root under version %s", service_text(v, "client"),
 		       service_text(v, "seen"), service_text(v, "version"));
+	if (*service_text(v, "host"))
+		printf("\n    on %s, coffer %s, generation %s", service_text(v, "host"), service_text(v, "coffer"),
+		       service_text(v, "generation"));
+	if (*service_text(v, "reencryption_percent"))
+		printf(", re-encrypted to %s %%", service_text(v, "reencryption_percent"));
+	if (*service_text(v, "host") && *service_text(v, "backup_days"))
+		printf(", last verified backup %s days old", service_text(v, "backup_days"));
+	else if (*service_text(v, "host"))
+		printf(", no verified backup");
 	putchar('\n');
 }
 

@@ -98,6 +98,8 @@ static const struct verb verbs[] = {
 	{"service client revoke", ARGUMENTS_SERVICE_CLIENT_REVOKE, NULL, HELP_SERVICE_CLIENT_REVOKE,
 	 cmd_service_client_revoke},
 	{"service volumes", ARGUMENTS_SERVICE_VOLUMES, NULL, HELP_SERVICE_VOLUMES, cmd_service_volumes},
+	{"service volume restore", ARGUMENTS_SERVICE_VOLUME_RESTORE, NULL, HELP_SERVICE_VOLUME_RESTORE,
+	 cmd_service_volume_restore},
 	{"service volume accept", ARGUMENTS_SERVICE_VOLUME_ACCEPT, NULL, HELP_SERVICE_VOLUME_ACCEPT,
 	 cmd_service_volume_accept},
 	{"service audit show", ARGUMENTS_SERVICE_AUDIT_SHOW, NULL, HELP_SERVICE_AUDIT_SHOW, cmd_service_audit_show},

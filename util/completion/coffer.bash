@@ -88,7 +88,7 @@ _coffer_service()
 	"") words="key client volumes volume audit" ;;
 	"key ") words="create list show rotate disable enable config delete recover purge grant ungrant" ;;
 	"client ") words="register list accept revoke" ;;
-	"volume ") words="accept" ;;
+	"volume ") words="accept restore" ;;
 	"audit ") words="show verify export" ;;
 	"key create "*) options+=" --auto-rotate-days --purge-protection" ;;
 	"key config "*) options+=" --auto-rotate-days --min-version --purge-protection" ;;

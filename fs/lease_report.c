@@ -1,0 +1,131 @@
+#include "fs/lease_report.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "keymgr/backup.h"
+#include "keymgr/document.h"
+#include "util/base/atomic_file.h"
+#include "util/base/encode.h"
+#include "util/base/log.h"
+
+enum { KEPT_MAX = 45000, WORD_MAX = 64, NAME_TEXT = 160 };
+
+/* The service takes letters, digits and ._@- in words. */
+static void host_name(char out[WORD_MAX + 1])
+{
+	char name[HOST_NAME_MAX + 1] = "";
+
+	if (gethostname(name, sizeof name) < 0 || !*name)
+		strcpy(name, "host");
+	name[HOST_NAME_MAX] = '\0';
+	snprintf(out, WORD_MAX + 1, "%.64s", name);
+	for (char *at = out; *at; at++)
+		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_@", *at))
+			*at = '-';
+}
+
+struct facts {
+	bool known, backed_up;
+	uint32_t generation;
+	uint64_t backup_days, sequence;
+};
+
+static void look_at_backups(const struct keyring *k, struct facts *f)
+{
+	_cleanup_free_ struct backup_info *all = calloc(BACKUPS_MAX, sizeof *all);
+	uint32_t n = all ? keyring_backups(k, all) : 0;
+	time_t newest = 0, at;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (time_parse(all[i].verified, &at) == 0 && at > newest)
+			newest = at;
+	f->backed_up = newest > 0;
+	f->backup_days = document_now() > newest ? (uint64_t)(document_now() - newest) / 86400 : 0;
+}
+
+static void look(const struct keyring *k, void *context)
+{
+	struct facts *f = context;
+	uint32_t n = keyring_generations(k, NULL, 0);
+	_cleanup_free_ struct generation_info *all = calloc(n ? n : 1, sizeof *all);
+
+	n = all ? keyring_generations(k, all, n) : 0;
+	for (uint32_t i = 0; i < n; i++)
+		if (all[i].scope == SCOPE_DEFAULT && all[i].state == KEY_ACTIVE)
+			f->generation = all[i].number;
+	look_at_backups(k, f);
+	f->sequence = keyring_sequence(k);
+	f->known = true;
+}
+
+int lease_report_put(json_object *o, struct live_keys *keys, struct reencrypt *reencrypt)
+{
+	struct facts f = {0};
+	struct reencrypt_status now;
+	char host[WORD_MAX + 1];
+	int r;
+
+	host_name(host);
+	live_keys_look(keys, look, &f);
+	reencrypt_status(reencrypt, &now);
+	r = put_string(o, "host", host);
+	if (r == 0)
+		r = put_string(o, "coffer", COFFER_VERSION);
+	if (r == 0 && f.known)
+		r = put_number(o, "generation", f.generation);
+	if (r == 0 && now.phase != REENCRYPT_NONE && now.total && now.done <= now.total)
+		r = put_number(o, "reencryption_percent", now.done * 100 / now.total);
+	return r == 0 && f.known && f.backed_up ? put_number(o, "backup_days", f.backup_days) : r;
+}
+
+/* ------------------------------------------------------------------ the sealed keyring */
+
+static int send_text(struct service_client *c, const char *key, const char *volume, const char *text, size_t n,
+		     uint64_t sequence, struct fault *why)
+{
+	_cleanup_json_ json_object *o = json_object_new_object();
+	_cleanup_free_ char *encoded = malloc(base64url_size(n) + 1);
+	_cleanup_service_answer_ struct service_answer a = {0};
+	char path[NAME_TEXT];
+	int r = o && encoded ? put_number(o, "sequence", sequence) : -ENOMEM;
+
+	if (r == 0) {
+		base64url_encode(text, n, encoded);
+		r = put_string(o, "text", encoded);
+	}
+	if (r < 0)
+		return fault_errno(why, EXIT_FAILED, r, "cannot send it");
+	snprintf(path, sizeof path, "keys/%s/volumes/%s/keyring", key, volume);
+	r = service_call(c, SERVICE_ASK, path, o, &a, why);
+	return r == 0 ? service_check(&a, why) : r;
+}
+
+void lease_report_keyring(struct service_client *c, const char *key, const char *volume, const struct opened *opened,
+			  struct live_keys *keys, uint64_t *sent)
+{
+	struct fault why = {.status = EXIT_OK};
+	_cleanup_free_ char *text = NULL;
+	struct facts f = {0};
+	size_t n = 0;
+	int r;
+
+	live_keys_look(keys, look, &f);
+	if (!f.known || f.sequence == *sent)
+		return;
+	/* It may be newer than what we know: then it is sent again. */
+	r = atomic_file_read(opened->store, opened->dot, "keyring.json", KEPT_MAX, &text, &n);
+	if (r < 0)
+		(void)fault_errno(&why, EXIT_STORE, r, "cannot read it");
+	else
+		r = send_text(c, key, volume, text, n, f.sequence, &why);
+	/* Who cannot be reached is asked again. */
+	if (r == -EHOSTUNREACH || r == -ECANCELED)
+		return;
+	*sent = f.sequence;
+	if (r < 0)
+		log_warning("the key service has no copy of the volume's keyring: %s", why.text);
+}
