@@ -65,10 +65,9 @@ class Rate(Api):
     def test_one_that_asks_too_much(self):
         other = self.accepted(self.s, "other")
         other.connect()
-        time.sleep(2)
         answers = [self.ask(other) for _ in range(30)]
         good = [status for status, _, _ in answers].count(200)
-        self.assertGreaterEqual(good, 10)
+        self.assertGreaterEqual(good, 8)  # of the ten that it may send at once it has sent one or two
         self.assertLess(good, 20)
         self.assertEqual({(status, after, answer["error"]["code"]) for status, after, answer in answers if status != 200},
                          {(429, "1", "too_many_requests")})
