@@ -106,6 +106,7 @@ initial-cluster: $cluster
 initial-cluster-state: new
 enable-grpc-gateway: true
 max-txn-ops: 4096
+max-request-bytes: 10485760
 auto-compaction-retention: "1"
 END
 }

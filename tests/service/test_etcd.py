@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
@@ -47,7 +48,7 @@ class Cluster:
             ["etcd", "--name", f"n{i}", "--data-dir", f"{self.top}/etcd{i}", "--listen-client-urls", f"http://127.0.0.1:{self.client[i]}",
              "--advertise-client-urls", f"http://127.0.0.1:{self.client[i]}", "--listen-peer-urls", f"http://127.0.0.1:{self.peer[i]}",
              "--initial-advertise-peer-urls", f"http://127.0.0.1:{self.peer[i]}", "--initial-cluster", all_peers, "--initial-cluster-state", state,
-             "--max-txn-ops", "4096", "--logger=zap"],
+             "--max-txn-ops", "4096", "--max-request-bytes", "10485760", "--logger=zap"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
 
@@ -244,6 +245,30 @@ class Servers(Case):
         except (OSError, keyd.http.client.HTTPException):
             pass
         self.assertNotEqual(one.process.wait(20), OK)
+
+    def test_large_commits(self):
+        """Many requests share a commit, each with as much as it may hold."""
+        s = self.serve(self.dir)
+        a = self.admin(s)
+        self.good(a.post("keys/k"), 201)
+        text, statuses = b64(os.urandom(45000)), []
+
+        def send(i):
+            c = self.client(s, a.cert, a.key)
+            volume = "%032x" % i
+            self.good(c.post("keys/k/wrapkey", alg="A256GCM", value=b64(bytes(32)), volume=volume))
+            everybody.wait(keyd.TIMEOUT)
+            statuses.append(c.post(f"keys/k/volumes/{volume}/keyring", sequence=1, text=text)[0])
+
+        everybody = threading.Barrier(30)
+        threads = [threading.Thread(target=send, args=(i,)) for i in range(30)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(statuses, [200] * 30)
+        s.stop()
+        self.assertEqual(keyd.run("check", self.dir, *self.option)[0], OK)
 
     def test_tampering_backup_restore(self):
         s = self.serve(self.dir)
