@@ -114,8 +114,10 @@ static int make_entry(struct engine *e, const struct caller *c, uint64_t parent,
 		return r;
 	m->e = e;
 	m->fd = -1;
+	/* Also where the names themselves are under another scope still. */
+	r = zone_is_locked(e, m->dir) ? -ENOKEY : 0;
 	/* Only while names are being moved may the entry exist under another backing name; else the store says EEXIST itself. */
-	if (m->dir->dir->record.next) {
+	if (r == 0 && m->dir->dir->record.next) {
 		r = names_lookup(e, m->dir, name, &m->b, &m->st);
 		r = r == 0 ? -EEXIST : (r == -ENOENT ? 0 : r);
 	}

@@ -148,6 +148,7 @@ struct engine {
 	pthread_mutex_t keys_lock;
 	struct keys *keys;                /* under it; operations use worker_keys() */
 	atomic_uint_fast64_t keys_serial; /* changes whenever `keys` does; unique in the process */
+	atomic_uint zones_serial;         /* changes whenever all forget their zones (zone.h) */
 	atomic_uint_fast64_t sealed;      /* bytes, since the engine was started */
 	atomic_bool keys_changed;         /* once they did */
 

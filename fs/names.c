@@ -188,12 +188,15 @@ int names_load_directory(struct engine *e, struct node *dir)
 	int r = 0;
 
 	if (!d->loaded) {
+		uint32_t serial = zone_load_begin(e);
+
 		r = read_record(e, dir);
 		if (r == 0 || r == -EBADMSG) {
 			r = r < 0 ? -EIO : 0;
 			d->error = r;
 			atomic_store_explicit(&d->loaded, true, memory_order_release);
 		}
+		zone_load_end(e, dir, serial);
 	} else {
 		r = d->error;
 	}

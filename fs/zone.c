@@ -14,6 +14,18 @@ static void remember(struct node *n, uint32_t zone)
 	atomic_store_explicit(&n->zone, zone, memory_order_relaxed);
 }
 
+/* Under table.lock. */
+static bool has_place(const struct engine *e, const struct node *n)
+{
+	return n == e->root || (n->links && n->links->parent != e->open_node);
+}
+
+/* While its record is being read a directory keeps what zone_load() has found out: to ask it would be to wait for oneself. */
+static bool may_be_asked(const struct node *n)
+{
+	return !n->dir || atomic_load_explicit(&n->dir->loaded, memory_order_acquire);
+}
+
 /* What a directory says itself; ZONE_UNSET: nothing. */
 static uint32_t own_zone(const struct keys *k, const struct node *dir)
 {
@@ -56,16 +68,29 @@ static uint32_t find(struct engine *e, struct node *n)
 	return zone == ZONE_UNSET ? ZONE_DEFAULT : zone;
 }
 
+/* (3) */
+static void doubt(struct engine *e, struct node *n, uint32_t serial)
+{
+	if (atomic_load(&e->zones_serial) == serial || !may_be_asked(n))
+		return;
+	pthread_mutex_lock(&e->table.lock);
+	if (has_place(e, n))
+		remember(n, ZONE_UNSET);
+	pthread_mutex_unlock(&e->table.lock);
+}
+
 uint32_t zone_of(struct engine *e, struct node *n)
 {
-	uint32_t zone;
+	uint32_t zone, serial;
 
 	if (worker_keys(e)->zone_count == 0)
 		return ZONE_DEFAULT;
 	zone = remembered(n);
 	if (zone == ZONE_UNSET) {
+		serial = atomic_load(&e->zones_serial);
 		zone = find(e, n);
 		remember(n, zone);
+		doubt(e, n, serial);
 	}
 	return zone;
 }
@@ -91,29 +116,37 @@ void zone_load(struct engine *e, struct node *dir)
 	remember(dir, zone);
 }
 
+uint32_t zone_load_begin(const struct engine *e)
+{
+	return atomic_load(&e->zones_serial);
+}
+
+void zone_load_end(struct engine *e, struct node *dir, uint32_t serial)
+{
+	if (may_be_asked(dir))
+		doubt(e, dir, serial);
+	else
+		remember(dir, ZONE_UNSET);
+}
+
 void zone_keep(struct engine *e, struct node *n)
 {
 	if (n)
 		(void)zone_of(e, n);
 }
 
-/* Under table.lock. */
-static bool has_place(const struct engine *e, const struct node *n)
-{
-	return n == e->root || (n->links && n->links->parent != e->open_node);
-}
-
 void zones_forget(struct engine *e)
 {
 	struct node_table *t = &e->table;
 
+	atomic_fetch_add(&e->zones_serial, 1);
 	pthread_mutex_lock(&t->lock);
 	for (uint32_t i = 0; i < t->size; i++) {
 		for (struct node *n = t->by_id[i]; n; n = n->id_chain) {
-			/* While a record is being read its directory says itself what it is in. */
-			if (has_place(e, n) && (!n->dir || n->dir->loaded))
+			/* One that nobody has read yet has nothing to forget. */
+			if (has_place(e, n) && may_be_asked(n))
 				remember(n, ZONE_UNSET);
-			else if (remembered(n) == ZONE_UNSET)
+			else if (!has_place(e, n) && remembered(n) == ZONE_UNSET)
 				remember(n, ZONE_DEFAULT);
 		}
 	}

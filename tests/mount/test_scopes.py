@@ -101,6 +101,24 @@ def test_assigning_a_full_directory(volume):
     volume.check("--deep")
 
 
+def test_directories_that_nobody_has_read(volume):
+    """The kernel knows them, and the mount has not looked into them yet: they are in the scope as well."""
+    need_mount()
+    volume.mount()
+    fill(f"{volume.mnt}/d")
+    os.makedirs(f"{volume.mnt}/d/empty/one")
+    for i, scope in enumerate(("one", "two", "default")):
+        volume.remount()
+        for path in ("below", "empty"):
+            os.stat(f"{volume.mnt}/d/{path}")
+        make(volume, scope, "d")
+        volume.umount()
+        volume.check("--deep")
+        volume.mount()
+        equal(generation_of(volume, "d/below/x"), (3, 4, 1)[i])
+        equal(os.listdir(f"{volume.mnt}/d/empty"), ["one"])
+
+
 def test_assigning_without_a_mount(volume):
     need_mount()
     volume.mount()
@@ -291,6 +309,10 @@ def test_rule_4_locked(volume):
         equal(os.waitpid(child, 0)[1], signal.SIGBUS)
     r = key(volume, "scope", "lock", "taxes", check=False)
     equal((r.returncode, "locked already" in r.stderr), (13, True), r.stderr)
+    status = volume.coffer("status", volume.dir).stdout
+    equal(f"scope taxes, until: coffer key scope unlock {volume.dir} taxes\n" in status, True, status)
+    status = json.loads(volume.coffer("status", volume.dir, "--json").stdout)
+    equal((status["process"]["locked_scopes"], status["process"]["locked"]), (4, False))
     # The names below, and no others.
     shown = os.listdir(f"{m}/d")
     equal(len(shown), 4)
@@ -383,6 +405,32 @@ def test_rotated_and_destroyed_apart(volume):
     whole(f"{m}/d")
     volume.umount()
     volume.check("--deep")
+
+
+def test_given_to_a_scope_that_is_locked(volume):
+    """What was there waits for its keys."""
+    need_mount()
+    volume.mount()
+    m = volume.mnt
+    fill(f"{m}/d")
+    key(volume, "scope", "create", "taxes")
+    key(volume, "scope", "lock", "taxes")
+    key(volume, "scope", "assign", "taxes", "d")
+    fails(errno.ENOKEY, write_file, f"{m}/d/new", b"x")
+    equal([n for n in os.listdir(f"{m}/d") if not set(n) <= NAMES or n in ("inline", "paged", "link", "below")], [])
+    equal("locked, being re-encrypted" in key(volume, "scope", "list").stdout, True)
+    key(volume, "scope", "unlock", "taxes")
+    wait_until(lambda: scopes(volume)["taxes"]["directories"][0]["settled"], 20 * SLOW, "the end of the re-encryption")
+    whole(f"{m}/d")
+    equal(generation_of(volume, "d/inline"), 3)
+    # And away from it, while it is.
+    key(volume, "scope", "lock", "taxes")
+    key(volume, "scope", "assign", "default", "d")
+    fails(errno.ENOKEY, os.stat, f"{m}/d/inline")
+    key(volume, "scope", "unlock", "taxes")
+    wait_until(lambda: scopes(volume)["default"]["directories"][0]["settled"], 20 * SLOW, "the end of the re-encryption")
+    whole(f"{m}/d")
+    equal(generation_of(volume, "d/inline"), 1)
 
 
 def test_what_is_moved_below_is_refused(volume):
