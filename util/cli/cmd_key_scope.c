@@ -239,12 +239,12 @@ static void print_scope(const struct scope_work *w, const struct scope_info *s)
 {
 	struct key_zone zones[ZONES_SHOWN];
 	uint32_t n = directories_of(w->key.volume.keyring, s->number, zones);
-	bool settled = true;
+	bool settled = true, locked = w->locked >> s->number & 1;
 
 	for (uint32_t i = 0; i < n; i++)
 		settled &= zones[i].from == SCOPE_NONE;
-	printf("%-16s  %-6" PRIu32 "  %-5" PRIu32 "  %-11" PRIu32 "  %s%s\n", s->name, s->active, s->floor, n,
-	       w->locked >> s->number & 1 ? "locked" : "", settled ? "" : "being re-encrypted");
+	printf("%-16s  %-6" PRIu32 "  %-5" PRIu32 "  %-11" PRIu32 "  %s%s%s\n", s->name, s->active, s->floor, n,
+	       locked ? "locked" : "", locked && !settled ? ", " : "", settled ? "" : "being re-encrypted");
 }
 
 int cmd_key_scope_list(const struct verb *v, int argc, char **argv, struct fault *why)

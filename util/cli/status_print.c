@@ -108,6 +108,21 @@ static void print_lease(const struct volume_status *s)
 		       lease_is(s, "denied") ? "denied" : "expired", reason);
 }
 
+static void print_locked(const struct volume_status *s)
+{
+	struct scope_info all[SCOPES_MAX];
+	uint32_t n = s->volume.keyring ? keyring_scopes(s->volume.keyring, all) : 0;
+
+	if (!s->reached)
+		return;
+	if (process_number(s, "locked") && !lease_has_locked(s))
+		printf("locked       until: coffer unlock %s\n", s->volume.dir);
+	for (uint32_t i = 0; i < n; i++)
+		if (process_number(s, "locked_scopes") >> i & 1)
+			printf("locked       scope %s, until: coffer key scope unlock %s %s\n", all[i].name,
+			       s->volume.dir, all[i].name);
+}
+
 static void print_process(const struct volume_status *s)
 {
 	if (s->reached)
@@ -125,8 +140,7 @@ static void print_process(const struct volume_status *s)
 		       process_number(s, "recovered_files"), process_number(s, "recovered_pages"),
 		       process_number(s, "recovery_ms"));
 	print_lease(s);
-	if (s->reached && process_number(s, "locked") && !lease_has_locked(s))
-		printf("locked       until: coffer unlock %s\n", s->volume.dir);
+	print_locked(s);
 	print_reencryption(s);
 	if (s->reached && process_number(s, "looking"))
 		puts("looking      at files that were changed at the time of a crash");
@@ -364,6 +378,7 @@ static json_object *process_json(const struct volume_status *s)
 		"lost_files",
 		"reencryption_percent",
 		"reencryption_stuck",
+		"locked_scopes",
 	};
 	json_object *o;
 
