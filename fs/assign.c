@@ -22,7 +22,7 @@ static int find_directory(struct engine *e, const char *path, struct node **out)
 	int r = copy ? 0 : -ENOMEM;
 
 	while (r == 0 && (name = strsep(&rest, "/"))) {
-		if (!*name)
+		if (!*name || strcmp(name, ".") == 0)
 			continue;
 		r = strlen(name) > NAME_MAX ? -ENAMETOOLONG : fs_lookup(e, at, name, &a);
 		if (r == 0) {

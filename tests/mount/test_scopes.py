@@ -194,6 +194,27 @@ def test_inside_one_another_and_back(volume):
     equal(read_file(f"{m}/d/below/x"), content("below/x", 5000))
 
 
+def test_the_whole_volume(volume):
+    need_mount()
+    volume.mount()
+    m = volume.mnt
+    fill(f"{m}/d")
+    os.symlink("d", f"{m}/link")
+    os.setxattr(m, "user.top", b"value")
+    make(volume, "all", ".")
+    equal(generation_of(volume, "d/inline"), 3)
+    for path, word in (("nosuch", "No such file"), ("..", "No such file"), ("link", "Not a directory"), ("/", "is not in a mount")):
+        r = key(volume, "scope", "assign", "all", path, check=False)
+        equal((r.returncode != 0, word in r.stderr), (True, True), r.stderr)
+    volume.remount()
+    whole(f"{m}/d")
+    equal((os.readlink(f"{m}/link"), os.getxattr(m, "user.top")), ("d", b"value"))
+    make(volume, "default", f"{m}/./d/../")
+    equal(generation_of(volume, "d/inline"), 1)
+    volume.umount()
+    volume.check("--deep")
+
+
 WRITER = """
 import os, random, sys
 top, seed = sys.argv[1], int(sys.argv[2])
