@@ -292,22 +292,30 @@ static int need_mount(const struct scope_work *w, struct fault *why)
 				      w->key.volume.dir);
 }
 
+/* The volume and the scope that the words of the command line name, and the mount.  Not 0: it ends here. */
+static int begin(const struct verb *v, int argc, char **argv, struct scope_work *w, struct words *words,
+		 struct fault *why)
+{
+	const struct option_spec specs[] = {
+		OPTIONS_UNLOCK(&w->key.unlock), {OPTION_FLAG, 0, 0, "json", &w->key.json}, {0}};
+
+	int r = options_parse(v, argc, argv, specs, 2, 2, words, why);
+	if (r)
+		return r;
+	r = look(w, words->at[0], words->at[1], why);
+	return r < 0 ? r : need_mount(w, why);
+}
+
 int cmd_key_scope_lock(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	_cleanup_scope_work_ struct scope_work w = SCOPE_WORK_NONE;
 	_cleanup_answer_ struct control_answer answer = CONTROL_ANSWER_NONE;
-	const struct option_spec specs[] = {
-		OPTIONS_UNLOCK(&w.key.unlock), {OPTION_FLAG, 0, 0, "json", &w.key.json}, {0}};
 	struct words words;
 
-	int r = options_parse(v, argc, argv, specs, 2, 2, &words, why);
+	int r = begin(v, argc, argv, &w, &words, why);
 	if (r)
 		return r;
-	r = look(&w, words.at[0], words.at[1], why);
-	if (r == 0)
-		r = need_mount(&w, why);
-	if (r == 0)
-		r = control_ask(w.fd, "lock-scope", scope_request(&w), LOCK_SECONDS, &answer, why);
+	r = control_ask(w.fd, "lock-scope", scope_request(&w), LOCK_SECONDS, &answer, why);
 	if (r == 0 && !w.key.json)
 		printf("%s is locked; what programs ask for there fails until: coffer key scope unlock %s %s\n",
 		       words.at[1], words.at[0], words.at[1]);
@@ -318,20 +326,14 @@ int cmd_key_scope_unlock(const struct verb *v, int argc, char **argv, struct fau
 {
 	_cleanup_scope_work_ struct scope_work w = SCOPE_WORK_NONE;
 	_cleanup_answer_ struct control_answer answer = CONTROL_ANSWER_NONE;
-	const struct option_spec specs[] = {
-		OPTIONS_UNLOCK(&w.key.unlock), {OPTION_FLAG, 0, 0, "json", &w.key.json}, {0}};
 	struct words words;
 
-	int r = options_parse(v, argc, argv, specs, 2, 2, &words, why);
+	int r = begin(v, argc, argv, &w, &words, why);
 	if (r)
 		return r;
-	r = look(&w, words.at[0], words.at[1], why);
-	if (r == 0)
-		r = need_mount(&w, why);
-	if (r == 0 && !(w.locked >> w.scope & 1))
-		r = fault_set(why, EXIT_REFUSED, EALREADY, "the scope %s is not locked", words.at[1]);
-	if (r == 0)
-		r = secrets_start(why);
+	if (!(w.locked >> w.scope & 1))
+		return fault_set(why, EXIT_REFUSED, EALREADY, "the scope %s is not locked", words.at[1]);
+	r = secrets_start(why);
 	if (r == 0)
 		r = cli_volume_unlock(&w.key.volume, &w.key.unlock, NULL, why);
 	if (r < 0)
