@@ -11,6 +11,7 @@ struct arguments {
 	size_t host_count;
 	struct unlock_source source;
 	struct run_options run;
+	const char *store; /* "sqlite" or "etcd"; NULL: as run.etcd says */
 	/* of backups */
 	const char *output, *split, *share_dir, *expect_root;
 	struct backup_source backup;

@@ -32,6 +32,7 @@ static const char usage[] =
 	"  --anchor FILE          where the end of the log is kept outside the database (DIR/anchor.json)\n"
 	"  --etcd URL,URL         where the store is, instead of in DIR: http://127.0.0.1:PORT; of several\n"
 	"                         servers one serves, the others wait for it to end\n"
+	"  --store sqlite|etcd    says the same in a word: etcd goes with --etcd\n"
 	"  --tls-cert F --tls-key F   certificate (with its chain) and key in PEM, instead of the\n"
 	"                         service's own; again for one of the other kind (EC, RSA)\n"
 	"  --require-etm          refuse CBC without encrypt-then-MAC, and clients without extended\n"
@@ -62,6 +63,7 @@ enum {
 	CREDENTIAL,
 	ANCHOR,
 	ETCD,
+	STORE,
 	TLS_CERT,
 	TLS_KEY,
 	ETM,
@@ -100,6 +102,7 @@ static const struct option options[] = {
 	{"credential", required_argument, NULL, CREDENTIAL},
 	{"anchor", required_argument, NULL, ANCHOR},
 	{"etcd", required_argument, NULL, ETCD},
+	{"store", required_argument, NULL, STORE},
 	{"tls-cert", required_argument, NULL, TLS_CERT},
 	{"tls-key", required_argument, NULL, TLS_KEY},
 	{"require-etm", no_argument, NULL, ETM},
@@ -236,6 +239,9 @@ static int take(struct arguments *a, int option, const char *value, struct fault
 	case ETCD:
 		a->run.etcd = value;
 		return 0;
+	case STORE:
+		a->store = value;
+		return 0;
 	case TLS_CERT:
 		if (a->run.own_count == 2 || (a->run.own_count && !a->run.own[a->run.own_count - 1].key))
 			return fault_set(why, EXIT_USAGE, EINVAL,
@@ -298,6 +304,17 @@ static const struct {
 	{"restore", "keyd restore", 2, command_restore},
 };
 
+static int check_store(const struct arguments *a, struct fault *why)
+{
+	bool etcd = a->store && strcmp(a->store, "etcd") == 0;
+
+	if (!a->store || (etcd && a->run.etcd) || (strcmp(a->store, "sqlite") == 0 && !a->run.etcd))
+		return 0;
+	return fault_set(why, EXIT_USAGE, EINVAL, "--store %s: %s", a->store,
+			 etcd ? "say where it is, with --etcd"
+			      : "give sqlite, or etcd and --etcd; not one and the other");
+}
+
 static int dispatch(int argc, char **argv, struct arguments *a, struct fault *why)
 {
 	int option, ret;
@@ -311,6 +328,9 @@ static int dispatch(int argc, char **argv, struct arguments *a, struct fault *wh
 		if (ret < 0)
 			return ret;
 	}
+	ret = check_store(a, why);
+	if (ret < 0)
+		return ret;
 	if (argc - optind < 2)
 		return fault_set(why, EXIT_USAGE, EINVAL, "a verb and a directory are wanted; see coffer-keyd --help");
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)

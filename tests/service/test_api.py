@@ -621,6 +621,8 @@ class Metrics(Api):
         self.s.stop()
         for wrong in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0", "nothing"):
             self.assertEqual(keyd.run("run", self.dir, "--listen", "127.0.0.1:0", "--metrics", wrong)[0], keyd.USAGE, wrong)
+        for wrong in (["etcd"], ["sqlite", "--etcd", "http://127.0.0.1:1"], ["ldap"]):
+            self.assertEqual(keyd.run("run", self.dir, "--listen", "127.0.0.1:0", "--store", *wrong)[0], keyd.USAGE, wrong)
         self.s = self.service("--metrics", "127.0.0.1:0")
 
         def ask(data):
