@@ -1,8 +1,10 @@
 """The key service's clients without a mount: the verbs, registration and renewal, protectors, the pin, who is believed (protector_service.c (1), (2),
 service_tls.c (1) to (3), service_files.c (1), (2), service_main.c (3))."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -11,7 +13,7 @@ import subprocess
 import unittest
 
 import keyd
-from keyd import DAMAGED, OK, UNSUPPORTED, USAGE, WRONG_SECRET
+from keyd import DAMAGED, LONG, OK, UNSUPPORTED, USAGE, WRONG_SECRET
 from volumes import COFFER, REFUSED, UNREACHABLE, Case, Impostor
 
 
@@ -305,6 +307,43 @@ class Protector(Case):
         self.good("key", "test", self.volume, env=env)  # known from now on
         env["COFFER_STATE_DIR"] = self.path("third")
         self.good("key", "test", self.volume, "--service-config", self.host, env=env)
+
+    def put_protector(self, **members):
+        """The keyring with other members of its protector, and the hash that belongs to it; its MAC is wrong then."""
+        with open(self.volume + "/.coffer/keyring.json") as f:
+            document, seal = re.fullmatch(r"(.*\n)(#coffer-seal mac=\S+ sha256=)\S+\n", f.read(), re.S).groups()
+        document = json.loads(document)
+        for name, value in members.items():
+            if value is None:
+                del document["protectors"][0][name]
+            else:
+                document["protectors"][0][name] = value
+        text = json.dumps(document, indent=2) + "\n" + seal
+        for name in ("keyring.json", "keyring.json.bak"):
+            with open(self.volume + "/.coffer/" + name, "w") as f:
+                f.write(text + hashlib.sha256(text.encode()).hexdigest() + "\n")
+
+    def test_malformed(self):
+        shutil.copytree(self.volume, self.path("good"), symlinks=True)
+        malformed = ({"key": ""}, {"key": "a/b"}, {"key": "k" * 64}, {"key": None}, {"service": ""}, {"service": "h" * 2401}, {"ca": "ca.pem"},
+                        {"cert": ""}, {"private_key": "/" + "k" * 4096}, {"version": 0}, {"version": "1"}, {"value": keyd.b64(bytes(31))},
+                        {"iv": keyd.b64(bytes(13))}, {"tag": keyd.b64(bytes(15))}, {"tag": None})
+        for members in malformed if LONG else malformed[::3]:
+            with self.subTest(members=members):
+                self.put_protector(**members)
+                self.bad(DAMAGED, "key", "test", self.volume)
+                shutil.rmtree(self.volume)
+                shutil.copytree(self.path("good"), self.volume, symlinks=True)
+        # What is well-formed and another's: the service does not open it, or nobody is reached, or nothing is read from where one would wait.
+        os.mkfifo(self.path("fifo"))
+        for members, status in (({"tag": keyd.b64(bytes(16))}, REFUSED), ({"key": "other"}, REFUSED), ({"ca": self.path("fifo")}, USAGE),
+                                ({"service": "https://localhost:1"}, UNREACHABLE), ({"service": "ftp://x"}, USAGE)):
+            with self.subTest(members=members):
+                self.put_protector(**members)
+                self.bad(status, "key", "test", self.volume)
+                shutil.rmtree(self.volume)
+                shutil.copytree(self.path("good"), self.volume, symlinks=True)
+        self.good("key", "test", self.volume)
 
     def test_a_planted_root(self):
         """Another client wraps a root of his own for the volume's id: the service refuses it."""

@@ -232,6 +232,8 @@ class Lease(Case):
         """A new version of the service's key wraps the root at the next renewal; versions from before may be retired then."""
         self.make_volume()
         point = self.mount("lease=1s")
+        with open(f"/proc/{self.status()['process']['pid']}/maps") as f:
+            self.assertNotRegex(f.read(), "libssl|libcrypto")  # that is the helper's (service_main.c (1))
         self.service_verb("key", "rotate", "db")
         wait_until("version 2", lambda: self.lease()["version"] == 2)
         self.service_verb("key", "config", "db", "--min-version", "2")
