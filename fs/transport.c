@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/follow.h"
 #include "fs/freeze.h"
 #include "fs/meter.h"
 #include "util/base/log.h"
@@ -321,7 +322,9 @@ static bool is_measured(unsigned opcode)
 static void serve_one(const struct crew *c, struct fuse_buf *buf)
 {
 	const struct fuse_in_header *h = buf->mem;
-	unsigned opcode = buf->size >= sizeof *h ? h->opcode : TRANSPORT_OPCODES;
+	bool whole = buf->size >= sizeof *h;
+	unsigned opcode = whole ? h->opcode : TRANSPORT_OPCODES;
+	uint32_t asker = whole ? h->pid : 0;
 
 	/* Counted before it looks: who sets `last` waits for those that did not see it. */
 	atomic_fetch_add(&transport.under_way, 1);
@@ -329,8 +332,13 @@ static void serve_one(const struct crew *c, struct fuse_buf *buf)
 	serve_if_allowed(c, buf);
 	c->hooks->end(c->hooks->data);
 	atomic_fetch_sub(&transport.under_way, 1);
-	if (is_measured(opcode))
-		meter_answered(opcode, meter_now() - began);
+	if (!is_measured(opcode))
+		return;
+
+	uint64_t took = meter_now() - began;
+
+	meter_answered(opcode, took);
+	follow_answered(asker, took);
 }
 
 static void end_thread(struct server *t)

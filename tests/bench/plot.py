@@ -11,6 +11,7 @@ COLOURS = {
     "fscrypt": "#6d6d6d",
     "passthrough": "#c9b458",
     "nojournal": "#7fb3e6",
+    "nofollow": "#4fa3a3",
     "coffer": "#1f5fa8",
     "gocryptfs": "#d9822b",
     "securefs": "#a4508b",

@@ -12,7 +12,7 @@ class Untar(Row):
     unsynced = True
 
     def prepare(self, t):
-        shutil.rmtree(f"{t.dir}/untar", ignore_errors=True)
+        self.put_away(t, "untar")
         os.mkdir(f"{t.dir}/untar")
 
     def run(self, t):
@@ -30,7 +30,7 @@ class CopyIn(Row):
     unsynced = True
 
     def prepare(self, t):
-        shutil.rmtree(f"{t.dir}/tree", ignore_errors=True)
+        self.put_away(t, "tree")
 
     def run(self, t):
         run("cp", "-r", self.inputs.tree(), f"{t.dir}/tree")

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import sqlite3
 
 from row import PAGE, Row
@@ -57,7 +56,7 @@ class SyncedFiles(Row):
     unit = "files/s"
 
     def prepare(self, t):
-        shutil.rmtree(f"{t.dir}/synced", ignore_errors=True)
+        self.put_away(t, "synced")
         os.mkdir(f"{t.dir}/synced")
 
     def run(self, t):

@@ -31,7 +31,7 @@ class GitClone(GitRow):
         pass
 
     def prepare(self, t):
-        shutil.rmtree(f"{t.dir}/clone", ignore_errors=True)
+        self.put_away(t, "clone")
 
     def run(self, t):
         self.clone(t)
@@ -67,7 +67,7 @@ class Build(Row):
         return None if shutil.which("make") and shutil.which("gcc") else "make or gcc is not installed"
 
     def prepare(self, t):
-        shutil.rmtree(f"{t.dir}/project", ignore_errors=True)
+        self.put_away(t, "project")
         run("cp", "-r", self.inputs.project(), f"{t.dir}/project")
 
     def run(self, t):

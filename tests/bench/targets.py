@@ -39,6 +39,7 @@ class Plain:
     name = "plain"
     packages = ()  # of Debian, without which it cannot be measured
     peak_kib = 0
+    usual = True  # measured if nobody says what is to be
     peer = False  # somebody else's: what it cannot do is left out
 
     def __init__(self, base):
@@ -191,6 +192,17 @@ class Coffer(Mounted):
 class NoJournal(Coffer):
     name = "nojournal"
     options = ("-o", "nojournal")
+
+
+class NoFollow(Coffer):
+    """Serving threads stay where the scheduler has put them (fs/follow.h)."""
+
+    name = "nofollow"
+    usual = False
+
+    def __init__(self, base):
+        super().__init__(base)
+        self.env["COFFER_NO_FOLLOW"] = "1"
 
 
 class Passthrough(Mounted):

@@ -39,7 +39,7 @@ def test_rows_and_plot(tmp):
 
 def test_interrupted(tmp):
     need_mount()
-    p = subprocess.Popen([PEERS, *SMALL, "--dir", tmp, "--rounds", "1000", "--targets", "plain,coffer", "--rows", "untar"],
+    p = subprocess.Popen([PEERS, *SMALL, "--dir", tmp, "--rounds", "50", "--targets", "plain,coffer", "--rows", "untar"],
                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     wait_until(lambda: mounts(tmp), 30, "a mount of the benchmark")
     time.sleep(0.2)
