@@ -2,9 +2,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <time.h>
 
+#include "fs/rounds.h"
 #include "keymgr/policy.h"
 #include "util/base/log.h"
 
@@ -14,10 +13,7 @@ enum { LOOK_SECONDS = 5, POLICY_SECONDS = 600, FIRST_SECONDS = 30 };
 
 struct keeper {
 	struct keeper_parts p;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t ended;
-	bool stop;
+	struct rounds rounds;
 
 	/* of the thread alone */
 	uint64_t noted;           /* of what the engine has sealed */
@@ -99,28 +95,13 @@ static void run_policies(struct keeper *k, bool last)
 
 /* ------------------------------------------------------------------ the thread */
 
-/* False: it is time to end. */
-static bool wait_seconds(struct keeper *k, unsigned seconds)
-{
-	struct timespec until;
-	bool stop;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += seconds;
-	pthread_mutex_lock(&k->lock);
-	while (!k->stop && pthread_cond_timedwait(&k->ended, &k->lock, &until) == 0)
-		;
-	stop = k->stop;
-	pthread_mutex_unlock(&k->lock);
-	return !stop;
-}
-
 static void *keep(void *data)
 {
 	struct keeper *k = data;
 
 	live_keys_look(k->p.keys, remember, k);
-	for (unsigned waited = POLICY_SECONDS - FIRST_SECONDS; wait_seconds(k, LOOK_SECONDS); waited += LOOK_SECONDS) {
+	for (unsigned waited = POLICY_SECONDS - FIRST_SECONDS; rounds_wait(&k->rounds, LOOK_SECONDS);
+	     waited += LOOK_SECONDS) {
 		bool much = k->allowed && k->before + unnoted(k) >= k->allowed;
 
 		if (!much && unnoted(k) < GRAIN && waited < POLICY_SECONDS)
@@ -137,25 +118,18 @@ static void *keep(void *data)
 int keeper_start(const struct keeper_parts *p, struct keeper **out)
 {
 	struct keeper *k = calloc(1, sizeof *k);
-	pthread_condattr_t monotonic;
 	int r;
 
 	if (!k)
 		return -ENOMEM;
 	k->p = *p;
 	k->users = (struct generation_users){count, k};
-	pthread_mutex_init(&k->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&k->ended, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-	r = -pthread_create(&k->thread, NULL, keep, k);
-	if (r < 0) {
+	r = rounds_start(&k->rounds, keep, k);
+	if (r < 0)
 		free(k);
-		return r;
-	}
-	*out = k;
-	return 0;
+	else
+		*out = k;
+	return r;
 }
 
 void keeper_stop(struct keeper **kp)
@@ -165,12 +139,6 @@ void keeper_stop(struct keeper **kp)
 	if (!k)
 		return;
 	*kp = NULL;
-	pthread_mutex_lock(&k->lock);
-	k->stop = true;
-	pthread_cond_signal(&k->ended);
-	pthread_mutex_unlock(&k->lock);
-	pthread_join(k->thread, NULL);
-	pthread_cond_destroy(&k->ended);
-	pthread_mutex_destroy(&k->lock);
+	rounds_stop(&k->rounds);
 	free(k);
 }

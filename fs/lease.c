@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "fs/lease_report.h"
+#include "fs/rounds.h"
 #include "keymgr/document.h"
 #include "keymgr/entry.h"
 #include "keymgr/pin.h"
@@ -27,10 +28,8 @@ struct lease {
 	uint8_t volume_id[VOLUME_ID_SIZE];
 	char volume[2 * VOLUME_ID_SIZE + 1];
 
-	pthread_t thread;
+	struct rounds rounds;
 	pthread_mutex_t lock; /* of what follows; nothing else is waited for while it is held */
-	pthread_cond_t ended;
-	bool stop;
 	struct lease_status now;
 	int64_t last_yes; /* seconds of CLOCK_BOOTTIME */
 
@@ -298,21 +297,9 @@ static void look_at_certificate(struct lease *l)
 
 /* ------------------------------------------------------------------ the thread */
 
-/* False: it is time to end. */
-static bool rest(struct lease *l)
+static unsigned until_the_next(const struct lease *l)
 {
-	unsigned seconds = l->p.every && l->p.every < l->renew_after ? l->p.every : l->renew_after;
-	struct timespec until;
-	bool stop;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += seconds;
-	pthread_mutex_lock(&l->lock);
-	while (!l->stop && pthread_cond_timedwait(&l->ended, &l->lock, &until) == 0)
-		;
-	stop = l->stop;
-	pthread_mutex_unlock(&l->lock);
-	return !stop;
+	return l->p.every && l->p.every < l->renew_after ? l->p.every : l->renew_after;
 }
 
 static void *keep(void *data)
@@ -323,7 +310,7 @@ static void *keep(void *data)
 		renew(l);
 		if (l->now.state == LEASE_HELD)
 			look_at_certificate(l);
-	} while (rest(l));
+	} while (rounds_wait(&l->rounds, until_the_next(l)));
 	fs_thread_end();
 	return NULL;
 }
@@ -331,7 +318,6 @@ static void *keep(void *data)
 static int prepare(struct lease *l, struct fault *why)
 {
 	const struct service_protector *by = l->p.opened->service;
-	pthread_condattr_t monotonic;
 
 	memcpy(l->now.key, by->key, sizeof by->key);
 	l->now.version = by->wrapped.version;
@@ -341,10 +327,6 @@ static int prepare(struct lease *l, struct fault *why)
 	l->last_yes = boot_seconds();
 	l->renew_after = LEASE_SECONDS;
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&l->ended, &monotonic);
-	pthread_condattr_destroy(&monotonic);
 	return service_client_new(&by->config, &l->client, why);
 }
 
@@ -362,7 +344,7 @@ int lease_start(const struct lease_parts *p, struct lease **out, struct fault *w
 	l->p = *p;
 	r = prepare(l, why);
 	if (r == 0)
-		r = -pthread_create(&l->thread, NULL, keep, l);
+		r = rounds_start(&l->rounds, keep, l);
 	if (r < 0) {
 		service_client_free(&l->client);
 		free(l);
@@ -379,14 +361,11 @@ void lease_stop(struct lease **lp)
 	if (!l)
 		return;
 	*lp = NULL;
-	pthread_mutex_lock(&l->lock);
-	l->stop = true;
-	pthread_cond_signal(&l->ended);
-	pthread_mutex_unlock(&l->lock);
+	/* It may be waiting for the service. */
+	rounds_tell(&l->rounds);
 	service_client_cancel(l->client);
-	pthread_join(l->thread, NULL);
+	rounds_stop(&l->rounds);
 	service_client_free(&l->client);
-	pthread_cond_destroy(&l->ended);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 }

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/limits.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,16 +11,14 @@
 #include <unistd.h>
 
 #include "fs/meter.h"
+#include "fs/rounds.h"
 #include "fs/transport.h"
 #include "util/base/log.h"
 
 struct metrics {
 	const struct control_subject *subject;
 	const char *mount_point, *file;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t ended;
-	bool stop; /* under lock */
+	struct rounds rounds;
 };
 
 /* All that is told, of one moment. */
@@ -248,22 +245,6 @@ static int write_file(const struct metrics *m)
 
 /* ------------------------------------------------------------------ the thread */
 
-/* False: it is time to end. */
-static bool wait_a_little(struct metrics *m)
-{
-	struct timespec until;
-	bool stop;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += METRICS_SECONDS;
-	pthread_mutex_lock(&m->lock);
-	while (!m->stop && pthread_cond_timedwait(&m->ended, &m->lock, &until) == 0)
-		;
-	stop = m->stop;
-	pthread_mutex_unlock(&m->lock);
-	return !stop;
-}
-
 static void *work(void *data)
 {
 	struct metrics *m = data;
@@ -275,7 +256,7 @@ static void *work(void *data)
 		if (r < 0 && r != before)
 			log_warning("%s: the metrics cannot be written: %s", m->file, strerror(-r));
 		before = r;
-	} while (wait_a_little(m));
+	} while (rounds_wait(&m->rounds, METRICS_SECONDS));
 	/* What nobody writes any more is no news. */
 	(void)unlink(m->file);
 	return NULL;
@@ -284,7 +265,6 @@ static void *work(void *data)
 int metrics_start(const struct control_subject *s, const char *mount_point, const char *file, struct metrics **out)
 {
 	struct metrics *m = calloc(1, sizeof *m);
-	pthread_condattr_t monotonic;
 	int r;
 
 	if (!m)
@@ -292,18 +272,12 @@ int metrics_start(const struct control_subject *s, const char *mount_point, cons
 	m->subject = s;
 	m->mount_point = mount_point;
 	m->file = file;
-	pthread_mutex_init(&m->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&m->ended, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-	r = -pthread_create(&m->thread, NULL, work, m);
-	if (r < 0) {
+	r = rounds_start(&m->rounds, work, m);
+	if (r < 0)
 		free(m);
-		return r;
-	}
-	*out = m;
-	return 0;
+	else
+		*out = m;
+	return r;
 }
 
 void metrics_stop(struct metrics **mp)
@@ -313,12 +287,6 @@ void metrics_stop(struct metrics **mp)
 	if (!m)
 		return;
 	*mp = NULL;
-	pthread_mutex_lock(&m->lock);
-	m->stop = true;
-	pthread_cond_signal(&m->ended);
-	pthread_mutex_unlock(&m->lock);
-	pthread_join(m->thread, NULL);
-	pthread_cond_destroy(&m->ended);
-	pthread_mutex_destroy(&m->lock);
+	rounds_stop(&m->rounds);
 	free(m);
 }
