@@ -25,6 +25,7 @@ struct pass {
 
 /* ------------------------------------------------------------------ targets */
 
+/* With a scope goes what is on its way out of it: that may lie under any generation of it still. */
 int rekey_aim(struct rekey *k, uint32_t scope)
 {
 	const struct keys *keys;
@@ -37,9 +38,13 @@ int rekey_aim(struct rekey *k, uint32_t scope)
 		if (i == SCOPE_FIELDS || (scope != REKEY_ALL && scope != i))
 			continue;
 		k->targets[i] = keys->active[i];
-		if (keys->locked >> i & 1)
-			r = -ENOKEY;
 	}
+	for (uint32_t i = 0; i < keys->zone_count; i++)
+		if (keys->zones[i].from != SCOPE_NONE && keys->zones[i].from == scope)
+			k->targets[keys->zones[i].scope] = keys->active[keys->zones[i].scope];
+	for (uint32_t i = 0; i < keys->scope_count; i++)
+		if (k->targets[i] && (keys->locked >> i & 1))
+			r = -ENOKEY;
 	worker_leave();
 	return r;
 }

@@ -144,21 +144,38 @@ static int nothing(void *context, uint32_t generation, uint64_t *files, struct f
 	return 0;
 }
 
-static int end_in_scope(struct keyring *k, uint32_t scope, uint32_t generation, struct fault *why)
+/* What lies in a zone that comes from there may still be under any generation of it. */
+static int refuse_left(const struct keyring *k, uint32_t scope, struct fault *why)
+{
+	for (uint32_t i = 0; i < k->zone_count; i++)
+		if (k->zones[i].from == scope)
+			return fault_set(why, EXIT_REFUSED, EBUSY,
+					 "a directory that comes from the scope %s was not looked at",
+					 keyring_scope_name(k, scope));
+	return 0;
+}
+
+static int raise_floor(struct keyring *k, uint32_t scope, uint32_t generation, struct fault *why)
 {
 	const struct generation_users users = {nothing, NULL};
-	int ret = generation > k->floor[scope] ? keyring_raise_floor(k, generation, &users, why) : 0;
+	int ret = 0;
 
-	return ret < 0 ? ret : generation_reload(k, zones_settle(k, scope), why);
+	if (scope == SCOPE_FIELDS || generation <= k->floor[scope])
+		return 0;
+	ret = refuse_left(k, scope, why);
+	return ret < 0 ? ret : keyring_raise_floor(k, generation, &users, why);
 }
 
 int keyring_end_reencryption(struct keyring *k, const uint32_t generations[SCOPES_MAX], struct fault *why)
 {
-	int ret = failed(note(k, "end"), why);
+	int ret = note(k, "end");
 
 	for (uint32_t scope = 0; ret == 0 && scope < k->scope_count; scope++)
-		if (scope != SCOPE_FIELDS && generations[scope] != GENERATION_NONE)
-			ret = end_in_scope(k, scope, generations[scope], why);
+		if (generations[scope] != GENERATION_NONE)
+			ret = zones_settle(k, scope);
+	ret = generation_reload(k, ret, why);
+	for (uint32_t scope = 0; ret == 0 && scope < k->scope_count; scope++)
+		ret = raise_floor(k, scope, generations[scope], why);
 	json_object_object_del(k->doc, "reencryption");
 	return ret;
 }

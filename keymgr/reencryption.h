@@ -26,7 +26,7 @@ int keyring_start_reencryption(struct keyring *k, const struct reencryption *how
 int keyring_pause_reencryption(struct keyring *k, bool paused, struct fault *why) MUST_CHECK;
 int keyring_stop_reencryption(struct keyring *k, struct fault *why) MUST_CHECK;
 /* Everything in each scope is under the generation named here, or newer ones: nothing below it is accepted there any more.  0: the scope was not
- * looked at. */
+ * looked at.  -EBUSY: a zone comes from one of these, and the scope that it has was not. */
 int keyring_end_reencryption(struct keyring *k, const uint32_t generations[SCOPES_MAX], struct fault *why) MUST_CHECK;
 /* A file that could not be re-encrypted was set aside. */
 int keyring_note_given_up(struct keyring *k, const char *path, struct fault *why) MUST_CHECK;

@@ -282,14 +282,24 @@ static int note_zone(struct keyring *k, const char *what, const uint8_t director
 	return ret < 0 ? ret : put_hex(event, "directory", directory, DIRECTORY_ID_SIZE);
 }
 
-/* (2) */
-static int refuse_plan(const struct keyring *k, const uint8_t directory[DIRECTORY_ID_SIZE], struct fault *why)
+static int refuse_reencryption(const struct keyring *k, struct fault *why)
 {
 	struct reencryption ignored;
 
-	if (keyring_reencryption(k, &ignored))
-		return fault_set(why, EXIT_REFUSED, EBUSY,
-				 "a re-encryption is under way; wait until it has ended (coffer key reencrypt status)");
+	return keyring_reencryption(k, &ignored)
+		       ? fault_set(
+				 why, EXIT_REFUSED, EBUSY,
+				 "a re-encryption is under way; wait until it has ended (coffer key reencrypt status)")
+		       : 0;
+}
+
+/* (2) */
+static int refuse_plan(const struct keyring *k, const uint8_t directory[DIRECTORY_ID_SIZE], struct fault *why)
+{
+	int ret = refuse_reencryption(k, why);
+
+	if (ret < 0)
+		return ret;
 	for (uint32_t i = 0; i < k->zone_count; i++) {
 		const struct key_zone *z = &k->zones[i];
 		bool same = memcmp(z->directory, directory, DIRECTORY_ID_SIZE) == 0;
@@ -344,8 +354,11 @@ int keyring_zone_assign(struct keyring *k, const uint8_t directory[DIRECTORY_ID_
 	struct reencryption how = {.only = true};
 	struct key_zone *z;
 	json_object *o;
-	int ret = take_planned(k, directory, &z, why);
+	int ret = refuse_reencryption(k, why);
 
+	/* Somebody may have begun one since, of which this would be no part. */
+	if (ret == 0)
+		ret = take_planned(k, directory, &z, why);
 	if (ret < 0)
 		return ret;
 	o = zone_object(k, z);

@@ -34,7 +34,7 @@ uint32_t keyring_zones(const struct keyring *k, struct key_zone *out, uint32_t r
 /* A directory, whose scope is `now`, is to get the scope `to`.  -EALREADY: it has it.  Refused while another one is on its way. */
 int keyring_zone_plan(struct keyring *k, const uint8_t directory[DIRECTORY_ID_SIZE], uint32_t now, uint32_t to,
 		      struct fault *why) MUST_CHECK;
-/* It has it from now on, and what was there is to be re-encrypted. */
+/* It has it from now on, and what was there is to be re-encrypted.  -EBUSY: so is something else. */
 int keyring_zone_assign(struct keyring *k, const uint8_t directory[DIRECTORY_ID_SIZE], struct fault *why) MUST_CHECK;
 /* It keeps what it had. */
 int keyring_zone_abandon(struct keyring *k, const uint8_t directory[DIRECTORY_ID_SIZE], struct fault *why) MUST_CHECK;

@@ -326,13 +326,24 @@ START_TEST(refusals)
 	must(&w, (struct edit){do_reencrypt, .scope = LETTERS});
 	must(&w, (struct edit){do_end, .generations = {[LETTERS] = 4}});
 	ck_assert_uint_eq(zone(&w, 1).from, SCOPE_DEFAULT);
+	/* Nor does the floor of the scope that it comes from rise meanwhile. */
+	rotate(&w, SCOPE_DEFAULT);
+	ck_assert_int_eq(try(&w, (struct edit){do_end, .generations = {[SCOPE_DEFAULT] = 5}}), -EBUSY);
+	ck_assert_uint_eq(w.k->floor[SCOPE_DEFAULT], 1);
 	ck_assert_int_eq(try_plan(&w, second, SCOPE_DEFAULT, TAXES), -EBUSY);
 	/* That of all does. */
 	must(&w, (struct edit){do_reencrypt, .scope = SCOPE_NONE});
-	must(&w, (struct edit){do_end, .generations = {1, 0, 3, 4}});
+	must(&w, (struct edit){do_end, .generations = {5, 0, 3, 4}});
 	ck_assert_uint_eq(zone(&w, 1).from, SCOPE_NONE);
+	ck_assert_uint_eq(w.k->floor[SCOPE_DEFAULT], 5);
 	must(&w, (struct edit){do_reencrypt, .scope = SCOPE_NONE});
 	ck_assert_int_eq(try_plan(&w, second, SCOPE_DEFAULT, TAXES), -EBUSY);
+	must(&w, (struct edit){do_stop});
+	/* One that began after the plan. */
+	ck_assert_int_eq(try_plan(&w, second, SCOPE_DEFAULT, LETTERS), 0);
+	must(&w, (struct edit){do_reencrypt, .scope = SCOPE_NONE});
+	ck_assert_int_eq(try(&w, (struct edit){do_assign, .directory = second}), -EBUSY);
+	must(&w, (struct edit){do_abandon, .directory = second});
 	must(&w, (struct edit){do_stop});
 	give(&w, second, SCOPE_DEFAULT, LETTERS);
 	end(&w);

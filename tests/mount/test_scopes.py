@@ -454,6 +454,34 @@ def test_given_to_a_scope_that_is_locked(volume):
     equal(generation_of(volume, "d/inline"), 1)
 
 
+def test_the_scope_that_it_comes_from(volume):
+    """What is on its way out of a scope goes with that scope's re-encryption: its floor rises."""
+    need_mount()
+    volume.mount()
+    m = volume.mnt
+    fill(f"{m}/d")
+    fill(f"{m}/rest")
+    key(volume, "scope", "create", "taxes")
+    volume.coffer("freeze", volume.dir)
+    key(volume, "scope", "assign", "taxes", "d")
+    key(volume, "reencrypt", "stop")
+    volume.coffer("thaw", volume.dir)
+    equal(generation_of(volume, "d/inline"), 1)
+    key(volume, "rotate")
+    key(volume, "scope", "lock", "taxes")
+    key(volume, "reencrypt", "start", "--scope", "default")
+    wait_until(lambda: json.loads(key(volume, "reencrypt", "status", "--json").stdout)["phase"] == "failed", 10, "a refusal")
+    equal(scopes(volume)["default"]["floor"], 1)
+    key(volume, "scope", "unlock", "taxes")
+    key(volume, "reencrypt", "status", "--wait")
+    s = scopes(volume)
+    equal((s["default"]["floor"], s["taxes"]["floor"], s["taxes"]["directories"][0]["settled"]), (4, 3, True))
+    whole(f"{m}/d")
+    whole(f"{m}/rest")
+    volume.umount()
+    volume.check("--deep")
+
+
 def test_what_is_moved_below_is_refused(volume):
     """Somebody who can write the store carries a file, a page, a directory and a link from one scope into another."""
     need_mount()
