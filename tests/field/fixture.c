@@ -28,6 +28,7 @@ void fixture_start(void)
 	keys->generations[0] = (struct generation_key){2, SCOPE_FIELDS, KEY_ACTIVE, secret_new(SHA256_SIZE)};
 	must(keys->generations[0].prk != NULL, "arena");
 	memset(keys->generations[0].prk->bytes, 9, SHA256_SIZE);
+	keys->scope_count = SCOPES_BUILT_IN;
 	keys->floor[SCOPE_FIELDS] = 1;
 	keys->active[SCOPE_FIELDS] = 2;
 	must(token_box_new(keys, &domain, 1, &fixture_box) == 0, "box");

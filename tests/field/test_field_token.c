@@ -54,6 +54,7 @@ static void setup(void)
 	keys->generations = calloc(2, sizeof(*keys->generations));
 	add_generation(0, 2, "generation_2", KEY_DEACTIVATED);
 	add_generation(1, 5, "generation_5", KEY_ACTIVE);
+	keys->scope_count = SCOPES_BUILT_IN;
 	keys->floor[SCOPE_FIELDS] = 1;
 	keys->active[SCOPE_FIELDS] = 5;
 	strcpy(domain.name, text_of(vectors, "domain"));
