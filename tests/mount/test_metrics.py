@@ -131,7 +131,8 @@ def test_watch(volume):
         lines = [json.loads(line) for line in r.stdout.splitlines()]
         equal(len(lines), 2)
         for line in lines:
-            equal(line["writes"] > 0 and line["bytes_written"] == 8192 * line["writes"], True, f"{line}")
+            # A request counts when it comes, its bytes when it is done: one may be under way at either end.
+            equal(line["writes"] > 0 and abs(line["bytes_written"] - 8192 * line["writes"]) <= 8192, True, f"{line}")
             equal(0 < line["half_us"] <= line["most_us"], True, f"{line}")
             equal(line["mean_ns"] > 0, True)
         grown = lines[1]["since_mounted"]["requests"]["WRITE"] - lines[0]["since_mounted"]["requests"]["WRITE"]
