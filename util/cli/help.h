@@ -372,7 +372,7 @@
 	"  --suspect TIME          first lists what changed since (2026-11-28, 2026-11-28T01:49:14Z, @SECONDS): who "  \
 	"knew\n"                                                                                                       \
 	"                          an old key may have planted it, and re-encryption carries it over\n"                \
-	"  --scope NAME            only what is in this one; else everything, and a locked scope holds it up\n"                   \
+	"  --scope NAME            only what is in this one; else everything, and a locked scope holds it up\n"        \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key rotate ~/vault && coffer key reencrypt start ~/vault --wait\n"
 
