@@ -352,7 +352,7 @@ static int take_planned(struct keyring *k, const uint8_t directory[DIRECTORY_ID_
 int keyring_zone_assign(struct keyring *k, const uint8_t directory[DIRECTORY_ID_SIZE], struct fault *why)
 {
 	struct reencryption how = {.only = true};
-	struct key_zone *z;
+	struct key_zone *z = NULL;
 	json_object *o;
 	int ret = refuse_reencryption(k, why);
 
