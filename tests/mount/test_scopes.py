@@ -8,6 +8,7 @@ import errno
 import json
 import mmap
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -480,6 +481,106 @@ def test_the_scope_that_it_comes_from(volume):
     whole(f"{m}/rest")
     volume.umount()
     volume.check("--deep")
+
+
+PLACES = ("a", "a/b", "a/b/c", "d", "d/e", "f")
+
+
+class AtRandom:
+    """Steps of somebody who gives directories scopes, and seldom waits for the end of anything."""
+
+    def __init__(self, volume, seed):
+        self.volume, self.rng, self.model, self.log = volume, random.Random(seed), {}, []
+        for d in PLACES:
+            os.makedirs(f"{volume.mnt}/{d}")
+            os.symlink("x" * self.rng.choice((5, 900)), f"{volume.mnt}/{d}/link")
+            for i in range(3):
+                self.write(f"{d}/{i}", False)
+        for scope in ("one", "two"):
+            key(volume, "scope", "create", scope)
+
+    def write(self, path, anew):
+        data = content(self.rng.random(), self.rng.choice((0, 10, 5000, 30000)))
+        try:
+            write_file(f"{self.volume.mnt}/{path}{'.new' if anew else ''}", data)
+            if anew:
+                os.rename(f"{self.volume.mnt}/{path}.new", f"{self.volume.mnt}/{path}")
+        except OSError as e:
+            # Locked: not even the way there is known.  A file that was there is empty now, or is not.
+            if e.errno not in (errno.ENOKEY, errno.ENOENT):
+                raise
+            self.model[path] = None
+        else:
+            self.model[path] = data
+
+    def read(self, path):
+        try:
+            data = read_file(f"{self.volume.mnt}/{path}")
+        except OSError as e:
+            if e.errno not in (errno.ENOKEY, errno.ENOENT):
+                raise
+        else:
+            equal(self.model[path] in (None, data), True, f"{path}, after {self.log}")
+
+    def key(self, *words):
+        r = key(self.volume, *words, check=False)
+        self.log.append((*words, r.returncode))
+
+    def assign(self):
+        if self.rng.random() < 0.8:  # else it is mostly refused
+            for scope in ("one", "two"):
+                self.key("scope", "unlock", scope)
+            self.key("reencrypt", "resume")
+            self.key("reencrypt", "start", "--wait", "--max-rate", "none")
+            equal(self.log[-1][-1], 0, self.log)
+        words = "scope", "assign", self.rng.choice(("default", "one", "two")), self.rng.choice(PLACES)
+        if self.rng.random() < 0.6:
+            return self.key(*words)
+        self.volume.coffer("freeze", self.volume.dir)
+        self.key(*words)
+        self.key("reencrypt", self.rng.choice(("stop", "pause")))
+        self.volume.coffer("thaw", self.volume.dir)
+
+    def step(self):
+        scope, what = self.rng.choice(("one", "two")), self.rng.randrange(9)
+        if what < 3:
+            self.assign()
+        elif what == 3:
+            self.key("reencrypt", self.rng.choice(("stop", "pause")))
+        elif what == 4:
+            self.key("reencrypt", "start", *self.rng.choice(((), ("--scope", scope), ("--scope", "default"))))
+        elif what == 5:
+            self.key("rotate", "--scope", self.rng.choice((scope, "default")))
+        elif what == 6:
+            self.key("scope", "lock", scope)
+        elif what == 7:
+            self.key("scope", "unlock", scope)
+        elif self.rng.random() < 0.5:
+            self.volume.remount()
+        else:
+            self.volume.kill()
+            self.volume.mount()
+        self.write(self.rng.choice(sorted(self.model)), self.rng.random() < 0.5)
+        self.read(self.rng.choice(sorted(self.model)))
+
+    def end(self):
+        self.volume.remount()
+        for path, data in self.model.items():
+            if data is not None:
+                equal(read_file(f"{self.volume.mnt}/{path}") == data, True, f"{path}, after {self.log}")
+        for d in PLACES:
+            os.readlink(f"{self.volume.mnt}/{d}/link")
+        self.volume.umount()
+        self.volume.check("--deep")
+
+
+def test_at_random(volume):
+    need_mount()
+    volume.mount()
+    steps = AtRandom(volume, 3)
+    for _ in range(200 if harness.LONG else 16):
+        steps.step()
+    steps.end()
 
 
 def test_what_is_moved_below_is_refused(volume):
