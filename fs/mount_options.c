@@ -81,6 +81,7 @@ static bool set_unlock(const char *option, const char *value, struct unlock_sour
 		{"key_file", &u->key_file},
 		{"credential", &u->credential},
 		{"identity", &u->identity},
+		{"pin_file", &u->pin_file},
 		{"service_config", &u->service},
 	};
 
@@ -106,6 +107,10 @@ static int set_value(const char *option, const char *value, struct mount_options
 	if (strcmp(option, "identity_passphrase_file") == 0) {
 		o->unlock.identity_passphrase_file = value;
 		return *value ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "identity_passphrase_file= needs a value");
+	}
+	if (strcmp(option, "pkcs11_module") == 0) {
+		o->unlock.pkcs11_module = value;
+		return *value == '/' ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "pkcs11_module= needs an absolute path");
 	}
 	if (strcmp(option, "root") == 0) {
 		o->unlock.expect_root = value;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "config.h"
+#include "keymgr/helper/pkcs11_protocol.h"
 #include "keymgr/secret_input.h"
 #include "util/base/bytes.h"
 #include "util/base/whole_write.h"
@@ -212,11 +214,13 @@ static int path_of(const char *program, char **path, struct fault *why)
 
 static int not_run(const char *path, int error, struct fault *why)
 {
+	bool token = strcmp(strrchr(path, '/') + 1, PKCS11_HELPER) == 0;
+
 	if (error == -ENOENT || error == -EACCES)
 		return fault_set(why, EXIT_UNSUPPORTED, ENOENT,
-				 "this needs the program %s, which is not installed: install coffer built with OpenSSL "
-				 "(meson option openssl)",
-				 path);
+				 "this needs the program %s, which is not installed: install coffer built with %s "
+				 "(meson option %s)",
+				 path, token ? "p11-kit" : "OpenSSL", token ? "pkcs11" : "openssl");
 	return fault_errno(why, EXIT_FAILED, error, "cannot run %s", path);
 }
 

@@ -99,6 +99,7 @@ int keyring_take_root(struct keyring *k, struct secret **root, struct fault *why
 /* Tries the protectors of one kind in turn.  -EKEYREJECTED, without a message, if none opens. */
 static int try_kind(struct keyring *k, const struct unlock_secret *with, struct secret **root, struct fault *why)
 {
+	struct fault first_fault = {.status = EXIT_OK};
 	int first = 0;
 
 	for (uint32_t i = 0; i < k->protector_count; i++) {
@@ -110,9 +111,12 @@ static int try_kind(struct keyring *k, const struct unlock_secret *with, struct 
 		ret = protector_open(p, with, k->settings.volume_id, root, why);
 		if (ret == -EKEYREJECTED)
 			continue;
-		/* Another key of the service may be in reach. */
-		if (ret < 0 && ret != -EBADMSG && with->kind == SECRET_SERVICE) {
+		/* Another key of the service, or another token, may be in reach. */
+		if (ret < 0 && ret != -EBADMSG && (with->kind == SECRET_SERVICE || ret == -ENODEV)) {
+			if (!first)
+				first_fault = *why;
 			first = first ? first : ret;
+			*why = (struct fault){.status = EXIT_OK};
 			continue;
 		}
 		if (ret == -EBADMSG)
@@ -124,10 +128,10 @@ static int try_kind(struct keyring *k, const struct unlock_secret *with, struct 
 			return fault_errno(why, EXIT_FAILED, ret, "cannot try the %s", p->type);
 		k->opened_by = p->id;
 		k->by_public_key = p->handler->anyone_makes && !(with->service && with->service->vouched);
-		if (first)
-			*why = (struct fault){.status = EXIT_OK};
 		return 0;
 	}
+	if (first)
+		*why = first_fault;
 	return first ? first : -EKEYREJECTED;
 }
 
@@ -167,6 +171,7 @@ int keyring_unlock(struct keyring *k, const struct unlock_secret *with, struct f
 		return fault_set(why, EXIT_WRONG_SECRET, EKEYREJECTED,
 				 "%s; try again, or list the protectors with \"coffer key list\"",
 				 with->kind == SECRET_IDENTITY  ? "the identity's certificate protects no root here"
+				 : with->kind == SECRET_PIN     ? "no key in a token opens this"
 				 : with->kind == SECRET_SERVICE ? "no key of the key service protects this"
 								: "wrong passphrase, key file or recovery key");
 	if (ret < 0)

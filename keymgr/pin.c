@@ -15,6 +15,8 @@ static const char *way(const struct keyring *k)
 	for (uint32_t i = 0; i < k->protector_count; i++)
 		if (k->protectors[i].id == k->opened_by && k->protectors[i].handler == &protector_service)
 			return "who may use a key of the service can wrap any root";
+		else if (k->protectors[i].id == k->opened_by && k->protectors[i].handler == &protector_pkcs11)
+			return "who has the PIN of the token can seal any root";
 	return "anyone can encrypt to a certificate";
 }
 

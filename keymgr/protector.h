@@ -34,7 +34,7 @@ struct protector_type {
 };
 
 extern const struct protector_type protector_passphrase, protector_key_file, protector_recovery_key, protector_shares,
-	protector_certificate, protector_service;
+	protector_certificate, protector_service, protector_pkcs11;
 
 /* NULL if unknown. */
 const struct protector_type *protector_type_named(const char *name);
@@ -44,6 +44,9 @@ const struct protector_type *protector_type_for(enum secret_kind made_of);
 /* Protectors of the type certificate: that, as DER; when it expires ("" for other types). */
 int protector_certificate_of(json_object *o, struct secret **der) MUST_CHECK;
 void protector_expires(const char *type, json_object *o, char out[TIME_TEXT + 1]);
+
+/* Of the type pkcs11: the URI, inside the document. */
+const char *protector_token_uri(json_object *o);
 
 struct protector;
 struct keyring;

@@ -69,7 +69,10 @@ static int find_protector(struct work *w, uint32_t secret, struct fault *why)
 	for (uint32_t i = 0; i < w->k->protector_count; i++) {
 		int ret = opens(w->k, &w->k->protectors[i], &w->secrets[secret], why);
 
-		if (ret == -EKEYREJECTED)
+		/* Of several tokens not all are there. */
+		if (ret == -ENODEV)
+			*why = (struct fault){.status = EXIT_OK};
+		if (ret == -EKEYREJECTED || ret == -ENODEV)
 			continue;
 		if (ret < 0)
 			return fault_errno(why, EXIT_FAILED, ret, "cannot try a protector");
@@ -133,6 +136,8 @@ static int renew(struct work *w, const struct protector *p, const struct unlock_
 		ret = protector_certificate_of(p->json, &certificate);
 		s.bytes = certificate;
 	}
+	if (with->kind == SECRET_PIN)
+		s.token_uri = protector_token_uri(p->json);
 	if (with->kind == SECRET_SERVICE) {
 		ret = service_use_renew(w->k, p->id, with->service, &service, why);
 		s.service = service;

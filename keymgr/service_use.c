@@ -88,15 +88,6 @@ int service_use_renew(const struct keyring *k, uint32_t id, const struct service
 	return ret;
 }
 
-int keyring_obtain(const struct keyring *k, const struct unlock_source *from, const char *prompt,
-		   struct unlock_secret *out, struct fault *why)
-{
-	if (unlock_source_given(from) || !keyring_has_service(k))
-		return unlock_obtain(from, prompt, false, out, why);
-	*out = (struct unlock_secret){.kind = SECRET_SERVICE};
-	return service_use_new(NULL, NULL, &out->service, why);
-}
-
 /* Whether there is somebody to ask for another secret, and one that would help. */
 static bool may_ask(const struct keyring *k)
 {
@@ -105,8 +96,39 @@ static bool may_ask(const struct keyring *k)
 	_cleanup_close_ int tty = terminal_open();
 
 	for (uint32_t i = 0; i < n; i++)
-		others += strcmp(all[i].type, "passphrase") == 0 || strcmp(all[i].type, "recovery-key") == 0;
+		others += strcmp(all[i].type, "passphrase") == 0 || strcmp(all[i].type, "recovery-key") == 0 ||
+			  strcmp(all[i].type, "pkcs11") == 0;
 	return tty >= 0 && others > 0;
+}
+
+/* Where no passphrase is among what opens, a token is.  (A recovery key may be typed in the place of either.) */
+static bool wants_pin(const struct keyring *k)
+{
+	struct protector_info all[PROTECTORS_MAX];
+	uint32_t n = keyring_protectors(k, all), pins = 0, passphrases = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		pins += strcmp(all[i].type, "pkcs11") == 0;
+		passphrases += strcmp(all[i].type, "passphrase") == 0;
+	}
+	return pins > 0 && passphrases == 0;
+}
+
+static int obtain_other(const struct keyring *k, const struct unlock_source *from, const char *prompt,
+			struct unlock_secret *out, struct fault *why)
+{
+	return !unlock_source_given(from) && wants_pin(k)
+		       ? unlock_ask_pin(from, "PIN of the token (or the recovery key): ", out, why)
+		       : unlock_obtain(from, prompt, false, out, why);
+}
+
+int keyring_obtain(const struct keyring *k, const struct unlock_source *from, const char *prompt,
+		   struct unlock_secret *out, struct fault *why)
+{
+	if (unlock_source_given(from) || !keyring_has_service(k))
+		return obtain_other(k, from, prompt, out, why);
+	*out = (struct unlock_secret){.kind = SECRET_SERVICE};
+	return service_use_new(NULL, NULL, &out->service, why);
 }
 
 static int unlock_once(struct keyring *k, const struct unlock_source *from, const char *prompt, bool by_service,
@@ -114,7 +136,7 @@ static int unlock_once(struct keyring *k, const struct unlock_source *from, cons
 {
 	struct unlock_secret secret = {0};
 	int ret = by_service ? keyring_obtain(k, from, prompt, &secret, why)
-			     : unlock_obtain(from, prompt, false, &secret, why);
+			     : obtain_other(k, from, prompt, &secret, why);
 
 	if (ret == 0)
 		ret = keyring_unlock(k, &secret, why);

@@ -52,7 +52,7 @@ int keyring_put_rewrapped(struct keyring *k, uint32_t id, uint32_t older, const 
  * secret is asked for, if there is a terminal.  A person has so many tries.  with: NULL, or keeps the secret. */
 int keyring_unlock_from(struct keyring *k, const struct unlock_source *from, const char *prompt, unsigned tries,
 			struct unlock_secret *with, struct fault *why) MUST_CHECK;
-/* The first half of it: where nothing is given, the service is what opens. */
+/* The first half of it: where nothing is given, the service is what opens, or a token. */
 int keyring_obtain(const struct keyring *k, const struct unlock_source *from, const char *prompt,
 		   struct unlock_secret *out, struct fault *why) MUST_CHECK;
 

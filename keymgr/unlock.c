@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "keymgr/cms.h"
+#include "keymgr/pkcs11.h"
 #include "keymgr/secret_input.h"
 #include "keymgr/service_use.h"
 #include "util/base/crypto.h"
@@ -37,7 +38,8 @@ void unlock_secret_wipe(struct unlock_secret *s)
 static int sources(const struct unlock_source *u)
 {
 	return !!u->passphrase_file + (u->passphrase_fd >= 0) + !!u->passphrase_command + !!u->key_file +
-	       !!u->credential + !!u->identity + !!u->certificate + (u->service_key || u->service);
+	       !!u->credential + !!u->identity + !!u->certificate + (u->service_key || u->service) +
+	       (u->pin_file || u->pkcs11);
 }
 
 bool unlock_source_given(const struct unlock_source *u)
@@ -200,8 +202,8 @@ static int from_command(const char *command, struct unlock_secret *out, struct f
 	return finish_passphrase(out, "the output of", "the passphrase command", why);
 }
 
-static const char options[] = "--passphrase-file, --passphrase-fd, --passphrase-command, --key-file, --identity or "
-			      "--credential";
+static const char options[] = "--passphrase-file, --passphrase-fd, --passphrase-command, --key-file, --identity, "
+			      "--pin-file or --credential";
 
 static int ask(const char *prompt, struct secret **out, const char *instead, struct fault *why)
 {
@@ -268,6 +270,49 @@ static int from_identity(const struct unlock_source *u, struct unlock_secret *ou
 	return ret;
 }
 
+/* --- tokens */
+
+static int finish_pin(const struct unlock_source *u, struct unlock_secret *out, struct fault *why)
+{
+	out->kind = SECRET_PIN;
+	out->token_uri = u->pkcs11;
+	out->token_module = u->pkcs11_module;
+	if (u->pkcs11_module && (u->pkcs11_module[0] != '/' || strlen(u->pkcs11_module) > PKCS11_MODULE_MAX))
+		return fault_set(why, EXIT_USAGE, EINVAL, "--pkcs11-module needs an absolute path");
+	if (out->bytes->size > PKCS11_PIN_MAX)
+		return fault_set(why, EXIT_NO_SECRET, EINVAL, "the PIN is longer than %d bytes", PKCS11_PIN_MAX);
+	return 0;
+}
+
+static int from_token(const struct unlock_source *u, struct unlock_secret *out, struct fault *why)
+{
+	const char *wrong = u->pkcs11 ? pkcs11_uri_check(u->pkcs11) : NULL;
+	int ret;
+
+	if (wrong)
+		return fault_set(why, EXIT_USAGE, EINVAL, "the URI of --pkcs11: %s", wrong);
+	ret = u->pin_file ? from_passphrase_file(u->pin_file, out, why)
+			  : ask("PIN of the token: ", &out->bytes, "--pin-file (--new-pin-file)", why);
+	return ret < 0 ? ret : finish_pin(u, out, why);
+}
+
+int unlock_ask_pin(const struct unlock_source *u, const char *prompt, struct unlock_secret *out, struct fault *why)
+{
+	_cleanup_secret_ struct secret *raw = NULL;
+	struct fault ignored = {0};
+	bool looks_like = false;
+	int ret;
+
+	*out = (struct unlock_secret){.kind = SECRET_RECOVERY_KEY};
+	ret = ask(prompt, &out->bytes, options, why);
+	/* A recovery key, also one with a typo, is no PIN to try on a token that locks. */
+	if (ret == 0 && recovery_key_parse(out->bytes, &raw, &looks_like, &ignored) < 0 && !looks_like)
+		ret = finish_pin(u, out, why);
+	if (ret < 0)
+		unlock_secret_wipe(out);
+	return ret;
+}
+
 static int obtain(const struct unlock_source *u, const char *prompt, bool confirm, struct unlock_secret *out,
 		  struct fault *why)
 {
@@ -291,6 +336,8 @@ static int obtain(const struct unlock_source *u, const char *prompt, bool confir
 		out->kind = SECRET_SERVICE;
 		return service_use_new(u->service, u->service_key, &out->service, why);
 	}
+	if (u->pkcs11 || u->pin_file)
+		return from_token(u, out, why);
 	return from_terminal(prompt, confirm, out, why);
 }
 
@@ -304,7 +351,7 @@ int unlock_obtain(const struct unlock_source *u, const char *prompt, bool confir
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,
 			"more than one of --passphrase-file, --passphrase-fd, --passphrase-command, --key-file, "
-			"--identity, --certificate, --service-key and --credential is given; give one");
+			"--identity, --certificate, --service-key, --pin-file and --credential is given; give one");
 	if (u->identity_passphrase_file && !u->identity)
 		return fault_set(why, EXIT_USAGE, EINVAL, "--identity-passphrase-file goes with --identity");
 	ret = obtain(u, prompt, confirm, out, why);

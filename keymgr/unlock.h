@@ -16,19 +16,23 @@ enum secret_kind {
 	SECRET_IDENTITY,    /* a private key, which opens what its certificate protects */
 	SECRET_CERTIFICATE, /* no secret: a new protector is made of it, and nothing is opened */
 	SECRET_SERVICE,     /* none either: the key service opens, for who has a certificate of its own */
+	SECRET_PIN,         /* of a PKCS #11 token, which opens */
 };
 
 struct service_use;
 
 struct unlock_secret {
 	enum secret_kind kind;
-	/* passphrase without its newline; contents of the key file; text of the recovery key; private key as PEM; certificate as DER */
+	/* passphrase without its newline; contents of the key file; text of the recovery key; private key as PEM; certificate as DER;
+	 * PIN */
 	struct secret *bytes;
 	struct secret *passphrase; /* of the private key; NULL if that is not encrypted */
 	/* Where a new protector is made of it: the cost of a passphrase, not below t=3, 64 MiB, p=4; NULL: calibrated to a second. */
 	const struct argon2_cost *cost;
 	uint8_t share_threshold, share_count; /* where a new protector is made of SECRET_SHARES */
 	struct service_use *service;          /* of SECRET_SERVICE (service_use.h) */
+	/* Of SECRET_PIN (pkcs11.h): NULL, or the driver; the key, where a new protector is made.  They belong to the source. */
+	const char *token_module, *token_uri;
 };
 void unlock_secret_wipe(struct unlock_secret *s);
 
@@ -44,6 +48,10 @@ struct unlock_source {
 	const char *service_key; /* the name of a key of the key service; only where a new protector is made */
 	const char *
 		service; /* a file that says where the service is (service_config.h); without a key's name: the service opens */
+	const char *pin_file; /* of a token; "-" is standard input */
+	const char *pkcs11;   /* the URI of a key in a token; only where a new protector is made */
+	/* The token's driver, an absolute path; NULL: as p11-kit is configured.  No source. */
+	const char *pkcs11_module;
 	/* Of the identity; NULL: asked for if that is encrypted.  No source. */
 	const char *identity_passphrase_file;
 	/* What the user vouches for (struct trust of host_memory.h): no sources. */
@@ -58,6 +66,10 @@ bool unlock_source_given(const struct unlock_source *u);
  * A key file has 32 bytes to 1 MiB.  The passphrase of an identity that is encrypted is asked for where it is not given. */
 int unlock_obtain(const struct unlock_source *u, const char *prompt, bool confirm, struct unlock_secret *out,
 		  struct fault *why) MUST_CHECK;
+
+/* Asks for the PIN of a token, or a recovery key in its place. */
+int unlock_ask_pin(const struct unlock_source *u, const char *prompt, struct unlock_secret *out,
+		   struct fault *why) MUST_CHECK;
 
 /* A recovery key: 240 random bits as 8 groups of 7 characters, "XXXXXXX-XXXXXXX-...": 6 characters of Crockford's base32 and a check
  * character that covers the group's number and its 6 characters, so that a wrong character, two exchanged ones or two exchanged

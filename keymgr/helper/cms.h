@@ -5,13 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "keymgr/helper/frames.h"
 #include "keymgr/helper/protocol.h"
 #include "util/base/cleanup.h"
-
-struct span {
-	const uint8_t *at;
-	size_t size;
-};
 
 /* One line on standard error, with OpenSSL's last reason behind it if there is one. */
 void say_line(const char *format, ...) PRINTF_LIKE(1, 2);

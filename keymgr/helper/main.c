@@ -4,15 +4,12 @@
  * 2. It is not dumpable, and what it reads and writes is in locked memory.  OpenSSL's own copies are where it puts them, and are
  *    locked too where the process may lock all it has.
  * 3. Nothing is written before all has succeeded: what was not verified never leaves it. */
-#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 
 #include "keymgr/helper/cms.h"
 #include "util/base/bytes.h"
@@ -51,64 +48,15 @@ enum helper_status openssl_check(void)
 
 static enum helper_status prepare(void)
 {
-	struct rlimit lock;
-
-	if (secret_start(ARENA) < 0 || CRYPTO_secure_malloc_init(OPENSSL_ARENA, OPENSSL_GRAIN) != 1)
+	if (CRYPTO_secure_malloc_init(OPENSSL_ARENA, OPENSSL_GRAIN) != 1)
 		return say(HELPER_FAILED, "cannot lock memory for secrets; raise \"ulimit -l\" to 1024 KiB");
-	if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur == RLIM_INFINITY)
-		(void)mlockall(MCL_CURRENT | MCL_FUTURE); /* more than is asked for: no error if it is not to be had */
 	return HELPER_DONE;
 }
 
-static enum helper_status read_all(struct secret **out)
+/* What is said of frames, as a status. */
+static enum helper_status judge(const char *wrong)
 {
-	_cleanup_secret_ struct secret *s = secret_new(HELPER_IN_MAX + 1);
-	size_t used = 0;
-	ssize_t n = 1;
-
-	if (!s)
-		return say(HELPER_FAILED, "no memory");
-	while (n != 0 && used < s->size) {
-		n = read(STDIN_FILENO, s->bytes + used, s->size - used);
-		if (n < 0 && errno != EINTR)
-			return say(HELPER_FAILED, "cannot read: %s", strerrordesc_np(errno));
-		used += n > 0 ? (size_t)n : 0;
-	}
-	if (used > HELPER_IN_MAX)
-		return say(HELPER_FAILED, "what is to be read is too long");
-	secret_shrink(s, used);
-	*out = secret_move(&s);
-	return HELPER_DONE;
-}
-
-/* Exactly `count` frames. */
-static enum helper_status split(const struct secret *s, struct span *frames, unsigned count)
-{
-	struct span left = {s->bytes, s->size};
-
-	for (unsigned i = 0; i < count; i++) {
-		uint32_t n = left.size < 4 ? 0 : get_le32(left.at);
-
-		if (left.size < 4 || n > left.size - 4)
-			return say(HELPER_FAILED, "a frame is cut short");
-		frames[i] = (struct span){left.at + 4, n};
-		left = (struct span){left.at + 4 + n, left.size - 4 - n};
-	}
-	return left.size == 0 ? HELPER_DONE : say(HELPER_FAILED, "there are more frames than expected");
-}
-
-static enum helper_status write_all(const struct secret *s)
-{
-	size_t done = 0;
-
-	while (done < s->size) {
-		ssize_t n = write(STDOUT_FILENO, s->bytes + done, s->size - done);
-
-		if (n < 0 && errno != EINTR)
-			return say(HELPER_FAILED, "cannot write: %s", strerrordesc_np(errno));
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return HELPER_DONE;
+	return wrong ? say(HELPER_FAILED, "%s", wrong) : HELPER_DONE;
 }
 
 static enum helper_status run_encrypt(const struct secret *in, struct secret *out)
@@ -116,7 +64,7 @@ static enum helper_status run_encrypt(const struct secret *in, struct secret *ou
 	struct span frames[2];
 	char words[HELPER_WORDS_MAX];
 	size_t used, n = HELPER_CMS_MAX;
-	enum helper_status s = split(in, frames, 2);
+	enum helper_status s = judge(frames_split(in, frames, 2));
 
 	if (s == HELPER_DONE)
 		s = certificate_encrypt(frames[0], frames[1], words, out->bytes + HELPER_WORDS_MAX + 8, &n);
@@ -128,14 +76,14 @@ static enum helper_status run_encrypt(const struct secret *in, struct secret *ou
 	put_le32(out->bytes + 4 + used, (uint32_t)n);
 	memmove(out->bytes + 8 + used, out->bytes + HELPER_WORDS_MAX + 8, n);
 	secret_shrink(out, 8 + used + n);
-	return write_all(out);
+	return judge(frames_write(out));
 }
 
 static enum helper_status run_decrypt(const struct secret *in, struct secret *out)
 {
 	struct span frames[FRAMES];
 	size_t n = HELPER_PLAIN_MAX;
-	enum helper_status s = split(in, frames, FRAMES);
+	enum helper_status s = judge(frames_split(in, frames, FRAMES));
 
 	if (s == HELPER_DONE)
 		s = key_decrypt(frames[0], frames[1], frames[2], out->bytes + 4, &n);
@@ -143,16 +91,18 @@ static enum helper_status run_decrypt(const struct secret *in, struct secret *ou
 		return s;
 	put_le32(out->bytes, (uint32_t)n);
 	secret_shrink(out, 4 + n);
-	return write_all(out);
+	return judge(frames_write(out));
 }
 
 static enum helper_status run(const char *verb)
 {
 	_cleanup_secret_ struct secret *in = NULL, *out = NULL;
-	enum helper_status s = prepare();
+	enum helper_status s = judge(frames_prepare(ARENA));
 
 	if (s == HELPER_DONE)
-		s = read_all(&in);
+		s = prepare();
+	if (s == HELPER_DONE)
+		s = judge(frames_read(HELPER_IN_MAX, &in));
 	if (s != HELPER_DONE)
 		return s;
 	out = secret_new(HELPER_OUT_MAX);

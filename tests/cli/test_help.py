@@ -69,13 +69,13 @@ class Help(cli.Case):
         self.assertEqual(self.good("help", "service").out.count("usage: coffer service "), len(SERVICE))
         for verb in SERVICE:
             self.assertRegex(page, rf"(?m)^\.It Cm {verb.removeprefix('service ')}\b")
-            for option in re.findall(r"--([a-z-]+)", self.good(*verb.split(), "--help").out):
+            for option in re.findall(r"--([a-z0-9-]+)", self.good(*verb.split(), "--help").out):
                 self.assertIn(f"Fl -{option}", page, verb)
 
     def test_options_of_help_stand_in_the_manual_page(self):
         page = (SOURCE / "docs/man/coffer.1").read_text()
         for verb in VERBS:
-            for option in re.findall(r"--([a-z-]+)", self.good(*verb.split(), "--help").out):
+            for option in re.findall(r"--([a-z0-9-]+)", self.good(*verb.split(), "--help").out):
                 self.assertIn(f"Fl -{option}", page, verb)
 
 
@@ -163,7 +163,7 @@ class Names(cli.Case):
                        'printf "%s\\n" "${COMPREPLY[@]}"')
             out = subprocess.run(["bash", "-c", command, "bash", script, *words], capture_output=True, text=True,
                                  check=True).stdout.split()
-            shown = set(re.findall(r"(--[a-z-]+)", self.good(*verb.split(), "--help").out))
+            shown = set(re.findall(r"(--[a-z0-9-]+)", self.good(*verb.split(), "--help").out))
             self.assertLessEqual({s for s in shown if s != "--help"}, set(out), verb)
 
 

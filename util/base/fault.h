@@ -24,7 +24,7 @@ enum exit_status {
 	EXIT_NO_SECRET = 11,   /* no secret given and no terminal to ask on */
 	EXIT_STORE = 12,       /* the store below refused: read-only, full, I/O error */
 	EXIT_REFUSED = 13,     /* refused for safety: last protector, missing confirmation, unmet precondition */
-	EXIT_UNREACHABLE = 14, /* the key service */
+	EXIT_UNREACHABLE = 14, /* the key service, or a token */
 };
 
 struct fault {

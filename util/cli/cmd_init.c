@@ -32,6 +32,8 @@ static int check_options(struct init *i, struct fault *why)
 	}
 	if (i->unlock.service && !i->unlock.service_key)
 		return fault_set(why, EXIT_USAGE, EINVAL, "init: --service-config goes with --service-key");
+	if (i->unlock.pin_file && !i->unlock.pkcs11)
+		return fault_set(why, EXIT_USAGE, EINVAL, "init: --pin-file goes with --pkcs11");
 	if (!i->no_recovery && !i->recovery_file && !terminal_present())
 		return fault_set(
 			why, EXIT_REFUSED, ENOTTY,

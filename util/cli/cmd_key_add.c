@@ -21,6 +21,8 @@ static int check_options(const struct addition *a, const struct unlock_source *u
 		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --recovery-key-file goes with --recovery-key");
 	if (a->source.service && !a->source.service_key)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --new-service-config goes with --service-key");
+	if (a->source.pin_file && !a->source.pkcs11)
+		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --new-pin-file goes with --pkcs11");
 	if (a->only && !a->source.service_key)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --only goes with --service-key");
 	if (a->recovery && !a->recovery_file && !terminal_present())
@@ -145,6 +147,8 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 		{OPTION_TEXT, 0, 'n', "certificate", &a.source.certificate},
 		{OPTION_TEXT, 0, 'n', "service-key", &a.source.service_key},
 		{OPTION_TEXT, 0, 0, "new-service-config", &a.source.service},
+		{OPTION_TEXT, 0, 'n', "pkcs11", &a.source.pkcs11},
+		{OPTION_TEXT, 0, 0, "new-pin-file", &a.source.pin_file},
 		{OPTION_FLAG, 0, 0, "only", &a.only},
 		{OPTION_FLAG, 0, 'n', "recovery-key", &a.recovery},
 		{OPTION_TEXT, 0, 0, "recovery-key-file", &a.recovery_file},
@@ -156,6 +160,7 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
 	if (r)
 		return r;
+	a.source.pkcs11_module = unlock.pkcs11_module;
 	r = check_options(&a, &unlock, why);
 	if (r == 0)
 		r = key_look(&volume, words.at[0], why);

@@ -19,7 +19,8 @@ struct rotation {
 
 struct new_root {
 	struct cli_volume *volume;
-	char *passphrase_files, *key_files, *certificates; /* of protectors that stay; a comma between them */
+	char *passphrase_files, *key_files, *certificates,
+		*pin_files; /* of protectors that stay; a comma between them */
 	struct unlock_secret secrets[PROTECTORS_MAX];
 	uint32_t count;
 	struct root_rotation done;
@@ -31,12 +32,14 @@ static void new_root_free(struct new_root *n)
 	free(n->passphrase_files);
 	free(n->key_files);
 	free(n->certificates);
+	free(n->pin_files);
 	for (uint32_t i = 0; i < n->count; i++)
 		unlock_secret_wipe(&n->secrets[i]);
 	approval_free(&n->approval);
 }
 
-static int read_kept(struct new_root *n, const char *files, enum secret_kind kind, struct fault *why)
+static int read_kept(struct new_root *n, const char *files, enum secret_kind kind, const char *module,
+		     struct fault *why)
 {
 	_cleanup_free_ char *copy = files ? strdup(files) : NULL;
 	char *rest = copy, *file;
@@ -47,7 +50,9 @@ static int read_kept(struct new_root *n, const char *files, enum secret_kind kin
 
 		*(kind == SECRET_PASSPHRASE ? &from.passphrase_file
 		  : kind == SECRET_KEY_FILE ? &from.key_file
+		  : kind == SECRET_PIN      ? &from.pin_file
 					    : &from.certificate) = file;
+		from.pkcs11_module = module;
 		if (n->count == PROTECTORS_MAX)
 			return fault_set(why, EXIT_USAGE, E2BIG, "there are at most %d protectors", PROTECTORS_MAX);
 		r = unlock_obtain(&from, "", false, &n->secrets[n->count], why);
@@ -125,11 +130,13 @@ static int rotate_root(struct key_work *w, struct new_root *n, const char *word,
 	r = cli_volume_unlock(&w->volume, &w->unlock, &n->secrets[0], why);
 	n->count = r == 0;
 	if (r == 0)
-		r = read_kept(n, n->passphrase_files, SECRET_PASSPHRASE, why);
+		r = read_kept(n, n->passphrase_files, SECRET_PASSPHRASE, NULL, why);
 	if (r == 0)
-		r = read_kept(n, n->key_files, SECRET_KEY_FILE, why);
+		r = read_kept(n, n->key_files, SECRET_KEY_FILE, NULL, why);
 	if (r == 0)
-		r = read_kept(n, n->certificates, SECRET_CERTIFICATE, why);
+		r = read_kept(n, n->certificates, SECRET_CERTIFICATE, NULL, why);
+	if (r == 0)
+		r = read_kept(n, n->pin_files, SECRET_PIN, w->unlock.pkcs11_module, why);
 	if (r == 0)
 		r = approval_obtain(&n->approval, w->volume.keyring, why);
 	if (r == 0)
@@ -183,6 +190,7 @@ int cmd_key_rotate(const struct verb *v, int argc, char **argv, struct fault *wh
 		{OPTION_LIST, 0, 0, "keep-passphrase-file", &root.passphrase_files},
 		{OPTION_LIST, 0, 0, "keep-key-file", &root.key_files},
 		{OPTION_LIST, 0, 0, "keep-certificate", &root.certificates},
+		{OPTION_LIST, 0, 0, "keep-pin-file", &root.pin_files},
 		OPTION_APPROVAL(&root.approval),
 		{OPTION_FLAG, 0, 0, "json", &w.json},
 		{0},
@@ -194,10 +202,11 @@ int cmd_key_rotate(const struct verb *v, int argc, char **argv, struct fault *wh
 		return r;
 	if (!new_root && root.approval.shares)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key rotate: --share goes with --root");
-	if (!new_root && (root.passphrase_files || root.key_files || root.certificates))
-		return fault_set(
-			why, EXIT_USAGE, EINVAL,
-			"key rotate: --keep-passphrase-file, --keep-key-file and --keep-certificate go with --root");
+	if (!new_root && (root.passphrase_files || root.key_files || root.certificates || root.pin_files))
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "key rotate: --keep-passphrase-file, --keep-key-file, --keep-certificate and "
+				 "--keep-pin-file go with "
+				 "--root");
 	if (new_root)
 		return rotate_root(&w, &root, words.at[0], why);
 	r = key_open(&w, words.at[0], why);

@@ -14,6 +14,8 @@ static int merge_unlock(struct mount_options *o, const struct unlock_source *giv
 		o->unlock.expect_root = given->expect_root;
 	if (given->identity_passphrase_file)
 		o->unlock.identity_passphrase_file = given->identity_passphrase_file;
+	if (given->pkcs11_module)
+		o->unlock.pkcs11_module = given->pkcs11_module;
 	if (!unlock_source_given(given))
 		return 0;
 	if (unlock_source_given(&o->unlock))
@@ -24,6 +26,7 @@ static int merge_unlock(struct mount_options *o, const struct unlock_source *giv
 	o->unlock.accept_older = inside.accept_older;
 	o->unlock.expect_root = inside.expect_root;
 	o->unlock.identity_passphrase_file = inside.identity_passphrase_file;
+	o->unlock.pkcs11_module = inside.pkcs11_module;
 	return 0;
 }
 

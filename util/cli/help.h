@@ -11,6 +11,9 @@
 	"  --identity KEY.pem      the private key of a certificate that protects it\n"                                \
 	"  --identity-passphrase-file F\n"                                                                             \
 	"                          its passphrase, if it has one; else that is asked for\n"                            \
+	"  --pin-file F            the PIN of a PKCS #11 token that protects it; it is asked for where no passphrase " \
+	"does\n"                                                                                                       \
+	"  --pkcs11-module PATH    the token's driver; else those that p11-kit knows\n"                                \
 	"  --credential NAME       a passphrase from systemd's $CREDENTIALS_DIRECTORY\n"                               \
 	"  --service-config F      the key service, reached as F says; without an option it is asked, if it protects " \
 	"the volume\n"                                                                                                 \
@@ -21,7 +24,8 @@
 #define HELP_UNLOCK_IGNORED "The options that unlock are taken, and not needed.\n\n"
 
 #define ARGUMENTS_INIT                                                                                                 \
-	"DIR [--passphrase-file F | --key-file F | --certificate CERT.pem | --service-key NAME]\n"                     \
+	"DIR [--passphrase-file F | --key-file F | --certificate CERT.pem | --service-key NAME\n"                      \
+	"         | --pkcs11 URI [--pin-file F] [--pkcs11-module PATH]]\n"                                             \
 	"         [--cipher aes-256-ocb|aes-256-gcm|chacha20-poly1305|auto] [--portable]\n"                            \
 	"         [--journal-size N] [--no-recovery-key | --recovery-key-file OUT]"
 #define HELP_INIT                                                                                                      \
@@ -36,7 +40,10 @@
 	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n"      \
 	"  --certificate CERT.pem  opened by its private key\n"                                                        \
 	"  --service-key NAME      opened by the key service, of which --service-config F or\n"                        \
-	"                          /etc/coffer/service.conf says where it is; nobody holds a secret\n\n"               \
+	"                          /etc/coffer/service.conf says where it is; nobody holds a secret\n"                 \
+	"  --pkcs11 URI            opened by this AES-256 key in a PKCS #11 token and its PIN: --pin-file F, else "    \
+	"asked\n"                                                                                                      \
+	"                          for; --pkcs11-module PATH is the token's driver, else those that p11-kit knows\n\n" \
 	"example:\n"                                                                                                   \
 	"  coffer init ~/vault\n"                                                                                      \
 	"  coffer init /srv/vault --key-file /root/vault.key --recovery-key-file /media/usb/vault.recovery\n"
@@ -50,7 +57,7 @@
 	"                          writeback, noxattr, memory=SIZE, metrics=F, journal=SIZE, nojournal, oldcopy, "     \
 	"passphrase_file=F, "                                                                                          \
 	"key_file=F,\n"                                                                                                \
-	"                          identity=F, identity_passphrase_file=F,\n"                                          \
+	"                          identity=F, identity_passphrase_file=F, pin_file=F, pkcs11_module=PATH,\n"          \
 	"                          passphrase_command=C, credential=NAME, accept_older_keyring, "                      \
 	"root=HEX\n\n" HELP_UNLOCK "\nexample:\n"                                                                      \
 	"  coffer mount ~/vault ~/plain\n"                                                                             \
@@ -152,7 +159,8 @@
 	"the first secret (else a passphrase is asked for, twice):\n"                                                  \
 	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n"      \
 	"  --certificate CERT.pem  opened by its private key\n"                                                        \
-	"  --service-key NAME      opened by the key service, found as at coffer init\n\n"                             \
+	"  --service-key NAME      opened by the key service, found as at coffer init\n"                               \
+	"  --pkcs11 URI            opened by a key in a token, as at coffer init\n\n"                                  \
 	"example:\n"                                                                                                   \
 	"  coffer key init ~/fields.keyring\n"
 
@@ -165,6 +173,7 @@
 #define ARGUMENTS_KEY_ADD                                                                                              \
 	"DIR (--new-passphrase-file F | --new-key-file F | --certificate CERT.pem\n"                                   \
 	"       | --service-key NAME [--new-service-config F] [--only]\n"                                              \
+	"       | --pkcs11 URI [--new-pin-file F] [--pkcs11-module PATH]\n"                                            \
 	"       | --recovery-key [--recovery-key-file OUT]) [--json]"
 #define HELP_KEY_ADD                                                                                                   \
 	"Adds a protector: one more secret that opens the volume.  Without one of these a passphrase is asked "        \
@@ -175,6 +184,8 @@
 	"  --service-key NAME      a key of the key service, which then can lock mounts opened by it\n"                \
 	"  --new-service-config F  where that service is; else /etc/coffer/service.conf\n"                             \
 	"  --only                  takes all other protectors away, which the service cannot lock\n"                   \
+	"  --pkcs11 URI            an AES-256 key in a PKCS #11 token, such as 'pkcs11:token=hsm;object=vault'\n"      \
+	"  --new-pin-file F        the token's PIN, else asked for; --pin-file F unlocks then\n"                       \
 	"  --recovery-key          makes a recovery key and shows it once,\n"                                          \
 	"  --recovery-key-file OUT or writes it to OUT, a new file\n"                                                  \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
@@ -202,7 +213,7 @@
 
 #define ARGUMENTS_KEY_ROTATE                                                                                           \
 	"DIR [--scope NAME | --root [--keep-passphrase-file F ...] [--keep-key-file F ...]\n"                          \
-	"       [--keep-certificate F ...] [--share F ...]] [--json]"
+	"       [--keep-certificate F ...] [--keep-pin-file F ...] [--share F ...]] [--json]"
 #define HELP_KEY_ROTATE                                                                                                \
 	"Makes a new generation of keys, under which everything is sealed that is written from now on.  Older ones\n"  \
 	"go on decrypting.  DIR may also be the mount, here and at every verb of key.\n\n"                             \
@@ -212,7 +223,8 @@
 	"                          if their secret is given: the one that unlocks, and\n"                              \
 	"  --keep-passphrase-file F, --keep-key-file F\n"                                                              \
 	"                          the others, once for each (a recovery key is a passphrase here)\n"                  \
-	"  --keep-certificate F    and certificates, whose private keys need not be at hand\n" HELP_APPROVAL           \
+	"  --keep-certificate F    and certificates, whose private keys need not be at hand\n"                         \
+	"  --keep-pin-file F       and tokens, which have to be there\n" HELP_APPROVAL                                 \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
 	"  coffer key rotate ~/vault\n"                                                                                \
 	"  coffer key rotate ~/vault --root --keep-passphrase-file /media/usb/vault.recovery\n"

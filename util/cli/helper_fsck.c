@@ -24,6 +24,8 @@ static const struct option long_options[] = {
 	{"identity-passphrase-file", required_argument, NULL, 9},
 	{"expect-root", required_argument, NULL, 10},
 	{"accept-older-keyring", no_argument, NULL, 11},
+	{"pin-file", required_argument, NULL, 12},
+	{"pkcs11-module", required_argument, NULL, 13},
 	{0},
 };
 
@@ -36,7 +38,7 @@ static int set_unlock(struct unlock_source *u, int which, const char *value, str
 {
 	uint64_t fd;
 
-	if (which < 9 && unlock_source_given(u))
+	if ((which < 9 || which == 12) && unlock_source_given(u))
 		return fault_set(why, EXIT_USAGE, EINVAL, "fsck.coffer: the secret is named twice; give one");
 	if (which == 2) {
 		if (number_parse(value, 1 << 20, &fd) < 0)
@@ -55,6 +57,10 @@ static int set_unlock(struct unlock_source *u, int which, const char *value, str
 		u->identity = value;
 	if (which == 9)
 		u->identity_passphrase_file = value;
+	if (which == 12)
+		u->pin_file = value;
+	if (which == 13)
+		u->pkcs11_module = value;
 	if (which == 10)
 		u->expect_root = value;
 	return 0;
@@ -86,6 +92,8 @@ static int parse(int argc, char **argv, struct check_options *o, const char **di
 		case 8:
 		case 9:
 		case 10:
+		case 12:
+		case 13:
 			r = set_unlock(&o->unlock, c, optarg, why);
 			if (r < 0)
 				return r;

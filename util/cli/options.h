@@ -36,16 +36,24 @@ struct option_spec {
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "identity-passphrase-file", &(u)->identity_passphrase_file                          \
 	}
+/* The PIN, in which group, and the driver. */
+#define OPTIONS_TOKEN(u, name, group)                                                                                  \
+	{OPTION_TEXT, 0, group, name, &(u)->pin_file},                                                                 \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 0, "pkcs11-module", &(u)->pkcs11_module                                                \
+	}
 /* Where that of something new comes from: a certificate in the place of a private key. */
 #define OPTIONS_FIRST_SECRET(u)                                                                                        \
 	OPTIONS_SECRET(u), {OPTION_TEXT, 0, 'u', "certificate", &(u)->certificate},                                    \
-		{OPTION_TEXT, 0, 'u', "service-key", &(u)->service_key},                                               \
+		{OPTION_TEXT, 0, 'u', "service-key", &(u)->service_key}, OPTIONS_TOKEN(u, "pin-file", 0),              \
+		{OPTION_TEXT, 0, 'u', "pkcs11", &(u)->pkcs11},                                                         \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "service-config", &(u)->service                                                     \
 	}
 /* The same options at every verb that unlocks: that, and what the user vouches for. */
 #define OPTIONS_UNLOCK(u)                                                                                              \
-	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), {OPTION_TEXT, 0, 'u', "service-config", &(u)->service},                \
+	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), OPTIONS_TOKEN(u, "pin-file", 'u'),                                     \
+		{OPTION_TEXT, 0, 'u', "service-config", &(u)->service},                                                \
 		{OPTION_FLAG, 0, 0, "accept-older-keyring", &(u)->accept_older},                                       \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "expect-root", &(u)->expect_root                                                    \
