@@ -463,7 +463,7 @@ class Help(cli.Case):
             self.assertRegex(text, rf"\Ausage: coffer field {verb}\b")
             self.assertRegex(text, r"\nexample:\n(.*\n)*  .*coffer field")
             self.assertRegex(page, rf"(?m)^\.Cm .*\b{verb}\b")
-            shown = set(re.findall(r"(--[a-z-]+)", text)) - {"--help"}
+            shown = set(re.findall(r"(--[a-z0-9-]+)", text)) - {"--help"}
             for option in shown:
                 self.assertIn(f"Fl -{option[2:]}", page, verb)
             command = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _coffer; '
