@@ -58,6 +58,7 @@ static bool set_switch(const char *option, struct mount_options *o)
 		{"remount", &o->remount, true},
 		{"oldcopy", &o->old_copy, true},
 		{"accept_older_keyring", &o->unlock.accept_older, true},
+		{"tpm", &o->unlock.tpm, true},
 	};
 
 	for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
@@ -107,6 +108,10 @@ static int set_value(const char *option, const char *value, struct mount_options
 	if (strcmp(option, "identity_passphrase_file") == 0) {
 		o->unlock.identity_passphrase_file = value;
 		return *value ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "identity_passphrase_file= needs a value");
+	}
+	if (strcmp(option, "tpm_pin_file") == 0 || strcmp(option, "tpm_tcti") == 0) {
+		*(option[4] == 'p' ? &o->unlock.tpm_pin_file : &o->unlock.tpm_tcti) = value;
+		return *value ? 0 : fault_set(why, EXIT_USAGE, EINVAL, "%s= needs a value", option);
 	}
 	if (strcmp(option, "pkcs11_module") == 0) {
 		o->unlock.pkcs11_module = value;

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +16,7 @@
 
 #include "config.h"
 #include "keymgr/helper/pkcs11_protocol.h"
+#include "keymgr/helper/tpm2_protocol.h"
 #include "keymgr/secret_input.h"
 #include "util/base/bytes.h"
 #include "util/base/whole_write.h"
@@ -214,13 +214,22 @@ static int path_of(const char *program, char **path, struct fault *why)
 
 static int not_run(const char *path, int error, struct fault *why)
 {
-	bool token = strcmp(strrchr(path, '/') + 1, PKCS11_HELPER) == 0;
+	static const struct {
+		const char *program, *library, *option;
+	} needs[] = {
+		{PKCS11_HELPER, "p11-kit", "pkcs11"},
+		{TPM2_HELPER, "tpm2-tss", "tpm2"},
+		{"", "OpenSSL", "openssl"}, /* the others */
+	};
+	size_t i = 0;
 
+	while (*needs[i].program && strcmp(strrchr(path, '/') + 1, needs[i].program) != 0)
+		i++;
 	if (error == -ENOENT || error == -EACCES)
 		return fault_set(why, EXIT_UNSUPPORTED, ENOENT,
 				 "this needs the program %s, which is not installed: install coffer built with %s "
 				 "(meson option %s)",
-				 path, token ? "p11-kit" : "OpenSSL", token ? "pkcs11" : "openssl");
+				 path, needs[i].library, needs[i].option);
 	return fault_errno(why, EXIT_FAILED, error, "cannot run %s", path);
 }
 

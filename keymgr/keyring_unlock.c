@@ -171,6 +171,7 @@ int keyring_unlock(struct keyring *k, const struct unlock_secret *with, struct f
 		return fault_set(why, EXIT_WRONG_SECRET, EKEYREJECTED,
 				 "%s; try again, or list the protectors with \"coffer key list\"",
 				 with->kind == SECRET_IDENTITY  ? "the identity's certificate protects no root here"
+				 : with->kind == SECRET_TPM     ? "nothing here is sealed by this TPM"
 				 : with->kind == SECRET_PIN     ? "no key in a token opens this"
 				 : with->kind == SECRET_SERVICE ? "no key of the key service protects this"
 								: "wrong passphrase, key file or recovery key");

@@ -17,6 +17,8 @@ static const char *way(const struct keyring *k)
 			return "who may use a key of the service can wrap any root";
 		else if (k->protectors[i].id == k->opened_by && k->protectors[i].handler == &protector_pkcs11)
 			return "who has the PIN of the token can seal any root";
+		else if (k->protectors[i].id == k->opened_by && k->protectors[i].handler == &protector_tpm2)
+			return "who may use the TPM can seal any root";
 	return "anyone can encrypt to a certificate";
 }
 

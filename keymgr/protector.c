@@ -9,7 +9,7 @@
 
 static const struct protector_type *const types[] = {
 	&protector_passphrase,  &protector_key_file, &protector_recovery_key, &protector_shares,
-	&protector_certificate, &protector_service,  &protector_pkcs11,
+	&protector_certificate, &protector_service,  &protector_pkcs11,       &protector_tpm2,
 };
 
 const struct protector_type *protector_type_named(const char *name)

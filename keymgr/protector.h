@@ -34,7 +34,7 @@ struct protector_type {
 };
 
 extern const struct protector_type protector_passphrase, protector_key_file, protector_recovery_key, protector_shares,
-	protector_certificate, protector_service, protector_pkcs11;
+	protector_certificate, protector_service, protector_pkcs11, protector_tpm2;
 
 /* NULL if unknown. */
 const struct protector_type *protector_type_named(const char *name);
@@ -47,6 +47,9 @@ void protector_expires(const char *type, json_object *o, char out[TIME_TEXT + 1]
 
 /* Of the type pkcs11: the URI, inside the document. */
 const char *protector_token_uri(json_object *o);
+
+/* Of the type tpm2: the PCRs, inside the document, and whether there is a PIN. */
+bool protector_tpm2_of(json_object *o, const char **pcrs, bool *pin);
 
 struct protector;
 struct keyring;

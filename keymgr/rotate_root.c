@@ -129,6 +129,7 @@ static int renew(struct work *w, const struct protector *p, const struct unlock_
 	_cleanup_secret_ struct secret *certificate = NULL;
 	_cleanup_(service_use_free) struct service_use *service = NULL;
 	struct unlock_secret s = *with;
+	bool has_pin = true;
 	int ret = 0;
 
 	s.kind = p->handler->made_of;
@@ -136,6 +137,8 @@ static int renew(struct work *w, const struct protector *p, const struct unlock_
 		ret = protector_certificate_of(p->json, &certificate);
 		s.bytes = certificate;
 	}
+	if (with->kind == SECRET_TPM && protector_tpm2_of(p->json, &s.tpm_pcrs, &has_pin) && !has_pin)
+		s.passphrase = NULL;
 	if (with->kind == SECRET_PIN)
 		s.token_uri = protector_token_uri(p->json);
 	if (with->kind == SECRET_SERVICE) {

@@ -12,6 +12,7 @@
 #include "keymgr/pkcs11.h"
 #include "keymgr/secret_input.h"
 #include "keymgr/service_use.h"
+#include "keymgr/tpm2.h"
 #include "util/base/crypto.h"
 #include "util/base/log.h"
 
@@ -39,7 +40,7 @@ static int sources(const struct unlock_source *u)
 {
 	return !!u->passphrase_file + (u->passphrase_fd >= 0) + !!u->passphrase_command + !!u->key_file +
 	       !!u->credential + !!u->identity + !!u->certificate + (u->service_key || u->service) +
-	       (u->pin_file || u->pkcs11);
+	       (u->pin_file || u->pkcs11) + u->tpm;
 }
 
 bool unlock_source_given(const struct unlock_source *u)
@@ -203,7 +204,7 @@ static int from_command(const char *command, struct unlock_secret *out, struct f
 }
 
 static const char options[] = "--passphrase-file, --passphrase-fd, --passphrase-command, --key-file, --identity, "
-			      "--pin-file or --credential";
+			      "--pin-file, --tpm or --credential";
 
 static int ask(const char *prompt, struct secret **out, const char *instead, struct fault *why)
 {
@@ -296,6 +297,31 @@ static int from_token(const struct unlock_source *u, struct unlock_secret *out, 
 	return ret < 0 ? ret : finish_pin(u, out, why);
 }
 
+static int from_tpm(const struct unlock_source *u, struct unlock_secret *out, struct fault *why)
+{
+	struct unlock_secret pin = {0};
+	const char *pcrs = u->pcrs ? u->pcrs : TPM2_PCRS_DEFAULT, *wrong;
+	int ret = 0;
+
+	out->kind = SECRET_TPM;
+	out->tpm_tcti = u->tpm_tcti;
+	out->tpm_pcrs = strcmp(pcrs, "none") == 0 ? "" : pcrs;
+	wrong = tpm2_pcrs_check(out->tpm_pcrs);
+	if (wrong || !*pcrs)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--pcrs: %s", wrong ? wrong : "give numbers, or none");
+	if (!*out->tpm_pcrs && !u->tpm_pin_file)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "--pcrs none needs a PIN: give --tpm-pin-file (--new-tpm-pin-file)");
+	if (u->tpm_tcti && strlen(u->tpm_tcti) > TPM2_TCTI_MAX)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--tpm-tcti is too long");
+	if (u->tpm_pin_file)
+		ret = from_passphrase_file(u->tpm_pin_file, &pin, why);
+	out->passphrase = secret_move(&pin.bytes);
+	if (ret == 0 && out->passphrase && out->passphrase->size > TPM2_PIN_MAX)
+		return fault_set(why, EXIT_NO_SECRET, EINVAL, "the PIN is longer than %d bytes", TPM2_PIN_MAX);
+	return ret;
+}
+
 int unlock_ask_pin(const struct unlock_source *u, const char *prompt, struct unlock_secret *out, struct fault *why)
 {
 	_cleanup_secret_ struct secret *raw = NULL;
@@ -338,6 +364,8 @@ static int obtain(const struct unlock_source *u, const char *prompt, bool confir
 	}
 	if (u->pkcs11 || u->pin_file)
 		return from_token(u, out, why);
+	if (u->tpm)
+		return from_tpm(u, out, why);
 	return from_terminal(prompt, confirm, out, why);
 }
 
@@ -351,9 +379,12 @@ int unlock_obtain(const struct unlock_source *u, const char *prompt, bool confir
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,
 			"more than one of --passphrase-file, --passphrase-fd, --passphrase-command, --key-file, "
-			"--identity, --certificate, --service-key, --pin-file and --credential is given; give one");
+			"--identity, --certificate, --service-key, --pin-file, --tpm and --credential is given; give "
+			"one");
 	if (u->identity_passphrase_file && !u->identity)
 		return fault_set(why, EXIT_USAGE, EINVAL, "--identity-passphrase-file goes with --identity");
+	if ((u->tpm_pin_file || u->pcrs) && !u->tpm)
+		return fault_set(why, EXIT_USAGE, EINVAL, "a PIN of the TPM and PCRs go with --tpm (--new-tpm)");
 	ret = obtain(u, prompt, confirm, out, why);
 	if (ret < 0)
 		unlock_secret_wipe(out);

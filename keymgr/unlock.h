@@ -17,6 +17,7 @@ enum secret_kind {
 	SECRET_CERTIFICATE, /* no secret: a new protector is made of it, and nothing is opened */
 	SECRET_SERVICE,     /* none either: the key service opens, for who has a certificate of its own */
 	SECRET_PIN,         /* of a PKCS #11 token, which opens */
+	SECRET_TPM,         /* none: the TPM opens, with a PIN or without */
 };
 
 struct service_use;
@@ -26,13 +27,15 @@ struct unlock_secret {
 	/* passphrase without its newline; contents of the key file; text of the recovery key; private key as PEM; certificate as DER;
 	 * PIN */
 	struct secret *bytes;
-	struct secret *passphrase; /* of the private key; NULL if that is not encrypted */
+	struct secret *passphrase; /* of the private key; NULL if that is not encrypted.  PIN of the TPM, or NULL */
 	/* Where a new protector is made of it: the cost of a passphrase, not below t=3, 64 MiB, p=4; NULL: calibrated to a second. */
 	const struct argon2_cost *cost;
 	uint8_t share_threshold, share_count; /* where a new protector is made of SECRET_SHARES */
 	struct service_use *service;          /* of SECRET_SERVICE (service_use.h) */
 	/* Of SECRET_PIN (pkcs11.h): NULL, or the driver; the key, where a new protector is made.  They belong to the source. */
 	const char *token_module, *token_uri;
+	/* Of SECRET_TPM (tpm2.h): NULL, or how it is reached; the PCRs, where a new protector is made.  As above. */
+	const char *tpm_tcti, *tpm_pcrs;
 };
 void unlock_secret_wipe(struct unlock_secret *s);
 
@@ -52,6 +55,10 @@ struct unlock_source {
 	const char *pkcs11;   /* the URI of a key in a token; only where a new protector is made */
 	/* The token's driver, an absolute path; NULL: as p11-kit is configured.  No source. */
 	const char *pkcs11_module;
+	bool tpm; /* the TPM opens */
+	/* Its PIN, how it is reached and, where a new protector is made, PCRs or "none"; NULL: none, by itself, TPM2_PCRS_DEFAULT.  No
+	 * sources. */
+	const char *tpm_pin_file, *tpm_tcti, *pcrs;
 	/* Of the identity; NULL: asked for if that is encrypted.  No source. */
 	const char *identity_passphrase_file;
 	/* What the user vouches for (struct trust of host_memory.h): no sources. */

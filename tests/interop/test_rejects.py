@@ -1223,7 +1223,7 @@ RING_CASES: list[tuple[tuple, Any, tuple[int, int]]] = [
     (("protectors", 0, "type"), "Key-File", DAMAGE),
     (("protectors", 0, "type"), "sixteen-letters-", DAMAGE),
     (("protectors", 0, "type"), "", DAMAGE),
-    (("protectors", 0, "type"), "tpm2", WRONG),
+    (("protectors", 0, "type"), "future", WRONG),
     (("protectors", 0, "type"), "recovery-key", WRONG),
     (("protectors", 0, "created"), 5, DAMAGE),
     (("protectors", 0, "commitment"), "A" * 43, WRONG),
@@ -1398,9 +1398,9 @@ def test_protectors():
             ({"salt": "A" * 21 + "B"}, DAMAGE),
             ({"id": 1}, DAMAGE),
             ({"id": 10}, DAMAGE),
-            ({"type": "tpm2", "commitment": DELETE, "wrapped": 5, "t": "x"}, GOOD),
-            ({"type": "tpm2", "id": DELETE}, DAMAGE),
-            ({"type": "tpm2", "created": DELETE}, DAMAGE),
+            ({"type": "future", "commitment": DELETE, "wrapped": 5, "t": "x"}, GOOD),
+            ({"type": "future", "id": DELETE}, DAMAGE),
+            ({"type": "future", "created": DELETE}, DAMAGE),
         ):
             value = copy.deepcopy(ring.ring.value)
             value["protectors"].append(passphrase_protector(**changes))

@@ -149,6 +149,9 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 		{OPTION_TEXT, 0, 0, "new-service-config", &a.source.service},
 		{OPTION_TEXT, 0, 'n', "pkcs11", &a.source.pkcs11},
 		{OPTION_TEXT, 0, 0, "new-pin-file", &a.source.pin_file},
+		{OPTION_FLAG, 0, 'n', "new-tpm", &a.source.tpm},
+		{OPTION_TEXT, 0, 0, "pcrs", &a.source.pcrs},
+		{OPTION_TEXT, 0, 0, "new-tpm-pin-file", &a.source.tpm_pin_file},
 		{OPTION_FLAG, 0, 0, "only", &a.only},
 		{OPTION_FLAG, 0, 'n', "recovery-key", &a.recovery},
 		{OPTION_TEXT, 0, 0, "recovery-key-file", &a.recovery_file},
@@ -161,6 +164,7 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 	if (r)
 		return r;
 	a.source.pkcs11_module = unlock.pkcs11_module;
+	a.source.tpm_tcti = unlock.tpm_tcti;
 	r = check_options(&a, &unlock, why);
 	if (r == 0)
 		r = key_look(&volume, words.at[0], why);

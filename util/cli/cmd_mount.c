@@ -16,6 +16,10 @@ static int merge_unlock(struct mount_options *o, const struct unlock_source *giv
 		o->unlock.identity_passphrase_file = given->identity_passphrase_file;
 	if (given->pkcs11_module)
 		o->unlock.pkcs11_module = given->pkcs11_module;
+	if (given->tpm_pin_file)
+		o->unlock.tpm_pin_file = given->tpm_pin_file;
+	if (given->tpm_tcti)
+		o->unlock.tpm_tcti = given->tpm_tcti;
 	if (!unlock_source_given(given))
 		return 0;
 	if (unlock_source_given(&o->unlock))
@@ -27,6 +31,8 @@ static int merge_unlock(struct mount_options *o, const struct unlock_source *giv
 	o->unlock.expect_root = inside.expect_root;
 	o->unlock.identity_passphrase_file = inside.identity_passphrase_file;
 	o->unlock.pkcs11_module = inside.pkcs11_module;
+	o->unlock.tpm_pin_file = inside.tpm_pin_file;
+	o->unlock.tpm_tcti = inside.tpm_tcti;
 	return 0;
 }
 

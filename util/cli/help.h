@@ -14,6 +14,8 @@
 	"  --pin-file F            the PIN of a PKCS #11 token that protects it; it is asked for where no passphrase " \
 	"does\n"                                                                                                       \
 	"  --pkcs11-module PATH    the token's driver; else those that p11-kit knows\n"                                \
+	"  --tpm                   what is sealed in the TPM; --tpm-pin-file F: its PIN, if it has one;\n"             \
+	"                          --tpm-tcti T: another TPM than /dev/tpmrm0, as tpm2-tss names it\n"                 \
 	"  --credential NAME       a passphrase from systemd's $CREDENTIALS_DIRECTORY\n"                               \
 	"  --service-config F      the key service, reached as F says; without an option it is asked, if it protects " \
 	"the volume\n"                                                                                                 \
@@ -25,7 +27,7 @@
 
 #define ARGUMENTS_INIT                                                                                                 \
 	"DIR [--passphrase-file F | --key-file F | --certificate CERT.pem | --service-key NAME\n"                      \
-	"         | --pkcs11 URI [--pin-file F] [--pkcs11-module PATH]]\n"                                             \
+	"         | --pkcs11 URI [--pin-file F] [--pkcs11-module PATH] | --tpm [--pcrs LIST] [--tpm-pin-file F]]\n"    \
 	"         [--cipher aes-256-ocb|aes-256-gcm|chacha20-poly1305|auto] [--portable]\n"                            \
 	"         [--journal-size N] [--no-recovery-key | --recovery-key-file OUT]"
 #define HELP_INIT                                                                                                      \
@@ -43,7 +45,10 @@
 	"                          /etc/coffer/service.conf says where it is; nobody holds a secret\n"                 \
 	"  --pkcs11 URI            opened by this AES-256 key in a PKCS #11 token and its PIN: --pin-file F, else "    \
 	"asked\n"                                                                                                      \
-	"                          for; --pkcs11-module PATH is the token's driver, else those that p11-kit knows\n\n" \
+	"                          for; --pkcs11-module PATH is the token's driver, else those that p11-kit knows\n"   \
+	"  --tpm                   opened by this machine's TPM, while the PCRs of --pcrs LIST (default 7) stay as "   \
+	"they\n"                                                                                                       \
+	"                          are, and with the PIN of --tpm-pin-file F if one is given; --tpm-tcti T\n\n"        \
 	"example:\n"                                                                                                   \
 	"  coffer init ~/vault\n"                                                                                      \
 	"  coffer init /srv/vault --key-file /root/vault.key --recovery-key-file /media/usb/vault.recovery\n"
@@ -58,6 +63,7 @@
 	"passphrase_file=F, "                                                                                          \
 	"key_file=F,\n"                                                                                                \
 	"                          identity=F, identity_passphrase_file=F, pin_file=F, pkcs11_module=PATH,\n"          \
+	"                          tpm, tpm_pin_file=F, tpm_tcti=T,\n"                                                 \
 	"                          passphrase_command=C, credential=NAME, accept_older_keyring, "                      \
 	"root=HEX\n\n" HELP_UNLOCK "\nexample:\n"                                                                      \
 	"  coffer mount ~/vault ~/plain\n"                                                                             \
@@ -160,7 +166,8 @@
 	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n"      \
 	"  --certificate CERT.pem  opened by its private key\n"                                                        \
 	"  --service-key NAME      opened by the key service, found as at coffer init\n"                               \
-	"  --pkcs11 URI            opened by a key in a token, as at coffer init\n\n"                                  \
+	"  --pkcs11 URI            opened by a key in a token, as at coffer init\n"                                    \
+	"  --tpm                   opened by the TPM, as at coffer init (--pcrs, --tpm-pin-file)\n\n"                  \
 	"example:\n"                                                                                                   \
 	"  coffer key init ~/fields.keyring\n"
 
@@ -174,6 +181,7 @@
 	"DIR (--new-passphrase-file F | --new-key-file F | --certificate CERT.pem\n"                                   \
 	"       | --service-key NAME [--new-service-config F] [--only]\n"                                              \
 	"       | --pkcs11 URI [--new-pin-file F] [--pkcs11-module PATH]\n"                                            \
+	"       | --new-tpm [--pcrs LIST] [--new-tpm-pin-file F]\n"                                                    \
 	"       | --recovery-key [--recovery-key-file OUT]) [--json]"
 #define HELP_KEY_ADD                                                                                                   \
 	"Adds a protector: one more secret that opens the volume.  Without one of these a passphrase is asked "        \
@@ -186,6 +194,9 @@
 	"  --only                  takes all other protectors away, which the service cannot lock\n"                   \
 	"  --pkcs11 URI            an AES-256 key in a PKCS #11 token, such as 'pkcs11:token=hsm;object=vault'\n"      \
 	"  --new-pin-file F        the token's PIN, else asked for; --pin-file F unlocks then\n"                       \
+	"  --new-tpm               this machine's TPM, as long as the PCRs of --pcrs LIST stay as they are now\n"      \
+	"  --pcrs LIST             such as 7,11; default 7; none: only the PIN\n"                                      \
+	"  --new-tpm-pin-file F    and a PIN, at most 32 bytes\n"                                                      \
 	"  --recovery-key          makes a recovery key and shows it once,\n"                                          \
 	"  --recovery-key-file OUT or writes it to OUT, a new file\n"                                                  \
 	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \

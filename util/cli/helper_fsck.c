@@ -26,6 +26,9 @@ static const struct option long_options[] = {
 	{"accept-older-keyring", no_argument, NULL, 11},
 	{"pin-file", required_argument, NULL, 12},
 	{"pkcs11-module", required_argument, NULL, 13},
+	{"tpm", no_argument, NULL, 14},
+	{"tpm-pin-file", required_argument, NULL, 15},
+	{"tpm-tcti", required_argument, NULL, 16},
 	{0},
 };
 
@@ -38,7 +41,7 @@ static int set_unlock(struct unlock_source *u, int which, const char *value, str
 {
 	uint64_t fd;
 
-	if ((which < 9 || which == 12) && unlock_source_given(u))
+	if ((which < 9 || which == 12 || which == 14) && unlock_source_given(u))
 		return fault_set(why, EXIT_USAGE, EINVAL, "fsck.coffer: the secret is named twice; give one");
 	if (which == 2) {
 		if (number_parse(value, 1 << 20, &fd) < 0)
@@ -61,6 +64,12 @@ static int set_unlock(struct unlock_source *u, int which, const char *value, str
 		u->pin_file = value;
 	if (which == 13)
 		u->pkcs11_module = value;
+	if (which == 14)
+		u->tpm = true;
+	if (which == 15)
+		u->tpm_pin_file = value;
+	if (which == 16)
+		u->tpm_tcti = value;
 	if (which == 10)
 		u->expect_root = value;
 	return 0;
@@ -94,6 +103,9 @@ static int parse(int argc, char **argv, struct check_options *o, const char **di
 		case 10:
 		case 12:
 		case 13:
+		case 14:
+		case 15:
+		case 16:
 			r = set_unlock(&o->unlock, c, optarg, why);
 			if (r < 0)
 				return r;

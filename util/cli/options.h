@@ -42,17 +42,24 @@ struct option_spec {
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "pkcs11-module", &(u)->pkcs11_module                                                \
 	}
+/* The TPM, its PIN, and how it is reached. */
+#define OPTIONS_TPM(u)                                                                                                 \
+	{OPTION_FLAG, 0, 'u', "tpm", &(u)->tpm}, {OPTION_TEXT, 0, 0, "tpm-pin-file", &(u)->tpm_pin_file},              \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 0, "tpm-tcti", &(u)->tpm_tcti                                                          \
+	}
 /* Where that of something new comes from: a certificate in the place of a private key. */
 #define OPTIONS_FIRST_SECRET(u)                                                                                        \
 	OPTIONS_SECRET(u), {OPTION_TEXT, 0, 'u', "certificate", &(u)->certificate},                                    \
 		{OPTION_TEXT, 0, 'u', "service-key", &(u)->service_key}, OPTIONS_TOKEN(u, "pin-file", 0),              \
-		{OPTION_TEXT, 0, 'u', "pkcs11", &(u)->pkcs11},                                                         \
+		{OPTION_TEXT, 0, 'u', "pkcs11", &(u)->pkcs11}, OPTIONS_TPM(u),                                         \
+		{OPTION_TEXT, 0, 0, "pcrs", &(u)->pcrs},                                                               \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "service-config", &(u)->service                                                     \
 	}
 /* The same options at every verb that unlocks: that, and what the user vouches for. */
 #define OPTIONS_UNLOCK(u)                                                                                              \
-	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), OPTIONS_TOKEN(u, "pin-file", 'u'),                                     \
+	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), OPTIONS_TOKEN(u, "pin-file", 'u'), OPTIONS_TPM(u),                     \
 		{OPTION_TEXT, 0, 'u', "service-config", &(u)->service},                                                \
 		{OPTION_FLAG, 0, 0, "accept-older-keyring", &(u)->accept_older},                                       \
 	{                                                                                                              \
