@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "fs/forget.h"
@@ -14,8 +15,9 @@ enum { STILL_SECONDS = 120, DRAIN_SECONDS = 60, ROOT_SECONDS = 5 };
 struct live_keys {
 	struct live_keys_parts p;
 	pthread_mutex_t lock; /* of the keyring and the keys in p.opened */
-	bool locked;          /* there is no keyring then */
-	uint32_t locked_scopes;
+	/* Changed under it, read without: who only asks does not wait until a keyring is written. */
+	atomic_bool locked; /* there is no keyring then */
+	atomic_uint locked_scopes;
 };
 
 struct live_keys *live_keys_new(const struct live_keys_parts *p)
@@ -180,12 +182,7 @@ void live_keys_look(struct live_keys *l, void (*look)(const struct keyring *k, v
 
 bool live_keys_are_locked(struct live_keys *l)
 {
-	bool locked;
-
-	pthread_mutex_lock(&l->lock);
-	locked = l->locked;
-	pthread_mutex_unlock(&l->lock);
-	return locked;
+	return l->locked;
 }
 
 static void set_refusing(struct live_keys *l, bool so)
@@ -336,10 +333,5 @@ int live_keys_unlock_scope(struct live_keys *l, uint32_t scope, int fd, struct f
 
 uint32_t live_keys_locked_scopes(struct live_keys *l)
 {
-	uint32_t locked;
-
-	pthread_mutex_lock(&l->lock);
-	locked = l->locked_scopes;
-	pthread_mutex_unlock(&l->lock);
-	return locked;
+	return l->locked_scopes;
 }
