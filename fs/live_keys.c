@@ -202,6 +202,7 @@ static int lock_now(struct live_keys *l, struct fault *why)
 	if (!none)
 		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory for a lock");
 	set_refusing(l, true);
+	l->locked = true;
 	/* Pages of shared mappings come back while they can still be sealed. */
 	l->p.forget(l->p.data);
 	if (hold_still(l, &number, &late) < 0)
@@ -209,7 +210,6 @@ static int lock_now(struct live_keys *l, struct fault *why)
 	r = replace(l, none, why);
 	engine_forget_content(l->p.engine);
 	keyring_free(&l->p.opened->keyring);
-	l->locked = true;
 	if (number && freeze_end(l->p.freeze, number) < 0)
 		log_info("a lock took longer than the volume held still");
 	l->p.forget(l->p.data);
