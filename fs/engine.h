@@ -77,6 +77,8 @@ struct setattr_request {
 int fs_lookup(struct engine *e, uint64_t parent, const char *name, struct node_attr *out);
 void fs_forget(struct engine *e, uint64_t node, uint64_t count);
 int fs_getattr(struct engine *e, uint64_t node, struct node_attr *out);
+/* Who opens a file is told that it is locked: -ENOKEY. */
+int fs_open(struct engine *e, uint64_t node);
 int fs_setattr(struct engine *e, uint64_t node, const struct setattr_request *r, struct node_attr *out);
 
 int fs_mknod(struct engine *e, const struct caller *c, uint64_t parent, const char *name, mode_t mode, dev_t rdev,

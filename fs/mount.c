@@ -314,6 +314,7 @@ static int start_all(struct mounting *m, struct fault *why)
 	m->context = (struct ops_context){.engine = m->engine,
 					  .writeback = m->options->writeback,
 					  .no_xattr = m->options->no_xattr,
+					  .ask_open = m->options->ask_open,
 					  .ready = ready,
 					  .data = m};
 	r = mount_session(m, why);

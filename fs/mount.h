@@ -12,7 +12,7 @@ struct mount_options {
 	bool foreground;
 	bool remount;  /* change the flags of a mount that is there */
 	bool old_copy; /* an older copy of a volume, beside the live one; implies read_only */
-	bool read_only, allow_other, default_permissions, suid, dev, noexec, relatime, writeback, no_xattr;
+	bool read_only, allow_other, default_permissions, suid, dev, noexec, relatime, writeback, no_xattr, ask_open;
 	unsigned idle;   /* seconds; 0: never */
 	unsigned grace;  /* seconds that a mount goes on without the key service; GRACE_SECONDS if not given */
 	unsigned lease;  /* seconds between two questions to it; 0: as it says */

@@ -54,6 +54,7 @@ static bool set_switch(const char *option, struct mount_options *o)
 		{"allow_other", &o->allow_other, true},
 		{"writeback", &o->writeback, true},
 		{"noxattr", &o->no_xattr, true},
+		{"ask_open", &o->ask_open, true},
 		{"nojournal", &o->no_journal, true},
 		{"remount", &o->remount, true},
 		{"oldcopy", &o->old_copy, true},

@@ -124,6 +124,28 @@ static void op_refuse_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
 	fuse_reply_err(req, ENOSYS);
 }
 
+/* Refused for good at the first one, or answered each time; RELEASE comes only in the second case. */
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	const struct ops_context *c = fuse_req_userdata(req);
+	int r = c->ask_open ? fs_open(c->engine, ino) : -ENOSYS;
+
+	if (r < 0) {
+		answer(req, r);
+		return;
+	}
+	fi->keep_cache = 1;
+	fi->noflush = 1;
+	fuse_reply_open(req, fi);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, 0);
+}
+
 /* ------------------------------------------------------------------ names */
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -565,7 +587,7 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 	list(req, ino, size, off, true);
 }
 
-/* Not set, and so refused by libfuse with ENOSYS: create, flush, release, access, the locks (which the kernel then does itself). */
+/* Not set, and so refused by libfuse with ENOSYS: create, flush, access, the locks (which the kernel then does itself). */
 const struct fuse_lowlevel_ops ops_table = {
 	.init = op_init,
 	.lookup = op_lookup,
@@ -584,7 +606,8 @@ const struct fuse_lowlevel_ops ops_table = {
 	.symlink = op_symlink,
 	.rename = op_rename,
 	.link = op_link,
-	.open = op_refuse_open,
+	.open = op_open,
+	.release = op_release,
 	.opendir = op_refuse_open,
 	.read = op_read,
 	.write = op_write,

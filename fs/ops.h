@@ -11,6 +11,7 @@ struct ops_context {
 	struct engine *engine;
 	struct slow *slow;
 	bool writeback;
+	bool ask_open; /* the kernel asks whenever a file is opened, so that a locked one is refused then and not first when it is read */
 	bool no_xattr; /* attributes and ACLs are refused once, and never asked for again */
 	uint32_t time_granularity_ns;
 	void (*ready)(struct ops_context *c); /* called once INIT is being answered */

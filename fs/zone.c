@@ -1,5 +1,7 @@
 #include "fs/zone.h"
 
+#include <errno.h>
+
 #include "fs/names.h"
 #include "fs/node.h"
 #include "fs/worker.h"
@@ -95,9 +97,18 @@ uint32_t zone_of(struct engine *e, struct node *n)
 	return zone;
 }
 
-bool zone_is_locked(struct engine *e, struct node *dir)
+bool zone_is_locked(struct engine *e, struct node *n)
 {
-	return worker_keys(e)->locked && keys_zone_locked(worker_keys(e), zone_of(e, dir));
+	return worker_keys(e)->locked && keys_zone_locked(worker_keys(e), zone_of(e, n));
+}
+
+int fs_open(struct engine *e, uint64_t node)
+{
+	struct node *n = node_get(e, node);
+	bool locked = n && zone_is_locked(e, n);
+
+	node_unref(e, n);
+	return n ? (locked ? -ENOKEY : 0) : -ESTALE;
 }
 
 void zone_load(struct engine *e, struct node *dir)

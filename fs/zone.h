@@ -15,8 +15,8 @@
 #define ZONE_UNSET (UINT32_MAX - 1)
 
 uint32_t zone_of(struct engine *e, struct node *n);
-/* Somebody took the keys of what is in the directory away for now: it shows the names that lie below. */
-bool zone_is_locked(struct engine *e, struct node *dir);
+/* Somebody took the keys of what is in the zone away for now: a directory shows the names that lie below. */
+bool zone_is_locked(struct engine *e, struct node *n);
 /* Of a directory whose record was just read, and is not called loaded yet.  Before the record is read, and after the directory was called
  * loaded, or was not: _begin and _end. */
 void zone_load(struct engine *e, struct node *dir);

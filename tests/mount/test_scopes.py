@@ -370,6 +370,30 @@ def test_rule_4_locked(volume):
     reader.close()
 
 
+def test_rule_4_opening_what_is_locked(volume):
+    need_mount()
+    volume.mount("ask_open")
+    m = volume.mnt
+    fill(f"{m}/d")
+    fill(f"{m}/rest")
+    make(volume, "taxes", "d")
+    whole(f"{m}/d")
+    with open(f"{m}/d/inline", "rb", buffering=0) as held:
+        key(volume, "scope", "lock", "taxes")
+        path = next(f"{m}/d/{n}" for n in os.listdir(f"{m}/d") if os.path.isfile(f"{m}/d/{n}") and not os.path.islink(f"{m}/d/{n}"))
+        for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR | os.O_TRUNC, os.O_RDONLY | os.O_DIRECT):
+            fails(errno.ENOKEY, os.open, path, flags)
+        fails(errno.ENOKEY, held.read)
+        whole(f"{m}/rest")
+        key(volume, "scope", "unlock", "taxes")
+        equal(held.read(), content("inline", 100))
+    whole(f"{m}/d")
+    volume.coffer("lock", m)
+    fails(errno.ENOKEY, os.open, f"{m}/rest/inline", os.O_RDONLY)
+    volume.coffer("unlock", m, *volume.unlock())
+    whole(f"{m}/rest")
+
+
 def test_rule_4_removing_what_is_locked(volume):
     need_mount()
     volume.mount()
