@@ -6,14 +6,9 @@
 #include <p11-kit/uri.h>
 #include <stdbool.h>
 
-#include "keymgr/helper/frames.h"
 #include "keymgr/helper/pkcs11_protocol.h"
+#include "keymgr/helper/sealer.h"
 #include "util/base/cleanup.h"
-
-/* One line on standard error. */
-void say_line(const char *format, ...) PRINTF_LIKE(1, 2);
-/* Says it and is `status`; a macro, so that compilers see which. */
-#define say(status, ...) (say_line(__VA_ARGS__), (status))
 
 struct token {
 	CK_FUNCTION_LIST **modules; /* all that were loaded, up to a NULL */

@@ -1,33 +1,9 @@
-/* coffer-pkcs11: keys in PKCS #11 tokens for coffer (pkcs11_protocol.h).
- *
- * 1. It alone loads modules; the processes that hold a volume's keys do not.
- * 2. It is not dumpable, and what it reads and writes is in locked memory.  A module's own copies are where it puts them, and are locked
- *    too where the process may lock all it has.
- * 3. Nothing is written before all has succeeded. */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
+/* coffer-pkcs11: keys in PKCS #11 tokens for coffer (pkcs11_protocol.h).  It alone loads modules; the processes that hold a volume's keys do not.
+ * A module's own copies of secrets are where it puts them (sealer.h (1)). */
 #include "keymgr/helper/pkcs11.h"
 #include "util/base/bytes.h"
 
-enum { ARENA = PKCS11_IN_MAX + PKCS11_OUT_MAX + 4096 };
 enum { MODULE, URI, PIN, AAD, PLAIN, IV = PLAIN, VALUE, FRAMES };
-
-void say_line(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-}
-
-static enum pkcs11_status judge(const char *wrong)
-{
-	return wrong ? say(PKCS11_FAILED, "%s", wrong) : PKCS11_DONE;
-}
 
 static enum pkcs11_status get_key(struct token *t, const struct span *in, CK_OBJECT_HANDLE *key)
 {
@@ -38,7 +14,7 @@ static enum pkcs11_status get_key(struct token *t, const struct span *in, CK_OBJ
 	return s == PKCS11_DONE ? token_key(t, key) : s;
 }
 
-static enum pkcs11_status seal(const struct span *in, struct secret *out)
+static int seal(const struct span *in, struct secret *out)
 {
 	_cleanup_(token_close) struct token t = {0};
 	uint8_t *iv = out->bytes + 4, *value = iv + PKCS11_IV_SIZE + 4;
@@ -53,7 +29,7 @@ static enum pkcs11_status seal(const struct span *in, struct secret *out)
 	return s;
 }
 
-static enum pkcs11_status open_sealed(const struct span *in, struct secret *out)
+static int open_sealed(const struct span *in, struct secret *out)
 {
 	_cleanup_(token_close) struct token t = {0};
 	CK_OBJECT_HANDLE key;
@@ -69,33 +45,15 @@ static enum pkcs11_status open_sealed(const struct span *in, struct secret *out)
 	return s;
 }
 
-static enum pkcs11_status run(bool sealing)
-{
-	_cleanup_secret_ struct secret *in = NULL, *out = NULL;
-	struct span frames[FRAMES];
-	enum pkcs11_status s = judge(frames_prepare(ARENA));
-
-	if (s == PKCS11_DONE)
-		s = judge(frames_read(PKCS11_IN_MAX, &in));
-	if (s == PKCS11_DONE)
-		s = judge(frames_split(in, frames, sealing ? PLAIN + 1 : FRAMES));
-	if (s != PKCS11_DONE)
-		return s;
-	out = secret_new(PKCS11_OUT_MAX);
-	if (!out)
-		return say(PKCS11_FAILED, "no memory");
-	s = sealing ? seal(frames, out) : open_sealed(frames, out);
-	return s == PKCS11_DONE ? judge(frames_write(out)) : s;
-}
-
 int main(int argc, char **argv)
 {
-	enum pkcs11_status s;
+	static const struct sealer program = {
+		.seal = {PLAIN + 1, seal},
+		.open = {FRAMES, open_sealed},
+		.in_max = PKCS11_IN_MAX,
+		.out_max = PKCS11_OUT_MAX,
+		.failed = PKCS11_FAILED,
+	};
 
-	if (argc == 2 && (strcmp(argv[1], "seal") == 0 || strcmp(argv[1], "open") == 0))
-		s = run(strcmp(argv[1], "seal") == 0);
-	else
-		s = say(PKCS11_FAILED, "this program is run by coffer; see TOKENS in coffer(1)");
-	secret_stop();
-	return s;
+	return sealer_main(&program, argc, argv);
 }

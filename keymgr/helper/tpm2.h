@@ -4,13 +4,8 @@
 
 #include <tss2/tss2_esys.h>
 
-#include "keymgr/helper/frames.h"
+#include "keymgr/helper/sealer.h"
 #include "keymgr/helper/tpm2_protocol.h"
-
-/* One line on standard error. */
-void say_line(const char *format, ...) PRINTF_LIKE(1, 2);
-/* Says it and is `status`; a macro, so that compilers see which. */
-#define say(status, ...) (say_line(__VA_ARGS__), (status))
 
 struct tpm {
 	TSS2_TCTI_CONTEXT *tcti;
