@@ -44,6 +44,11 @@ def make(volume, name, *directories):
         equal(all(x["settled"] for x in scopes(volume)[name]["directories"]), True)
 
 
+def wait_settled(volume, name):
+    """Until what was in the scope's first directory has been re-encrypted."""
+    wait_until(lambda: scopes(volume)[name]["directories"][0]["settled"], 20 * SLOW, "the end of the re-encryption")
+
+
 def fill(top):
     os.makedirs(f"{top}/below/deeper")
     for path, size in (("inline", 100), ("paged", 70000), ("below/x", 5000), ("below/deeper/" + "n" * 200, 20)):
@@ -301,7 +306,7 @@ def test_killed_on_the_way(volume):
         for i in range(60):
             equal(read_file(f"{m}/d/f{i}"), content(i, 9000), i)
     key(volume, "reencrypt", "status", "--wait")
-    wait_until(lambda: scopes(volume)["taxes"]["directories"][0]["settled"], 20 * SLOW, "the end of the re-encryption")
+    wait_settled(volume, "taxes")
     for i in range(60):
         os.unlink(f"{m}/d/f{i}")
     whole(f"{m}/d")
@@ -466,7 +471,7 @@ def test_given_to_a_scope_that_is_locked(volume):
     equal([n for n in os.listdir(f"{m}/d") if not set(n) <= NAMES or n in ("inline", "paged", "link", "below")], [])
     equal("locked, being re-encrypted" in key(volume, "scope", "list").stdout, True)
     key(volume, "scope", "unlock", "taxes")
-    wait_until(lambda: scopes(volume)["taxes"]["directories"][0]["settled"], 20 * SLOW, "the end of the re-encryption")
+    wait_settled(volume, "taxes")
     whole(f"{m}/d")
     equal(generation_of(volume, "d/inline"), 3)
     # And away from it, while it is.
@@ -474,7 +479,7 @@ def test_given_to_a_scope_that_is_locked(volume):
     key(volume, "scope", "assign", "default", "d")
     fails(errno.ENOKEY, os.stat, f"{m}/d/inline")
     key(volume, "scope", "unlock", "taxes")
-    wait_until(lambda: scopes(volume)["default"]["directories"][0]["settled"], 20 * SLOW, "the end of the re-encryption")
+    wait_settled(volume, "default")
     whole(f"{m}/d")
     equal(generation_of(volume, "d/inline"), 1)
 
