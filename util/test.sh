@@ -2,6 +2,8 @@
 # test.sh [-b BUILDDIR] [-c MESON_ARGUMENT]... [-x SUITE]... [SUITE]...
 # Installs what is missing, builds, runs the tests (all, or those of the suites named, or all but those of -x), and ends with the
 # line "N passed, N failed".  Exit status 1 if anything failed.
+#
+# The suite "soak" (hundreds of kills, a hundred thousand power cuts) takes hours, and is run where it is named.
 set -u
 
 usage()
@@ -30,6 +32,10 @@ while getopts b:c:x: option; do
 	esac
 done
 shift $((OPTIND - 1))
+[ $# -gt 0 ] || {
+	select="$select --no-suite soak"
+	echo "test.sh: all but the suite soak, which takes hours: sh util/test.sh soak"
+}
 for suite; do
 	select="$select --suite $suite"
 done
