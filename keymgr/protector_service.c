@@ -1,4 +1,4 @@
-/* Protectors of the key service: X is the root itself, which a key of the service has wrapped with the volume's id (docs/service-api.md section 4).
+/* Protectors of the key service: X is the root itself, which a key of the service has wrapped with the volume's id (docs/api.md section 4).
  *
  * 1. Whoever may use the key can make one.  So the root has to be known here, or in the memory of a service that this host names; not of one that
  *    the keyring alone names: with the keyring, somebody could have exchanged the service.

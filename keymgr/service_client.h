@@ -1,4 +1,4 @@
-/* A client of the key service (docs/service-api.md), by the helper coffer-service-client.
+/* A client of the key service (docs/api.md), by the helper coffer-service-client.
  *
  * Not thread-safe: a client belongs to one thread, service_client_cancel() excepted. */
 #ifndef COFFER_KEYMGR_SERVICE_CLIENT_H

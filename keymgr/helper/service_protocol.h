@@ -1,4 +1,4 @@
-/* How coffer talks to coffer-service-client, the program that alone speaks TLS to the key service (docs/service-api.md).
+/* How coffer talks to coffer-service-client, the program that alone speaks TLS to the key service (docs/api.md).
  *
  *   coffer-service-client talk
  *

@@ -1,4 +1,4 @@
-/* The API of the key service (docs/service-api.md): from a request to what it does and its answer. */
+/* The API of the key service (docs/api.md): from a request to what it does and its answer. */
 #ifndef COFFER_SERVICE_API_H
 #define COFFER_SERVICE_API_H
 

@@ -1,4 +1,4 @@
-/* The state of the key service in etcd, for several servers, one of which serves (docs/service.md, "Several servers").
+/* The state of the key service in etcd, for several servers, one of which serves (docs/key-service.md, "Several servers").
  *
  * 1. Who writes holds the key PREFIX/leader, under a lease of LEASE_S.  Every commit asks in the same transaction that it is still so, and
  *    that the first line is not there: another one can have written nothing unseen.

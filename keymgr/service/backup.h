@@ -1,4 +1,4 @@
-/* Backups of the key service: made while it runs, restored on another machine (docs/service.md, "Backups"). */
+/* Backups of the key service: made while it runs, restored on another machine (docs/key-service.md, "Backups"). */
 #ifndef COFFER_SERVICE_BACKUP_H
 #define COFFER_SERVICE_BACKUP_H
 

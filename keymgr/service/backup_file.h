@@ -1,4 +1,4 @@
-/* The file of a backup of the key service (docs/service.md, "What a backup is"): a head in the clear, then all lines and rows, sealed.
+/* The file of a backup of the key service (docs/key-service.md, "What a backup is"): a head in the clear, then all lines and rows, sealed.
  *
  *     head      one JSON object in one line: format, version, id, created, generation, keyring (the size of what follows)
  *     keyring   a backup of the service's keyring (docs/format-keyring.md section 9)

@@ -1,4 +1,4 @@
-/* A client of etcd's JSON gateway (version 3), over plain HTTP to addresses of this machine: TLS is a tunnel's (docs/service.md).  Each call is a
+/* A client of etcd's JSON gateway (version 3), over plain HTTP to addresses of this machine: TLS is a tunnel's (docs/key-service.md).  Each call is a
  * connection; it waits.  One thread. */
 #ifndef COFFER_SERVICE_ETCD_H
 #define COFFER_SERVICE_ETCD_H

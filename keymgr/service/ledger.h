@@ -1,5 +1,5 @@
 /* The state of the key service as it can be trusted: every row under a MAC, every change and every use of a key a line in a chain of MACs, both
- * compared with what was written before (docs/service.md, "What is kept").
+ * compared with what was written before (docs/key-service.md, "What is kept").
  *
  * Changes are staged, and many requests share one commit: nothing may be answered before ledger_commit() has returned 0.  What is
  * staged is seen by ledger_get() at once.  One thread. */

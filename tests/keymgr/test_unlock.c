@@ -232,12 +232,14 @@ static pid_t ask_on_terminal(bool confirm, const char *expected, int *terminal)
 	pid_t child = forkpty(terminal, NULL, NULL, NULL);
 	struct unlock_source u = UNLOCK_SOURCE_NONE;
 	struct unlock_secret s;
+	static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 	struct fault why = {0};
 
 	if (child != 0)
 		return child;
-	signal(SIGINT, SIG_DFL); /* Check's handlers end the whole group */
-	signal(SIGTERM, SIG_DFL);
+	/* Check's handlers end the whole group, and what the caller of the tests ignores (nohup, a job in the background) is inherited. */
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+		signal(endings[i], SIG_DFL);
 	if (secret_start(64 << 10) < 0 || unlock_obtain(&u, "Passphrase: ", confirm, &s, &why) < 0)
 		_exit(why.status);
 	_exit(s.bytes->size == strlen(expected) && memcmp(s.bytes->bytes, expected, s.bytes->size) == 0 ? 0 : 99);

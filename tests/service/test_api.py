@@ -1,4 +1,4 @@
-"""The API of the key service: who may what, keys and their use, what is recorded of it (docs/service-api.md)."""
+"""The API of the key service: who may what, keys and their use, what is recorded of it (docs/api.md)."""
 
 import datetime
 import hmac
@@ -17,7 +17,7 @@ import openapi
 from keyd import TIMEOUT, Case, b64, context, unb64
 
 SOURCE = os.environ["SOURCE_ROOT"]
-DOCUMENTATION = os.path.join(SOURCE, "docs", "service-api.md")
+DOCUMENTATION = os.path.join(SOURCE, "docs", "api.md")
 ROLES = ("admin", "operator", "client", "auditor")
 
 
