@@ -7,26 +7,17 @@
 #include <string.h>
 #include <time.h>
 
-#include "fs/lease_report.h"
+#include "fs/lease_source.h"
 #include "fs/rounds.h"
-#include "keymgr/document.h"
 #include "keymgr/entry.h"
 #include "keymgr/pin.h"
-#include "keymgr/service_use.h"
-#include "util/base/encode.h"
 #include "util/base/log.h"
 
-enum {
-	REMIND_SECONDS = 3600,           /* of a service that stays away */
-	CERTIFICATE_SECONDS = 12 * 3600, /* between two looks at when our certificate ends */
-};
+enum { REMIND_SECONDS = 3600 /* of a service that stays away */ };
 
 struct lease {
 	struct lease_parts p;
-	uint32_t protector;
-	struct service_client *client; /* of the thread, but for its being cancelled */
-	uint8_t volume_id[VOLUME_ID_SIZE];
-	char volume[2 * VOLUME_ID_SIZE + 1];
+	struct lease_source *source; /* of the thread, but for its being cancelled */
 
 	struct rounds rounds;
 	pthread_mutex_t lock; /* of what follows; nothing else is waited for while it is held */
@@ -36,8 +27,7 @@ struct lease {
 	/* of the thread alone */
 	bool locked_it; /* (3) */
 	unsigned renew_after;
-	int64_t reminded, certificate_seen;
-	uint64_t sent; /* the keyring of this sequence */
+	int64_t reminded;
 };
 
 static int64_t boot_seconds(void)
@@ -89,10 +79,8 @@ static int open_again(struct keyring *k, void *context, struct fault *why)
 {
 	struct lease *l = context;
 	const struct opened *o = l->p.opened;
-	struct service_use use = {.client = l->client, .remembered = SERVICE_CONFIG_NONE};
-	const struct unlock_secret secret = {.kind = SECRET_SERVICE, .service = &use};
 	const struct entry entry = {.trust = l->p.trust, .looks_only = l->p.looks_only};
-	int r = keyring_unlock(k, &secret, why);
+	int r = l->source->ops->unlock(l->source, k, why);
 
 	if (r < 0)
 		return r;
@@ -106,7 +94,8 @@ static void unlock_it(struct lease *l)
 	int r = live_keys_unlock_by(l->p.keys, open_again, l, &why);
 
 	if (r < 0 && r != -EALREADY) {
-		log_warning("the key service would let the mount go on, but it cannot be unlocked: %s", why.text);
+		log_warning("%s would let the mount go on, but it cannot be unlocked: %s", l->source->ops->who,
+			    why.text);
 		return;
 	}
 	l->locked_it = false;
@@ -114,45 +103,7 @@ static void unlock_it(struct lease *l)
 		log_warning("the re-encryption does not go on: %s", why.text);
 }
 
-/* ------------------------------------------------------------------ (5) */
-
-struct rewrapping {
-	struct lease *l;
-	struct service_protector before;
-	bool found;
-	struct service_wrapped after;
-};
-
-static void look_at_protector(const struct keyring *k, void *context)
-{
-	struct rewrapping *r = context;
-
-	if (r->found)
-		service_protector_free(&r->before);
-	r->found = keyring_service(k, r->l->protector, &r->before) == 0;
-}
-
-static int put_rewrapped(struct keyring *k, void *context, struct fault *why)
-{
-	const struct rewrapping *r = context;
-
-	return keyring_put_rewrapped(k, r->l->protector, r->before.wrapped.version, &r->after, why);
-}
-
-static void rewrap(struct lease *l, struct rewrapping *r)
-{
-	struct fault why = {.status = EXIT_OK};
-	int ret = service_rewrap(l->client, r->before.key, l->volume_id, &r->before.wrapped, &r->after, &why);
-
-	if (ret == 0)
-		ret = live_keys_change(l->p.keys, put_rewrapped, r, &why);
-	if (ret == 0)
-		log_info("the root is wrapped by version %" PRIu32 " of the key %s now", r->after.version,
-			 r->before.key);
-	else if (ret != -EALREADY && ret != -ECANCELED)
-		log_warning("the root could not be wrapped by the newest version of the key %s: %s", r->before.key,
-			    why.text);
-}
+/* ------------------------------------------------------------------ one renewal */
 
 static void set_version(struct lease *l, uint32_t version)
 {
@@ -161,58 +112,26 @@ static void set_version(struct lease *l, uint32_t version)
 	pthread_mutex_unlock(&l->lock);
 }
 
-static void keep_version(struct lease *l, uint32_t latest)
+static void yes(struct lease *l, const struct lease_answer *a)
 {
-	struct rewrapping r = {.l = l};
-
-	live_keys_look(l->p.keys, look_at_protector, &r);
-	if (r.found && latest > r.before.wrapped.version && !l->p.looks_only) {
-		rewrap(l, &r);
-		live_keys_look(l->p.keys, look_at_protector, &r);
-	}
-	if (!r.found)
-		return;
-	set_version(l, r.before.wrapped.version);
-	service_protector_free(&r.before);
-}
-
-/* ------------------------------------------------------------------ one renewal */
-
-static uint32_t number_in(json_object *o, const char *name)
-{
-	struct problem ignored = {0};
-	uint64_t n = 0;
-
-	return member_number(o, name, 0, UINT32_MAX, &n, &ignored) == 0 ? (uint32_t)n : 0;
-}
-
-static void yes(struct lease *l, json_object *answer)
-{
-	uint32_t after = number_in(answer, "renew_after");
 	bool was_away = l->now.state == LEASE_UNREACHABLE;
 
-	if (after > 0 && after <= 10 * LEASE_SECONDS)
-		l->renew_after = after;
+	if (a->renew_after > 0 && a->renew_after <= 10 * LEASE_SECONDS)
+		l->renew_after = a->renew_after;
 	/* Before the unlocking: who asks for one meanwhile may. */
 	set_state(l, LEASE_HELD, "");
 	if (was_away)
-		log_info("the key service is reached again");
+		log_info("%s is reached again", l->source->ops->who);
 	if (l->locked_it)
 		unlock_it(l);
-	if (l->locked_it)
-		return;
-	keep_version(l, number_in(answer, "latest"));
-	if (l->p.opened->how != OPENED_OLD_COPY)
-		lease_report_keyring(l->client, l->now.key, l->volume, l->p.opened, l->p.keys, &l->sent);
+	l->source->ops->after_yes(l->source, !l->locked_it);
+	set_version(l, l->source->version);
 }
 
-static void no(struct lease *l, const struct service_answer *a)
+static void no(struct lease *l, const char *reason)
 {
-	char reason[sizeof l->now.reason];
-
-	snprintf(reason, sizeof reason, "%.160s (%s)", a->message, a->code);
 	if (l->now.state != LEASE_DENIED)
-		log_warning("the key service has taken the access away: %s; the mount locks itself", reason);
+		log_warning("%s has taken the access away: %s; the mount locks itself", l->source->ops->who, reason);
 	set_state(l, LEASE_DENIED, reason);
 	if (!l->locked_it)
 		lock_it(l);
@@ -249,50 +168,18 @@ static void nothing(struct lease *l, const char *reason)
 		lock_it(l);
 }
 
-static int ask(struct lease *l, struct service_answer *a, struct fault *why)
-{
-	_cleanup_json_ json_object *o = json_object_new_object();
-	char path[sizeof l->now.key + 16];
-	int r = o ? put_string(o, "volume", l->volume) : -ENOMEM;
-
-	if (r == 0)
-		r = put_number(o, "version", l->now.version);
-	if (r == 0)
-		r = lease_report_put(o, l->p.keys, l->p.reencrypt);
-	if (r < 0)
-		return fault_errno(why, EXIT_FAILED, r, "cannot ask the key service");
-	snprintf(path, sizeof path, "keys/%s/lease", l->now.key);
-	return service_call(l->client, SERVICE_ASK, path, o, a, why);
-}
-
 static void renew(struct lease *l)
 {
-	_cleanup_service_answer_ struct service_answer a = {0};
-	struct fault why = {.status = EXIT_OK};
-	int r = ask(l, &a, &why);
+	struct lease_answer a = {.verdict = LEASE_NOTHING};
 
-	if (r == -ECANCELED)
+	if (l->source->ops->ask(l->source, &a) == -ECANCELED)
 		return;
-	if (r == 0 && service_took_away(&a)) {
-		no(l, &a);
-		return;
-	}
-	if (r == 0)
-		r = service_check(&a, &why);
-	if (r < 0)
-		nothing(l, why.text);
+	if (a.verdict == LEASE_YES)
+		yes(l, &a);
+	else if (a.verdict == LEASE_NO)
+		no(l, a.reason);
 	else
-		yes(l, a.body);
-}
-
-static void look_at_certificate(struct lease *l)
-{
-	int64_t now = boot_seconds();
-
-	if (l->certificate_seen && now - l->certificate_seen < CERTIFICATE_SECONDS)
-		return;
-	l->certificate_seen = now;
-	service_renew_if_due(l->client);
+		nothing(l, a.reason);
 }
 
 /* ------------------------------------------------------------------ the thread */
@@ -306,28 +193,28 @@ static void *keep(void *data)
 {
 	struct lease *l = data;
 
-	do {
+	do
 		renew(l);
-		if (l->now.state == LEASE_HELD)
-			look_at_certificate(l);
-	} while (rounds_wait(&l->rounds, until_the_next(l)));
+	while (rounds_wait(&l->rounds, until_the_next(l)));
 	fs_thread_end();
 	return NULL;
 }
 
 static int prepare(struct lease *l, struct fault *why)
 {
-	const struct service_protector *by = l->p.opened->service;
+	int r = lease_service_new(&l->p, &l->source, why);
 
-	memcpy(l->now.key, by->key, sizeof by->key);
-	l->now.version = by->wrapped.version;
-	l->protector = keyring_opened_by(l->p.opened->keyring);
-	memcpy(l->volume_id, keyring_settings(l->p.opened->keyring)->volume_id, VOLUME_ID_SIZE);
-	hex_encode(l->volume_id, VOLUME_ID_SIZE, l->volume);
+	if (r < 0)
+		return r;
+	memcpy(l->now.key, l->source->key, sizeof l->now.key);
+	l->now.version = l->source->version;
 	l->last_yes = boot_seconds();
 	l->renew_after = LEASE_SECONDS;
 	pthread_mutex_init(&l->lock, NULL);
-	return service_client_new(&by->config, &l->client, why);
+	r = rounds_start(&l->rounds, keep, l);
+	if (r < 0)
+		l->source->ops->free(l->source);
+	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot start a thread for the lease") : 0;
 }
 
 int lease_start(const struct lease_parts *p, struct lease **out, struct fault *why)
@@ -343,15 +230,11 @@ int lease_start(const struct lease_parts *p, struct lease **out, struct fault *w
 		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory for a lease");
 	l->p = *p;
 	r = prepare(l, why);
-	if (r == 0)
-		r = rounds_start(&l->rounds, keep, l);
-	if (r < 0) {
-		service_client_free(&l->client);
+	if (r < 0)
 		free(l);
-		return fault_errno(why, EXIT_FAILED, r, "cannot start a thread for the lease");
-	}
-	*out = l;
-	return 0;
+	else
+		*out = l;
+	return r;
 }
 
 void lease_stop(struct lease **lp)
@@ -361,11 +244,11 @@ void lease_stop(struct lease **lp)
 	if (!l)
 		return;
 	*lp = NULL;
-	/* It may be waiting for the service. */
+	/* It may be waiting for an answer. */
 	rounds_tell(&l->rounds);
-	service_client_cancel(l->client);
+	l->source->ops->cancel(l->source);
 	rounds_stop(&l->rounds);
-	service_client_free(&l->client);
+	l->source->ops->free(l->source);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -390,9 +273,8 @@ int lease_allows_unlock(struct lease *l, struct fault *why)
 		return 0;
 	lease_status(l, &now);
 	if (now.state == LEASE_DENIED || now.state == LEASE_EXPIRED)
-		return fault_set(
-			why, EXIT_REFUSED, EACCES,
-			"the mount is bound by its lease, and goes on by itself when the key service lets it: %s",
-			now.reason);
+		return fault_set(why, EXIT_REFUSED, EACCES,
+				 "the mount is bound by its lease, and goes on by itself when %s lets it: %s",
+				 l->source->ops->who, now.reason);
 	return 0;
 }

@@ -1,12 +1,12 @@
-/* The lease of a mount whose root came from the key service: every few seconds the service is asked whether it may go on.
+/* The lease of a mount whose root came from the key service: every few seconds who gave it (lease_source.h) is asked whether the mount may go on.
  *
  *   HELD --no answer--> UNREACHABLE --grace period over--> EXPIRED (locked)
  *     ^ \--access taken away--> DENIED (locked)               |
  *     \--------------------- an answer that says yes ---------/
  *
- *  1. Only an answer that takes access away (service_took_away) is DENIED; everything else that is no yes is UNREACHABLE.
+ *  1. Only an answer that takes access away (such as service_took_away) is DENIED; everything else that is no yes is UNREACHABLE.
  *  2. The grace period counts from the last yes, by CLOCK_BOOTTIME: a machine that sleeps does not gain by it.
- *  3. What the lease has locked it unlocks at the next yes, by the service; what somebody else has locked it leaves alone.
+ *  3. What the lease has locked it unlocks at the next yes, in the same way; what somebody else has locked it leaves alone.
  *  4. A mount is bound by it until its end, whoever brings a root meanwhile.
  *  5. Where the service's key has a newer version, the root is wrapped again by it at the next yes.
  *
@@ -19,7 +19,7 @@
 
 struct lease;
 
-enum { LEASE_SECONDS = 20, GRACE_SECONDS = 8 * 3600, GRACE_SECONDS_MAX = 30 * 86400 };
+enum { LEASE_KEY_MAX = 128, LEASE_SECONDS = 20, GRACE_SECONDS = 8 * 3600, GRACE_SECONDS_MAX = 30 * 86400 };
 
 struct lease_parts {
 	const struct opened *opened; /* with opened->service; outlives it, as the others do */
@@ -41,7 +41,7 @@ const char *lease_state_name(enum lease_state s);
 
 struct lease_status {
 	enum lease_state state;
-	char key[64];
+	char key[LEASE_KEY_MAX + 1];
 	uint32_t version;
 	uint64_t renewals;
 	uint64_t age;                                 /* seconds since the last yes, or since the mount */
