@@ -293,7 +293,7 @@ static int from_token(const struct unlock_source *u, struct unlock_secret *out, 
 	if (wrong)
 		return fault_set(why, EXIT_USAGE, EINVAL, "the URI of --pkcs11: %s", wrong);
 	ret = u->pin_file ? from_passphrase_file(u->pin_file, out, why)
-			  : ask("PIN of the token: ", &out->bytes, "--pin-file (--new-pin-file)", why);
+			  : ask("PIN of the token: ", &out->bytes, "--pin-file", why);
 	return ret < 0 ? ret : finish_pin(u, out, why);
 }
 
@@ -310,8 +310,7 @@ static int from_tpm(const struct unlock_source *u, struct unlock_secret *out, st
 	if (wrong || !*pcrs)
 		return fault_set(why, EXIT_USAGE, EINVAL, "--pcrs: %s", wrong ? wrong : "give numbers, or none");
 	if (!*out->tpm_pcrs && !u->tpm_pin_file)
-		return fault_set(why, EXIT_USAGE, EINVAL,
-				 "--pcrs none needs a PIN: give --tpm-pin-file (--new-tpm-pin-file)");
+		return fault_set(why, EXIT_USAGE, EINVAL, "--pcrs none needs a PIN: give --tpm-pin-file");
 	if (u->tpm_tcti && strlen(u->tpm_tcti) > TPM2_TCTI_MAX)
 		return fault_set(why, EXIT_USAGE, EINVAL, "--tpm-tcti is too long");
 	if (u->tpm_pin_file)
@@ -384,7 +383,7 @@ int unlock_obtain(const struct unlock_source *u, const char *prompt, bool confir
 	if (u->identity_passphrase_file && !u->identity)
 		return fault_set(why, EXIT_USAGE, EINVAL, "--identity-passphrase-file goes with --identity");
 	if ((u->tpm_pin_file || u->pcrs) && !u->tpm)
-		return fault_set(why, EXIT_USAGE, EINVAL, "a PIN of the TPM and PCRs go with --tpm (--new-tpm)");
+		return fault_set(why, EXIT_USAGE, EINVAL, "a PIN of the TPM and PCRs go with --tpm");
 	ret = obtain(u, prompt, confirm, out, why);
 	if (ret < 0)
 		unlock_secret_wipe(out);

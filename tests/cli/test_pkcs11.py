@@ -93,7 +93,7 @@ class Case(cli.Case):
         self.vault = self.volume()
 
     def add(self, uri=None, vault=None):
-        self.good("key", "add", vault or self.vault, "--key-file", self.key, "--pkcs11", uri or self.uri, "--new-pin-file", self.pin,
+        self.good("key", "add", vault or self.vault, "--key-file", self.key, "--pkcs11", uri or self.uri, "--pin-file", self.pin,
                   "--pkcs11-module", self.tokens.module)
 
     def opened(self, *more, vault=None):
@@ -136,7 +136,7 @@ class Protectors(Case):
         self.good("key", "remove", self.vault, "1", *self.by_pin)
         self.bad(cli.REFUSED, "key", "remove", self.vault, "2", *self.by_pin, says="last")
         self.good("check", self.vault, "--deep", *self.by_pin)
-        self.good("key", "add", self.vault, *self.by_pin, "--new-key-file", self.key)
+        self.good("key", "add", self.vault, "--unlock-pin-file", self.pin, "--pkcs11-module", self.tokens.module, "--new-key-file", self.key)
         self.good("key", "test", self.vault, "--key-file", self.key)
 
     def test_the_format(self):
@@ -199,7 +199,7 @@ class Protectors(Case):
         self.good("key", "rotate", self.vault, "--root", *self.by_pin)
         self.assertEqual(self.opened(), 2)
         self.bad(cli.WRONG_SECRET, "key", "test", self.vault, "--key-file", self.key)
-        self.good("key", "add", self.vault, *self.by_pin, "--new-key-file", self.key)
+        self.good("key", "add", self.vault, "--unlock-pin-file", self.pin, "--pkcs11-module", self.tokens.module, "--new-key-file", self.key)
         rotate = ["key", "rotate", self.vault, "--root", "--key-file", self.key, "--pkcs11-module", self.tokens.module]
         self.bad(cli.WRONG_SECRET, *rotate, "--keep-pin-file", self.wrong)
         self.good(*rotate, "--keep-pin-file", self.pin)
@@ -339,7 +339,7 @@ class Attacks(Case):
         self.tokens.logins()
         bad = ["?module-path=/tmp/evil.so", "?module-name=evil", "?pin-value=1", "?pin-source=file:/etc/passwd", ";module-path=/tmp/evil.so",
                ";pin-value=1", ";object=two", ";type=public", ";x-vendor=1", ";", "#a", ";id=%01 ", ";OBJECT=kek"]
-        add = ["key", "add", self.vault, "--key-file", self.key, "--new-pin-file", self.pin, "--pkcs11-module", self.tokens.module, "--pkcs11"]
+        add = ["key", "add", self.vault, "--key-file", self.key, "--pin-file", self.pin, "--pkcs11-module", self.tokens.module, "--pkcs11"]
         for uri in [self.uri + b for b in bad] + ["pkcs11:token=coffer", "PKCS11:object=kek", "file:/etc/passwd", "", "pkcs11:",
                                                   "pkcs11:object=" + "k" * 1024]:
             self.unchanged(self.vault, cli.USAGE, *add, uri, says="--pkcs11")
@@ -352,11 +352,11 @@ class Attacks(Case):
 
     def test_keys_that_do_not_do(self):
         for uri, says in (("pkcs11:token=coffer;object=short", "256 bits"), ("pkcs11:token=coffer;object=none", "no such AES key")):
-            result = cli.run("key", "add", self.vault, "--key-file", self.key, "--pkcs11", uri, "--new-pin-file", self.pin,
+            result = cli.run("key", "add", self.vault, "--key-file", self.key, "--pkcs11", uri, "--pin-file", self.pin,
                              "--pkcs11-module", self.tokens.module)
             self.assertIn(says, result.err)
             self.assertIn(result.status, (cli.REFUSED, cli.WRONG_SECRET))
-        self.bad(cli.USAGE, "key", "add", self.vault, "--key-file", self.key, "--new-pin-file", self.pin, says="--pkcs11")
+        self.bad(cli.USAGE, "key", "add", self.vault, "--key-file", self.key, "--pin-file", self.pin, says="--pkcs11")
         self.bad(cli.USAGE, "init", self.path("n"), "--no-recovery-key", "--pin-file", self.pin, says="--pkcs11")
         self.bad(cli.USAGE, "key", "test", self.vault, "--key-file", self.key, "--pin-file", self.pin)
 

@@ -90,7 +90,7 @@ class Case(cli.Case):
         self.vault = self.volume()
 
     def add(self, *more, tpm=None):
-        self.good("key", "add", self.vault, "--key-file", self.key, "--new-tpm", "--tpm-tcti", (tpm or self.tpm).tcti, *more)
+        self.good("key", "add", self.vault, "--key-file", self.key, "--tpm", "--tpm-tcti", (tpm or self.tpm).tcti, *more)
 
     def opened(self, *more):
         return json.loads(self.good("key", "test", self.vault, *self.by_tpm, "--json", *more).out)["id"]
@@ -121,14 +121,18 @@ class Case(cli.Case):
 class Protectors(Case):
     def test_life(self):
         self.add()
-        self.add("--pcrs", "0,7,23", "--new-tpm-pin-file", self.pin)
+        self.add("--pcrs", "0,7,23", "--tpm-pin-file", self.pin)
         self.assertEqual([p["detail"] for p in self.status()["protectors"][1:]], ["PCRs 7", "PCRs 0,7,23, PIN"])
         self.assertEqual(self.opened(), 2)
         self.good("key", "remove", self.vault, "1", *self.by_tpm)
         self.good("key", "remove", self.vault, "2", *self.by_tpm)
         self.assertEqual(self.opened("--tpm-pin-file", self.pin), 3)
         self.fails(cli.NO_SECRET, "--tpm-pin-file")
-        self.good("check", self.vault, "--deep", *self.by_tpm, "--tpm-pin-file", self.pin)
+        self.good("key", "add", self.vault, "--unlock-tpm", "--unlock-tpm-pin-file", self.pin, "--tpm", "--tpm-pin-file", self.wrong, "--tpm-tcti",
+                  self.tpm.tcti)
+        self.good("key", "remove", self.vault, "3", *self.by_tpm, "--tpm-pin-file", self.pin)
+        self.assertEqual(self.opened("--tpm-pin-file", self.wrong), 4)
+        self.good("check", self.vault, "--deep", *self.by_tpm, "--tpm-pin-file", self.wrong)
 
     def test_init(self):
         for verb, place in (("init", "v"), ("key init", "k")):
@@ -146,7 +150,7 @@ class Protectors(Case):
     def test_a_wrong_pin(self):
         """Counted by the TPM: so it is tried once, also where two protectors could take it."""
         for _ in range(2):
-            self.add("--pcrs", "none", "--new-tpm-pin-file", self.pin)
+            self.add("--pcrs", "none", "--tpm-pin-file", self.pin)
         before = self.tpm.wrong_pins()
         self.fails(cli.WRONG_SECRET, "PIN is wrong", "--tpm-pin-file", self.wrong)
         self.assertEqual(self.tpm.wrong_pins(), before + 1)
@@ -182,11 +186,11 @@ class Protectors(Case):
         self.opened("--expect-root", fingerprint)
 
     def test_a_new_root(self):
-        self.add("--new-tpm-pin-file", self.pin)
+        self.add("--tpm-pin-file", self.pin)
         self.add()
         self.assertIn("protector 1 (key-file", self.good("key", "rotate", self.vault, "--root", *self.by_tpm).out)
         self.assertEqual(self.opened(), 3)
-        self.good("key", "add", self.vault, *self.by_tpm, "--new-key-file", self.key)
+        self.good("key", "add", self.vault, "--unlock-tpm", "--tpm-tcti", self.tpm.tcti, "--new-key-file", self.key)
         self.assertIn("(tpm2", self.good("key", "rotate", self.vault, "--root", "--key-file", self.key).out)
         self.fails(cli.WRONG_SECRET, "nothing here")
 
@@ -208,9 +212,10 @@ class Protectors(Case):
 
     def test_usage(self):
         add = ["key", "add", self.vault, "--key-file", self.key, "--tpm-tcti", self.tpm.tcti]
-        for words, status in ((["--new-tpm", "--pcrs", "none"], cli.USAGE), (["--new-tpm", "--pcrs", "7,24"], cli.USAGE), (["--pcrs", "7"], cli.USAGE),
-                              (["--new-tpm-pin-file", self.pin], cli.USAGE), (["--new-tpm", "--new-key-file", self.key], cli.USAGE),
-                              (["--new-tpm", "--new-tpm-pin-file", self.file("long", b"1" * 33)], cli.NO_SECRET)):
+        for words, status in ((["--tpm", "--pcrs", "none"], cli.USAGE), (["--tpm", "--pcrs", "7,24"], cli.USAGE), (["--pcrs", "7"], cli.USAGE),
+                              (["--tpm-pin-file", self.pin], cli.USAGE), (["--tpm", "--new-key-file", self.key], cli.USAGE),
+                              (["--unlock-tpm"], cli.USAGE), (["--new-key-file", self.key, "--unlock-tpm-pin-file", self.pin], cli.USAGE),
+                              (["--tpm", "--tpm-pin-file", self.file("long", b"1" * 33)], cli.NO_SECRET)):
             self.unchanged(self.vault, status, *add, *words)
         self.bad(cli.USAGE, "key", "test", self.vault, "--tpm", "--key-file", self.key)
 

@@ -9,6 +9,7 @@
 #include "util/cli/status.h"
 #include "util/cli/terminal.h"
 
+/* What is added by a token or the TPM is said as at `init`; to unlock by them has names of its own here. */
 struct addition {
 	struct unlock_source source; /* of the new secret */
 	const char *recovery_file;
@@ -22,7 +23,17 @@ static int check_options(const struct addition *a, const struct unlock_source *u
 	if (a->source.service && !a->source.service_key)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --new-service-config goes with --service-key");
 	if (a->source.pin_file && !a->source.pkcs11)
-		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --new-pin-file goes with --pkcs11");
+		return fault_set(
+			why, EXIT_USAGE, EINVAL,
+			"key add: --pin-file goes with --pkcs11, the key in a token that is added; to unlock by a "
+			"token give --unlock-pin-file");
+	if ((a->source.tpm_pin_file || a->source.pcrs) && !a->source.tpm)
+		return fault_set(
+			why, EXIT_USAGE, EINVAL,
+			"key add: --tpm-pin-file and --pcrs go with --tpm, which adds the TPM; to unlock by it give "
+			"--unlock-tpm (--unlock-tpm-pin-file)");
+	if (unlock->tpm_pin_file && !unlock->tpm)
+		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --unlock-tpm-pin-file goes with --unlock-tpm");
 	if (a->only && !a->source.service_key)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --only goes with --service-key");
 	if (a->recovery && !a->recovery_file && !terminal_present())
@@ -141,17 +152,17 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 	struct unlock_source unlock = UNLOCK_SOURCE_NONE;
 	struct addition a = {.source = UNLOCK_SOURCE_NONE};
 	const struct option_spec specs[] = {
-		OPTIONS_UNLOCK(&unlock),
+		OPTIONS_UNLOCK_BESIDE(&unlock, "unlock-"),
 		{OPTION_TEXT, 0, 'n', "new-passphrase-file", &a.source.passphrase_file},
 		{OPTION_TEXT, 0, 'n', "new-key-file", &a.source.key_file},
 		{OPTION_TEXT, 0, 'n', "certificate", &a.source.certificate},
 		{OPTION_TEXT, 0, 'n', "service-key", &a.source.service_key},
 		{OPTION_TEXT, 0, 0, "new-service-config", &a.source.service},
 		{OPTION_TEXT, 0, 'n', "pkcs11", &a.source.pkcs11},
-		{OPTION_TEXT, 0, 0, "new-pin-file", &a.source.pin_file},
-		{OPTION_FLAG, 0, 'n', "new-tpm", &a.source.tpm},
+		{OPTION_TEXT, 0, 0, "pin-file", &a.source.pin_file},
+		{OPTION_FLAG, 0, 'n', "tpm", &a.source.tpm},
 		{OPTION_TEXT, 0, 0, "pcrs", &a.source.pcrs},
-		{OPTION_TEXT, 0, 0, "new-tpm-pin-file", &a.source.tpm_pin_file},
+		{OPTION_TEXT, 0, 0, "tpm-pin-file", &a.source.tpm_pin_file},
 		{OPTION_FLAG, 0, 0, "only", &a.only},
 		{OPTION_FLAG, 0, 'n', "recovery-key", &a.recovery},
 		{OPTION_TEXT, 0, 0, "recovery-key-file", &a.recovery_file},

@@ -2,7 +2,11 @@
 #ifndef COFFER_CLI_HELP_H
 #define COFFER_CLI_HELP_H
 
-#define HELP_UNLOCK                                                                                                    \
+#define HELP_UNLOCK HELP_UNLOCK_BY("--pin-file F          ", "--tpm                 ", "--tpm-pin-file")
+/* Where the usual names are about what is added. */
+#define HELP_UNLOCK_KEYS HELP_UNLOCK_BY("--unlock-pin-file F   ", "--unlock-tpm          ", "--unlock-tpm-pin-file")
+/* The first two padded to a column. */
+#define HELP_UNLOCK_BY(pin, tpm, tpm_pin)                                                                              \
 	"to unlock (else the passphrase, or a recovery key, is asked for):\n"                                          \
 	"  --passphrase-file F     its contents, without one newline at the end; - is standard input\n"                \
 	"  --passphrase-fd N       the same, from an open descriptor\n"                                                \
@@ -11,10 +15,10 @@
 	"  --identity KEY.pem      the private key of a certificate that protects it\n"                                \
 	"  --identity-passphrase-file F\n"                                                                             \
 	"                          its passphrase, if it has one; else that is asked for\n"                            \
-	"  --pin-file F            the PIN of a PKCS #11 token that protects it; it is asked for where no passphrase " \
+	"  " pin "  the PIN of a PKCS #11 token that protects it; it is asked for where no passphrase "                \
 	"does\n"                                                                                                       \
 	"  --pkcs11-module PATH    the token's driver; else those that p11-kit knows\n"                                \
-	"  --tpm                   what is sealed in the TPM; --tpm-pin-file F: its PIN, if it has one;\n"             \
+	"  " tpm "  what is sealed in the TPM; " tpm_pin " F: its PIN, if it has one;\n"                               \
 	"                          --tpm-tcti T: another TPM than /dev/tpmrm0, as tpm2-tss names it\n"                 \
 	"  --credential NAME       a passphrase from systemd's $CREDENTIALS_DIRECTORY\n"                               \
 	"  --service-config F      the key service, reached as F says; without an option it is asked, if it protects " \
@@ -180,8 +184,8 @@
 #define ARGUMENTS_KEY_ADD                                                                                              \
 	"DIR (--new-passphrase-file F | --new-key-file F | --certificate CERT.pem\n"                                   \
 	"       | --service-key NAME [--new-service-config F] [--only]\n"                                              \
-	"       | --pkcs11 URI [--new-pin-file F] [--pkcs11-module PATH]\n"                                            \
-	"       | --new-tpm [--pcrs LIST] [--new-tpm-pin-file F]\n"                                                    \
+	"       | --pkcs11 URI [--pin-file F] [--pkcs11-module PATH]\n"                                                \
+	"       | --tpm [--pcrs LIST] [--tpm-pin-file F]\n"                                                            \
 	"       | --recovery-key [--recovery-key-file OUT]) [--json]"
 #define HELP_KEY_ADD                                                                                                   \
 	"Adds a protector: one more secret that opens the volume.  Without one of these a passphrase is asked "        \
@@ -193,13 +197,13 @@
 	"  --new-service-config F  where that service is; else /etc/coffer/service.conf\n"                             \
 	"  --only                  takes all other protectors away, which the service cannot lock\n"                   \
 	"  --pkcs11 URI            an AES-256 key in a PKCS #11 token, such as 'pkcs11:token=hsm;object=vault'\n"      \
-	"  --new-pin-file F        the token's PIN, else asked for; --pin-file F unlocks then\n"                       \
-	"  --new-tpm               this machine's TPM, as long as the PCRs of --pcrs LIST stay as they are now\n"      \
+	"  --pin-file F            its PIN, else asked for\n"                                                          \
+	"  --tpm                   this machine's TPM, as long as the PCRs of --pcrs LIST stay as they are now\n"      \
 	"  --pcrs LIST             such as 7,11; default 7; none: only the PIN\n"                                      \
-	"  --new-tpm-pin-file F    and a PIN, at most 32 bytes\n"                                                      \
+	"  --tpm-pin-file F        and a PIN, at most 32 bytes\n"                                                      \
 	"  --recovery-key          makes a recovery key and shows it once,\n"                                          \
 	"  --recovery-key-file OUT or writes it to OUT, a new file\n"                                                  \
-	"  --json                  for programs\n\n" HELP_UNLOCK "\nexample:\n"                                        \
+	"  --json                  for programs\n\n" HELP_UNLOCK_KEYS "\nexample:\n"                                   \
 	"  head -c 64 /dev/urandom > ~/vault.key && coffer key add ~/vault --new-key-file ~/vault.key\n"
 
 #define ARGUMENTS_KEY_REMOVE "DIR ID [--json]"

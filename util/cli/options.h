@@ -42,9 +42,9 @@ struct option_spec {
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "pkcs11-module", &(u)->pkcs11_module                                                \
 	}
-/* The TPM, its PIN, and how it is reached. */
-#define OPTIONS_TPM(u)                                                                                                 \
-	{OPTION_FLAG, 0, 'u', "tpm", &(u)->tpm}, {OPTION_TEXT, 0, 0, "tpm-pin-file", &(u)->tpm_pin_file},              \
+/* The TPM, its PIN, and how it is reached; `how` stands before the names of the first two. */
+#define OPTIONS_TPM(u, how)                                                                                            \
+	{OPTION_FLAG, 0, 'u', how "tpm", &(u)->tpm}, {OPTION_TEXT, 0, 0, how "tpm-pin-file", &(u)->tpm_pin_file},      \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "tpm-tcti", &(u)->tpm_tcti                                                          \
 	}
@@ -52,14 +52,16 @@ struct option_spec {
 #define OPTIONS_FIRST_SECRET(u)                                                                                        \
 	OPTIONS_SECRET(u), {OPTION_TEXT, 0, 'u', "certificate", &(u)->certificate},                                    \
 		{OPTION_TEXT, 0, 'u', "service-key", &(u)->service_key}, OPTIONS_TOKEN(u, "pin-file", 0),              \
-		{OPTION_TEXT, 0, 'u', "pkcs11", &(u)->pkcs11}, OPTIONS_TPM(u),                                         \
+		{OPTION_TEXT, 0, 'u', "pkcs11", &(u)->pkcs11}, OPTIONS_TPM(u, ""),                                     \
 		{OPTION_TEXT, 0, 0, "pcrs", &(u)->pcrs},                                                               \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "service-config", &(u)->service                                                     \
 	}
-/* The same options at every verb that unlocks: that, and what the user vouches for. */
-#define OPTIONS_UNLOCK(u)                                                                                              \
-	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), OPTIONS_TOKEN(u, "pin-file", 'u'), OPTIONS_TPM(u),                     \
+/* The same options at every verb that unlocks: that, and what the user vouches for.  `how` stands before the names of those that elsewhere in
+ * the verb have another meaning. */
+#define OPTIONS_UNLOCK(u) OPTIONS_UNLOCK_BESIDE(u, "")
+#define OPTIONS_UNLOCK_BESIDE(u, how)                                                                                  \
+	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), OPTIONS_TOKEN(u, how "pin-file", 'u'), OPTIONS_TPM(u, how),            \
 		{OPTION_TEXT, 0, 'u', "service-config", &(u)->service},                                                \
 		{OPTION_FLAG, 0, 0, "accept-older-keyring", &(u)->accept_older},                                       \
 	{                                                                                                              \

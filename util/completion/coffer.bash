@@ -178,7 +178,7 @@ _coffer()
 	fi
 
 	case $prev in
-	--output | --share | --share-dir | --backup-passphrase-file | --backup-key-file | --backup-identity | --backup-identity-passphrase-file | --recipient | --certificate | --identity | --identity-passphrase-file | --keep-certificate | --pin-file | --new-pin-file | --tpm-pin-file | --new-tpm-pin-file | --keep-pin-file | --pkcs11-module | --passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file | --service-config | --new-service-config)
+	--output | --share | --share-dir | --backup-passphrase-file | --backup-key-file | --backup-identity | --backup-identity-passphrase-file | --recipient | --certificate | --identity | --identity-passphrase-file | --keep-certificate | --pin-file | --unlock-pin-file | --tpm-pin-file | --unlock-tpm-pin-file | --keep-pin-file | --pkcs11-module | --passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file | --service-config | --new-service-config)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -216,7 +216,7 @@ _coffer()
 	path) options="$unlock --decrypt" ;;
 	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --service-key --service-config --pkcs11 --pin-file --pkcs11-module --tpm --pcrs --tpm-pin-file --tpm-tcti --credential --no-recovery-key --recovery-key-file --json" ;;
 	"key list") options="$unlock --json" ;;
-	"key add") options="$unlock --new-passphrase-file --new-key-file --certificate --service-key --new-service-config --pkcs11 --new-pin-file --new-tpm --pcrs --new-tpm-pin-file --only --recovery-key --recovery-key-file --json" ;;
+	"key add") options="${unlock/--pin-file --pkcs11-module --tpm --tpm-pin-file/--unlock-pin-file --pkcs11-module --unlock-tpm --unlock-tpm-pin-file} --new-passphrase-file --new-key-file --certificate --service-key --new-service-config --pkcs11 --pin-file --tpm --pcrs --tpm-pin-file --only --recovery-key --recovery-key-file --json" ;;
 	"key remove") options="$unlock --json" ;;
 	"key passwd") options="$unlock --new-passphrase-file --json" ;;
 	"key test") options="$unlock --json" ;;
