@@ -12,13 +12,21 @@
 
 enum { CONFIG_LINE_MAX = 4096, RENEW_DAYS_MAX = 3650 };
 
+const struct server_kind server_key_service = {
+	.who = "the key service",
+	.helper = SERVICE_HELPER,
+	.file = SERVICE_CONFIG_FILE,
+	.addresses = "service",
+	.options = {"--service URL", "--ca FILE", "--cert FILE", "--key FILE"},
+};
+
 void service_config_free(struct service_config *c)
 {
 	free(c->urls);
 	free(c->ca);
 	free(c->cert);
 	free(c->key);
-	*c = SERVICE_CONFIG_NONE;
+	*c = (struct service_config){.kind = c->kind, .renew_days = SERVICE_RENEW_DAYS};
 }
 
 static int set(char **field, const char *text)
@@ -93,7 +101,7 @@ static int take(const char *name, const char *value, const char *file, struct se
 {
 	uint64_t days;
 
-	if (strcmp(name, "service") == 0)
+	if (strcmp(name, out->kind->addresses) == 0)
 		return out->urls ? 0 : service_config_set_urls(out, value);
 	if (strcmp(name, "ca") == 0)
 		return out->ca ? 0 : set_beside(&out->ca, value, file);
@@ -122,10 +130,9 @@ static int parse(FILE *f, const char *file, struct service_config *out, struct f
 			*sign = '\0';
 		ret = sign ? take(trim(text), trim(sign + 1), file, out) : -EINVAL;
 		if (ret == -EINVAL)
-			return fault_set(
-				why, EXIT_USAGE, EINVAL,
-				"%s, line %u: expected service, ca, cert, key or renew-days, \"=\", and a value", file,
-				number);
+			return fault_set(why, EXIT_USAGE, EINVAL,
+					 "%s, line %u: expected %s, ca, cert, key or renew-days, \"=\", and a value",
+					 file, number, out->kind->addresses);
 		if (ret < 0)
 			return fault_errno(why, EXIT_FAILED, ret, "cannot read %s", file);
 	}
@@ -136,7 +143,7 @@ int service_config_read(const char *file, struct service_config *out, struct fau
 {
 	_cleanup_free_ char *path = NULL;
 	FILE *f;
-	int ret = service_config_set_path(&path, file ? file : SERVICE_CONFIG_FILE, why);
+	int ret = service_config_set_path(&path, file ? file : out->kind->file, why);
 
 	if (ret < 0)
 		return ret;
@@ -153,15 +160,12 @@ int service_config_read(const char *file, struct service_config *out, struct fau
 
 int service_config_check(const struct service_config *c, struct fault *why)
 {
-	const char *missing = !c->urls || !*c->urls ? "--service URL"
-			      : !c->ca              ? "--ca FILE"
-			      : !c->cert            ? "--cert FILE"
-			      : !c->key             ? "--key FILE"
-						    : NULL;
+	const char *const given[] = {c->urls && *c->urls ? c->urls : NULL, c->ca, c->cert, c->key};
 
-	if (missing)
-		return fault_set(why, EXIT_USAGE, EINVAL, "the key service: give %s, or write it into %s", missing,
-				 SERVICE_CONFIG_FILE);
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+		if (!given[i])
+			return fault_set(why, EXIT_USAGE, EINVAL, "%s: give %s, or write it into %s", c->kind->who,
+					 c->kind->options[i], c->kind->file);
 	if (strlen(c->ca) >= SERVICE_PATH_MAX || strlen(c->cert) >= SERVICE_PATH_MAX ||
 	    strlen(c->key) >= SERVICE_PATH_MAX)
 		return fault_set(why, EXIT_USAGE, ENAMETOOLONG, "a path is too long");
@@ -172,9 +176,7 @@ int service_config_copy(const struct service_config *from, struct service_config
 {
 	int ret;
 
-	*out = SERVICE_CONFIG_NONE;
-	out->renew_days = from->renew_days;
-	out->of_host = from->of_host;
+	*out = (struct service_config){.kind = from->kind, .renew_days = from->renew_days, .of_host = from->of_host};
 	ret = set(&out->urls, from->urls);
 	if (ret == 0)
 		ret = set(&out->ca, from->ca);

@@ -1,4 +1,4 @@
-/* The inside of coffer-service-client. */
+/* The inside of coffer-service-client; its files and its TLS are coffer-kmip's too. */
 #ifndef COFFER_KEYMGR_HELPER_SERVICE_H
 #define COFFER_KEYMGR_HELPER_SERVICE_H
 
@@ -33,12 +33,22 @@ void reason_line(struct reason *r, const char *format, ...) PRINTF_LIKE(2, 3);
 #define reason_set(r, error, ...) (reason_line(r, __VA_ARGS__), -(error))
 
 /* --- service_setup.c */
-/* Addresses, one a line: https://HOST[:PORT], HOST also an address, of IPv6 in brackets. */
-int service_parse_urls(char *text, struct service_setup *out, struct reason *why) MUST_CHECK;
+/* Addresses, one a line: SCHEME HOST[:PORT], HOST also an address, of IPv6 in brackets. */
+struct url_form {
+	const char *scheme; /* "" for none */
+	int port;           /* where none is given */
+	const char *whose, *example;
+};
+int service_parse_urls(char *text, const struct url_form *form, struct service_setup *out,
+		       struct reason *why) MUST_CHECK;
 
 /* --- service_files.c.  -EINVAL: the file does not do. */
 int service_load_trust(const char *path, SSL_CTX *c, struct reason *why) MUST_CHECK;
 int service_load_identity(const struct service_setup *s, X509 **cert, EVP_PKEY **key, struct reason *why) MUST_CHECK;
+int service_load_certificate(const char *path, X509 **out, struct reason *why) MUST_CHECK;
+int service_load_key(const char *path, EVP_PKEY **out, struct reason *why) MUST_CHECK;
+
+/* --- service_identity.c */
 int service_about(const struct service_setup *s, char *text, size_t n, struct reason *why) MUST_CHECK;
 int service_make(const struct service_setup *s, const char *name, char *text, size_t n, struct reason *why) MUST_CHECK;
 int service_store(const struct service_setup *s, const uint8_t *pem, size_t n, struct reason *why) MUST_CHECK;

@@ -1,189 +1,49 @@
-/* coffer-service-client: talks to the key service for coffer (service_protocol.h).
- *
- * 1. It alone maps OpenSSL and holds the client's private key; the processes that hold a volume's keys do not.
- * 2. It is not dumpable; requests and short answers, in which roots are, lie in locked memory.
- * 3. Servers are tried in turn, beginning with the one that answered last.  A request that a server may have carried out goes to no other one, unless
- *    that does no harm. */
+/* coffer-service-client: talks to the key service for coffer (service_protocol.h; talk.h has what it is bound to). */
 #include <errno.h>
-#include <openssl/err.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 
-#include "keymgr/helper/service.h"
-#include "util/base/bytes.h"
-#include "util/base/secret.h"
-#include "util/base/whole_write.h"
-
-enum { ARENA = SERVICE_REQUEST_MAX + (96 << 10), OPENSSL_ARENA = 64 << 10, OPENSSL_GRAIN = 32 };
-
-void reason_line(struct reason *r, const char *format, ...)
-{
-	unsigned long error = ERR_peek_last_error();
-	const char *own = error ? ERR_reason_error_string(error) : NULL;
-	va_list args;
-	size_t used;
-
-	if (*r->text)
-		return;
-	va_start(args, format);
-	vsnprintf(r->text, sizeof(r->text), format, args);
-	va_end(args);
-	used = strlen(r->text);
-	if (own)
-		snprintf(r->text + used, sizeof(r->text) - used, ": %s", own);
-	for (char *at = r->text; *at; at++)
-		if ((unsigned char)*at < ' ')
-			*at = '?';
-}
-
-/* --- frames */
-
-/* 0 at the end of the input. */
-static int read_whole(void *out, size_t n)
-{
-	uint8_t *at = out;
-
-	while (n > 0) {
-		ssize_t got = read(STDIN_FILENO, at, n);
-
-		if (got == 0)
-			return 0;
-		if (got < 0 && errno != EINTR)
-			return -errno;
-		if (got > 0) {
-			at += got;
-			n -= (size_t)got;
-		}
-	}
-	return 1;
-}
-
-/* A frame of at most room - 1 bytes, and a zero behind it. */
-static int read_frame(void *out, size_t room, size_t *n)
-{
-	uint8_t size[4];
-	int r = read_whole(size, sizeof(size));
-
-	if (r <= 0)
-		return r;
-	*n = get_le32(size);
-	if (*n >= room)
-		return -EMSGSIZE;
-	((uint8_t *)out)[*n] = '\0';
-	return *n ? read_whole(out, *n) : 1;
-}
-
-static int write_frame(const void *bytes, size_t n)
-{
-	uint8_t size[4];
-	int ret;
-
-	put_le32(size, (uint32_t)n);
-	ret = whole_write(STDOUT_FILENO, size, sizeof(size));
-	return ret < 0 || n == 0 ? ret : whole_write(STDOUT_FILENO, bytes, n);
-}
-
-static int answer(const char *word, const char *text, const void *body, size_t n)
-{
-	char line[SERVICE_LINE_MAX];
-	int ret;
-
-	snprintf(line, sizeof(line), "%s %s", word, text);
-	ret = write_frame(line, strlen(line));
-	return ret < 0 ? ret : write_frame(body, n);
-}
+#include "keymgr/helper/talk.h"
 
 /* --- the service */
 
-struct talk {
-	struct service_setup setup;
-	struct service_connection connection;
-	size_t connected_to;
+struct call {
+	struct talk_exchange exchange;
+	const char *method, *path;
+	const uint8_t *body;
+	size_t n;
+	struct service_reply reply;
 };
 
-/* On the connection that is there, if it is still good.  False: not done. */
-static bool ask_again(struct talk *t, const char *method, const char *path, const struct secret *body, size_t n,
-		      bool twice, struct service_reply *out)
+static int run(struct talk_exchange *x, struct service_connection *c, const struct service_url *to, bool *sent,
+	       struct reason *why)
 {
-	const struct service_url *to = &t->setup.urls[t->connected_to];
-	struct reason ignored = {0};
-	bool sent;
+	struct call *call = (struct call *)x;
+	int ret = service_ask(c, to, call->method, call->path, call->body, call->n, &call->reply, sent, why);
 
-	if (!twice || !service_connected(&t->connection))
-		return false;
-	return service_ask(&t->connection, to, method, path, body->bytes, n, out, &sent, &ignored) == 0 &&
-	       out->status < 500;
-}
-
-/* *final: no other server must be asked. */
-static int ask_one(struct talk *t, size_t which, const char *method, const char *path, const struct secret *body,
-		   size_t n, bool twice, struct service_reply *out, bool *final, struct reason *why)
-{
-	const struct service_url *to = &t->setup.urls[which];
-	bool sent = false;
-	int ret;
-
-	service_disconnect(&t->connection);
-	ret = service_connect(&t->setup, to, &t->connection, why);
-	*final = ret == -EINVAL;
-	if (ret < 0)
-		return ret;
-	t->connected_to = which;
-	ret = service_ask(&t->connection, to, method, path, body->bytes, n, out, &sent, why);
-	if (ret == 0 && out->status >= 500) {
-		ret = reason_set(why, EHOSTUNREACH, "%s answered with status %d", to->text, out->status);
-		service_reply_free(out);
-		sent = false;
-	}
-	*final = ret == 0 || (sent && !twice);
-	return ret;
-}
-
-static int ask(struct talk *t, const char *method, const char *path, const struct secret *body, size_t n, bool twice,
-	       struct service_reply *out, struct reason *why)
-{
-	bool final = false;
-	int ret = -EHOSTUNREACH;
-
-	*out = (struct service_reply){0};
-	if (ask_again(t, method, path, body, n, twice, out))
-		return 0;
-	service_reply_free(out);
-	for (size_t i = 0; i < t->setup.count && !final; i++) {
-		size_t which = (t->setup.next + i) % t->setup.count;
-		struct reason one = {0};
-
-		ret = ask_one(t, which, method, path, body, n, twice, out, &final, &one);
-		if (ret == 0) {
-			t->setup.next = which;
-			return 0;
-		}
-		if (!*why->text || final)
-			*why = one;
-		service_disconnect(&t->connection);
+	if (ret == 0 && call->reply.status >= 500) {
+		ret = reason_set(why, EHOSTUNREACH, "%s answered with status %d", to->text, call->reply.status);
+		service_reply_free(&call->reply);
+		*sent = false;
 	}
 	return ret;
 }
 
-static int serve_call(struct talk *t, const char *method, const char *path, const struct secret *body, size_t n,
-		      bool twice)
+static int serve_call(struct talk *t, struct call *call)
 {
-	struct service_reply reply;
 	struct reason why = {0};
 	char text[SERVICE_LINE_MAX - 20];
-	int ret = ask(t, method, path, body, n, twice, &reply, &why);
+	int ret;
 
+	call->exchange.run = run;
+	ret = talk_to_servers(t, &call->exchange, &why);
 	if (ret < 0)
-		return answer(ret == -EINVAL ? "unusable" : "unreachable", why.text, NULL, 0);
-	snprintf(text, sizeof(text), "%d %s", reply.status, t->setup.urls[t->connected_to].text);
-	ret = answer("answered", text, reply.body, reply.size);
-	if (reply.last)
+		return talk_refuse(ret, &why);
+	snprintf(text, sizeof(text), "%d %s", call->reply.status, t->setup.urls[t->connected_to].text);
+	ret = talk_answer("answered", text, call->reply.body, call->reply.size);
+	if (call->reply.last)
 		service_disconnect(&t->connection);
-	service_reply_free(&reply);
+	service_reply_free(&call->reply);
 	return ret;
 }
 
@@ -203,90 +63,34 @@ static int serve_local(struct talk *t, const char *word, const char *rest, const
 		ret = reason_set(&why, EINVAL, "no request %s", word);
 	/* Another certificate may be there now. */
 	service_disconnect(&t->connection);
-	return answer(ret < 0 ? "unusable" : "done", ret < 0 ? why.text : text, NULL, 0);
+	return talk_answer(ret < 0 ? "unusable" : "done", ret < 0 ? why.text : text, NULL, 0);
 }
 
 static int serve(struct talk *t, char *line, const struct secret *body, size_t n)
 {
 	char *rest = line + strcspn(line, " ");
+	struct call call = {.exchange.twice = true, .method = "POST", .body = body->bytes, .n = n};
 
 	if (*rest)
 		*rest++ = '\0';
-	if (strcmp(line, "GET") == 0)
-		return serve_call(t, "GET", rest, body, 0, true);
-	if (strcmp(line, "POST") == 0)
-		return serve_call(t, "POST", rest, body, n, false);
-	if (strcmp(line, "ASK") == 0)
-		return serve_call(t, "POST", rest, body, n, true);
-	return serve_local(t, line, rest, body, n);
-}
-
-static int read_setup(struct talk *t, struct reason *why)
-{
-	char urls[SERVICE_URLS_MAX * (SERVICE_HOST_MAX + 40)];
-	size_t n;
-
-	if (read_frame(urls, sizeof(urls), &n) <= 0 || read_frame(t->setup.ca, sizeof(t->setup.ca), &n) <= 0 ||
-	    read_frame(t->setup.cert, sizeof(t->setup.cert), &n) <= 0 ||
-	    read_frame(t->setup.key, sizeof(t->setup.key), &n) <= 0)
-		return -EPROTO;
-	return service_parse_urls(urls, &t->setup, why);
-}
-
-/* Until the input ends. */
-static int talk(struct talk *t, struct secret *body)
-{
-	char line[SERVICE_LINE_MAX];
-	struct reason setup = {0};
-	size_t n, size;
-	int ret = read_setup(t, &setup);
-
-	if (ret < 0 && !*setup.text)
-		return ret;
-	for (;;) {
-		int r = read_frame(line, sizeof(line), &n);
-
-		if (r > 0)
-			r = read_frame(body->bytes, body->size, &size);
-		if (r <= 0)
-			return r;
-		ret = *setup.text ? answer("unusable", setup.text, NULL, 0) : serve(t, line, body, size);
-		wipe(body->bytes, body->size);
-		if (ret < 0)
-			return ret;
+	call.path = rest;
+	if (strcmp(line, "GET") == 0) {
+		call.method = "GET";
+		call.n = 0;
+		return serve_call(t, &call);
 	}
-}
-
-static int prepare(void)
-{
-	struct rlimit lock;
-
-	signal(SIGPIPE, SIG_IGN);
-	if (secret_start(ARENA) < 0 || CRYPTO_secure_malloc_init(OPENSSL_ARENA, OPENSSL_GRAIN) != 1) {
-		fprintf(stderr, "cannot lock memory for secrets; raise \"ulimit -l\" to 1024 KiB\n");
-		return -ENOMEM;
+	if (strcmp(line, "POST") == 0) {
+		call.exchange.twice = false;
+		return serve_call(t, &call);
 	}
-	if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur == RLIM_INFINITY)
-		(void)mlockall(MCL_CURRENT | MCL_FUTURE); /* more than is asked for: no error if it is not to be had */
-	/* No configuration file of the host's has a say in it. */
-	return OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) ? 0 : -EIO;
+	return strcmp(line, "ASK") == 0 ? serve_call(t, &call) : serve_local(t, line, rest, body, n);
 }
 
 int main(int argc, char **argv)
 {
-	static struct talk t = {.connection = {.fd = -1}};
-	struct secret *body;
-	int ret;
+	static const struct url_form addresses = {
+		.scheme = "https://", .port = SERVICE_PORT, .whose = "a key service", .example = "https://HOST[:PORT]"};
+	static const struct talk_program program = {&addresses, serve};
 
-	if (argc != 2 || strcmp(argv[1], "talk") != 0) {
-		fprintf(stderr, "this program is run by coffer; see coffer-service in coffer(1)\n");
-		return 1;
-	}
-	ret = prepare();
-	body = ret == 0 ? secret_new(SERVICE_REQUEST_MAX + 1) : NULL;
-	ret = body ? talk(&t, body) : -ENOMEM;
-	service_disconnect(&t.connection);
-	secret_free(&body);
-	secret_stop();
-	return ret < 0;
+	return talk_main(&program, argc, argv);
 }

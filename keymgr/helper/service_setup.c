@@ -1,4 +1,4 @@
-/* The addresses of the service. */
+/* The addresses of servers. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static bool port_is_sound(const char *port)
 }
 
 /* HOST, HOST:PORT, [ADDRESS], [ADDRESS]:PORT. */
-static bool split(const char *at, struct service_url *out)
+static bool split(const char *at, int default_port, struct service_url *out)
 {
 	const char *end, *port;
 	size_t n;
@@ -44,24 +44,24 @@ static bool split(const char *at, struct service_url *out)
 	if (port)
 		memcpy(out->port, port, strlen(port) + 1);
 	else
-		snprintf(out->port, sizeof(out->port), "%d", SERVICE_PORT);
+		snprintf(out->port, sizeof(out->port), "%d", default_port);
 	return host_is_sound(out->host);
 }
 
-static int parse(char *text, struct service_url *out, struct reason *why)
+static int parse(char *text, const struct url_form *form, struct service_url *out, struct reason *why)
 {
-	static const char scheme[] = "https://";
-	size_t n = strlen(text);
+	size_t n = strlen(text), scheme = strlen(form->scheme);
 
-	if (n > 0 && text[n - 1] == '/' && n > sizeof(scheme))
+	if (scheme && n > 0 && text[n - 1] == '/' && n > scheme + 1)
 		text[--n] = '\0';
-	if (n >= sizeof(out->text) || strncmp(text, scheme, strlen(scheme)) != 0 || !split(text + strlen(scheme), out))
-		return reason_set(why, EINVAL, "%.200s is no address of a key service; give https://HOST[:PORT]", text);
+	if (n >= sizeof(out->text) || strncmp(text, form->scheme, scheme) != 0 ||
+	    !split(text + scheme, form->port, out))
+		return reason_set(why, EINVAL, "%.200s is no address of %s; give %s", text, form->whose, form->example);
 	memcpy(out->text, text, n + 1);
 	return 0;
 }
 
-int service_parse_urls(char *text, struct service_setup *out, struct reason *why)
+int service_parse_urls(char *text, const struct url_form *form, struct service_setup *out, struct reason *why)
 {
 	char *rest = text, *line;
 
@@ -72,11 +72,11 @@ int service_parse_urls(char *text, struct service_setup *out, struct reason *why
 		if (!*line)
 			continue;
 		if (out->count == SERVICE_URLS_MAX)
-			return reason_set(why, EINVAL, "more than %d addresses of the key service are given",
-					  SERVICE_URLS_MAX);
-		ret = parse(line, &out->urls[out->count++], why);
+			return reason_set(why, EINVAL, "more than %d addresses of %s are given", SERVICE_URLS_MAX,
+					  form->whose);
+		ret = parse(line, form, &out->urls[out->count++], why);
 		if (ret < 0)
 			return ret;
 	}
-	return out->count ? 0 : reason_set(why, EINVAL, "no address of the key service is given");
+	return out->count ? 0 : reason_set(why, EINVAL, "no address of %s is given", form->whose);
 }

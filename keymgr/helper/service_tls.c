@@ -1,4 +1,4 @@
-/* A connection to the key service.
+/* A connection to the key service, or another server that coffer asks.
  *
  * 1. TLS 1.2 with the eight suites, whatever a configuration file says; the certificate has to be by the given authority, for the host of the address,
  *    and for servers.
@@ -187,7 +187,8 @@ static int shake_hands(struct service_connection *c, const struct service_url *t
 	if (!c->asked)
 		return reason_set(
 			why, EHOSTUNREACH,
-			"%s does not ask for a certificate, so it is no key service, or something stands before it",
+			"%s does not ask for a certificate: it does not know whom it answers, or something stands "
+			"before it",
 			to->text);
 	return 0;
 }

@@ -1,5 +1,5 @@
 """The key service's clients without a mount: the verbs, registration and renewal, protectors, the pin, who is believed (protector_service.c (1), (2),
-service_tls.c (1) to (3), service_files.c (1), (2), service_main.c (3))."""
+service_tls.c (1) to (3), service_files.c, service_identity.c, talk.h (3))."""
 
 import hashlib
 import json

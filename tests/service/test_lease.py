@@ -233,7 +233,7 @@ class Lease(Case):
         self.make_volume()
         point = self.mount("lease=1s")
         with open(f"/proc/{self.status()['process']['pid']}/maps") as f:
-            self.assertNotRegex(f.read(), "libssl|libcrypto")  # that is the helper's (service_main.c (1))
+            self.assertNotRegex(f.read(), "libssl|libcrypto")  # that is the helper's (talk.h (1))
         self.service_verb("key", "rotate", "db")
         wait_until("version 2", lambda: self.lease()["version"] == 2)
         self.service_verb("key", "config", "db", "--min-version", "2")
