@@ -11,11 +11,15 @@
 int command_init(const struct arguments *a, struct fault *why)
 {
 	const struct place_init how = {a->hosts, a->host_count, &a->source, a->run.etcd};
+	char fingerprint[ROOT_TEXT];
 
 	if (a->host_count == 0)
 		return fault_set(why, EXIT_USAGE, EINVAL,
 				 "init wants at least one --host NAME, as clients will call the service");
-	return place_make(a->dir, &how, why);
+	int ret = place_make(a->dir, &how, fingerprint, why);
+	if (ret == 0)
+		printf("fingerprint: %s\n", fingerprint);
+	return ret;
 }
 
 int command_run(const struct arguments *a, struct fault *why)
@@ -132,7 +136,7 @@ int command_restore(const struct arguments *a, struct fault *why)
 		.etcd = a->run.etcd,
 		.anchor = a->run.anchor,
 		.accept_older = a->accept_older,
-		.expect_root = a->expect_root,
+		.expect_root = a->source.expect_root,
 	};
 	struct service_restored r;
 	int ret = service_restore(a->dir, &how, &r, why);

@@ -13,7 +13,7 @@ struct arguments {
 	struct run_options run;
 	const char *store; /* "sqlite" or "etcd"; NULL: as run.etcd says */
 	/* of backups */
-	const char *output, *split, *share_dir, *expect_root;
+	const char *output, *split, *share_dir;
 	struct backup_source backup;
 	bool accept_older;
 };

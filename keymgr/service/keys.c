@@ -5,6 +5,7 @@
 
 #include "keymgr/entry.h"
 #include "keymgr/lone_keyring.h"
+#include "keymgr/service_use.h"
 #include "util/base/kdf_labels.h"
 
 enum { FIRST_GENERATION = 1 };
@@ -59,7 +60,8 @@ int service_keys_of(const struct keyring *k, struct service_keys *out, struct fa
 	return 0;
 }
 
-int service_keys_make(const char *file, const struct unlock_secret *secret, struct service_keys *out, struct fault *why)
+int service_keys_make(const char *file, const struct unlock_secret *secret, struct service_keys *out,
+		      char fingerprint[ROOT_TEXT], struct fault *why)
 {
 	const struct new_volume how = {.cipher = CIPHER_AES_256_GCM, .secrets = secret, .secret_count = 1};
 	_cleanup_(keyring_free) struct keyring *k = NULL;
@@ -69,14 +71,15 @@ int service_keys_make(const char *file, const struct unlock_secret *secret, stru
 	if (ret < 0)
 		return ret;
 	keyring_enter_new(k);
+	keyring_fingerprint(k, fingerprint);
 	return service_keys_of(k, out, why);
 }
 
-int service_keys_open(const char *file, const struct unlock_secret *secret, struct service_keys *out,
+int service_keys_open(const char *file, const struct unlock_source *from, const char *prompt, struct service_keys *out,
 		      struct keyring **keep, struct fault *why)
 {
 	_cleanup_(keyring_free) struct keyring *k = NULL;
-	const struct entry entry = {0};
+	const struct entry entry = {.trust = {.root = from->expect_root}};
 	struct store *s;
 	int dot, ret = lone_keyring_open(file, &s, &dot, why);
 
@@ -85,7 +88,7 @@ int service_keys_open(const char *file, const struct unlock_secret *secret, stru
 		return ret;
 	ret = keyring_read(s, dot, &k, why);
 	if (ret == 0)
-		ret = keyring_unlock(k, secret, why);
+		ret = keyring_unlock_from(k, from, prompt, 1, NULL, why);
 	if (ret == 0)
 		ret = keyring_enter(s, dot, k, &entry, why);
 	if (ret == 0)

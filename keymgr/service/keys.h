@@ -15,11 +15,14 @@ struct service_keys {
 };
 void service_keys_free(struct service_keys *k);
 
+/* As keyring_fingerprint() shows it. */
+enum { ROOT_TEXT = 2 * FINGERPRINT_SIZE + 8 };
 /* Makes the keyring FILE, which opens with `secret`. */
 int service_keys_make(const char *file, const struct unlock_secret *secret, struct service_keys *out,
-		      struct fault *why) MUST_CHECK;
-/* `keep`: takes the unlocked keyring; NULL: its root is wiped. */
-int service_keys_open(const char *file, const struct unlock_secret *secret, struct service_keys *out,
+		      char fingerprint[ROOT_TEXT], struct fault *why) MUST_CHECK;
+/* By what the source gives, or asking by `prompt` (for a PIN where only a token opens).  `keep`: takes the unlocked keyring; NULL: its root is
+ * wiped. */
+int service_keys_open(const char *file, const struct unlock_source *from, const char *prompt, struct service_keys *out,
 		      struct keyring **keep, struct fault *why) MUST_CHECK;
 /* What an unlocked keyring gives. */
 int service_keys_of(const struct keyring *k, struct service_keys *out, struct fault *why) MUST_CHECK;

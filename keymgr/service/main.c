@@ -26,8 +26,11 @@ static const char usage[] =
 	"of it and compares it with its log.  backup writes all of it into one sealed file, also while it\n"
 	"runs; restore makes a new directory of that, which the unlocking option then opens.\n"
 	"\n"
-	"The keyring opens by --passphrase-file F, --passphrase-fd N, --key-file F or --credential NAME;\n"
-	"without one init makes DIR/keyring.key, and whoever has that and the database has the keys.\n"
+	"The keyring opens by --passphrase-file F, --passphrase-fd N, --key-file F, --credential NAME, by\n"
+	"a PKCS #11 token, whose PIN is --pin-file F (init, restore: --pkcs11 URI, the key in it;\n"
+	"--pkcs11-module PATH: its driver), or by --tpm (init, restore: --pcrs LIST; --tpm-pin-file F,\n"
+	"--tpm-tcti T).  Without one init makes DIR/keyring.key, and whoever has that and the database\n"
+	"has the keys.\n"
 	"\n"
 	"  --anchor FILE          where the end of the log is kept outside the database (DIR/anchor.json)\n"
 	"  --etcd URL,URL         where the store is, instead of in DIR: http://127.0.0.1:PORT; of several\n"
@@ -42,7 +45,8 @@ static const char usage[] =
 	"                         run makes backups by itself (12h, 7d), and keeps the last N (14)\n"
 	"  --backup-key-file F    opens a backup, as --backup-passphrase-file does\n"
 	"  --backup-identity-passphrase-file F   of the private key, if it has one\n"
-	"  --expect-root R        the fingerprint that backup printed: of a backup to a certificate\n"
+	"  --expect-root R        the fingerprint that init and backup print: of a backup to a certificate,\n"
+	"                         or of a keyring that a token or a TPM opens on a host that is new to it\n"
 	"  --accept-older         restore may undo what was done after the backup\n"
 	"  --max-connections N    in all (1024)\n"
 	"  --max-per-address N    from one address (64)\n"
@@ -61,6 +65,13 @@ enum {
 	PASSPHRASE_FD,
 	KEY_FILE,
 	CREDENTIAL,
+	PKCS11,
+	PKCS11_MODULE,
+	PIN_FILE,
+	TPM,
+	TPM_TCTI,
+	TPM_PIN_FILE,
+	PCRS,
 	ANCHOR,
 	ETCD,
 	STORE,
@@ -100,6 +111,13 @@ static const struct option options[] = {
 	{"passphrase-fd", required_argument, NULL, PASSPHRASE_FD},
 	{"key-file", required_argument, NULL, KEY_FILE},
 	{"credential", required_argument, NULL, CREDENTIAL},
+	{"pkcs11", required_argument, NULL, PKCS11},
+	{"pkcs11-module", required_argument, NULL, PKCS11_MODULE},
+	{"pin-file", required_argument, NULL, PIN_FILE},
+	{"tpm", no_argument, NULL, TPM},
+	{"tpm-tcti", required_argument, NULL, TPM_TCTI},
+	{"tpm-pin-file", required_argument, NULL, TPM_PIN_FILE},
+	{"pcrs", required_argument, NULL, PCRS},
 	{"anchor", required_argument, NULL, ANCHOR},
 	{"etcd", required_argument, NULL, ETCD},
 	{"store", required_argument, NULL, STORE},
@@ -153,6 +171,47 @@ static int add_share(struct arguments *a, const char *file, struct fault *why)
 	return 0;
 }
 
+/* Of what opens the keyring.  1: no such option. */
+static int take_secret(struct unlock_source *s, int option, const char *value, struct fault *why)
+{
+	switch (option) {
+	case PASSPHRASE_FILE:
+		s->passphrase_file = value;
+		return 0;
+	case PASSPHRASE_FD:
+		return number(value, 1 << 20, &s->passphrase_fd, why);
+	case KEY_FILE:
+		s->key_file = value;
+		return 0;
+	case CREDENTIAL:
+		s->credential = value;
+		return 0;
+	case PKCS11:
+		s->pkcs11 = value;
+		return 0;
+	case PKCS11_MODULE:
+		s->pkcs11_module = value;
+		return 0;
+	case PIN_FILE:
+		s->pin_file = value;
+		return 0;
+	case TPM:
+		s->tpm = true;
+		return 0;
+	case TPM_TCTI:
+		s->tpm_tcti = value;
+		return 0;
+	case TPM_PIN_FILE:
+		s->tpm_pin_file = value;
+		return 0;
+	case PCRS:
+		s->pcrs = value;
+		return 0;
+	default:
+		return 1;
+	}
+}
+
 /* Of backups. */
 static int take_backup(struct arguments *a, int option, const char *value, struct fault *why)
 {
@@ -187,7 +246,7 @@ static int take_backup(struct arguments *a, int option, const char *value, struc
 	case SHARE:
 		return add_share(a, value, why);
 	case EXPECT_ROOT:
-		a->expect_root = value;
+		a->source.expect_root = value;
 		return 0;
 	case ACCEPT_OLDER:
 		a->accept_older = true;
@@ -213,6 +272,10 @@ static int take_backup(struct arguments *a, int option, const char *value, struc
 
 static int take(struct arguments *a, int option, const char *value, struct fault *why)
 {
+	int ret = take_secret(&a->source, option, value, why);
+
+	if (ret <= 0)
+		return ret;
 	switch (option) {
 	case HOST:
 		if (a->host_count == HOSTS_MAX)
@@ -221,17 +284,6 @@ static int take(struct arguments *a, int option, const char *value, struct fault
 		return 0;
 	case LISTEN:
 		a->run.listen = value;
-		return 0;
-	case PASSPHRASE_FILE:
-		a->source.passphrase_file = value;
-		return 0;
-	case PASSPHRASE_FD:
-		return number(value, 1 << 20, &a->source.passphrase_fd, why);
-	case KEY_FILE:
-		a->source.key_file = value;
-		return 0;
-	case CREDENTIAL:
-		a->source.credential = value;
 		return 0;
 	case ANCHOR:
 		a->run.anchor = value;
@@ -296,12 +348,13 @@ static int start(struct fault *why)
 
 static const struct {
 	const char *name, *recorded;
-	int words; /* behind the verb */
+	int words;  /* behind the verb */
+	bool makes; /* a keyring */
 	int (*run)(const struct arguments *a, struct fault *why);
 } verbs[] = {
-	{"init", "keyd init", 1, command_init},          {"run", "keyd run", 1, command_run},
-	{"check", "keyd check", 1, command_check},       {"backup", "keyd backup", 1, command_backup},
-	{"restore", "keyd restore", 2, command_restore},
+	{"init", "keyd init", 1, true, command_init},          {"run", "keyd run", 1, false, command_run},
+	{"check", "keyd check", 1, false, command_check},      {"backup", "keyd backup", 1, false, command_backup},
+	{"restore", "keyd restore", 2, true, command_restore},
 };
 
 static int check_store(const struct arguments *a, struct fault *why)
@@ -313,6 +366,20 @@ static int check_store(const struct arguments *a, struct fault *why)
 	return fault_set(why, EXIT_USAGE, EINVAL, "--store %s: %s", a->store,
 			 etcd ? "say where it is, with --etcd"
 			      : "give sqlite, or etcd and --etcd; not one and the other");
+}
+
+/* Which key of a token, and which PCRs, is asked where a keyring is made; afterwards it says so itself. */
+static int check_secret(const struct arguments *a, const char *verb, bool makes, struct fault *why)
+{
+	const struct unlock_source *s = &a->source;
+
+	if (makes && s->pin_file && !s->pkcs11)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: --pin-file goes with --pkcs11", verb);
+	if (makes || (!s->pkcs11 && !s->pcrs))
+		return 0;
+	return fault_set(why, EXIT_USAGE, EINVAL,
+			 "%s: --pkcs11 and --pcrs are for a keyring that is made; this one opens by %s", verb,
+			 s->pkcs11 ? "--pin-file F" : "--tpm");
 }
 
 static int dispatch(int argc, char **argv, struct arguments *a, struct fault *why)
@@ -342,7 +409,9 @@ static int dispatch(int argc, char **argv, struct arguments *a, struct fault *wh
 			a->dir = argv[optind + 1];
 			a->file = verbs[i].words > 1 ? argv[optind + 2] : NULL;
 			audit_actor_set_command(verbs[i].recorded);
-			ret = start(why);
+			ret = check_secret(a, verbs[i].name, verbs[i].makes, why);
+			if (ret == 0)
+				ret = start(why);
 			return ret < 0 ? ret : verbs[i].run(a, why);
 		}
 	return fault_set(why, EXIT_USAGE, EINVAL, "no verb %s; there are init, run, check, backup and restore",

@@ -77,36 +77,25 @@ int place_new_file(const struct place *p, const char *name, const void *bytes, s
 	return ret < 0 ? fault_errno(why, EXIT_STORE, ret, "cannot write %s", path) : 0;
 }
 
-/* What opens the keyring: what the user gives, or the key file beside it. */
-static int obtain(const struct place *p, const struct unlock_source *source, bool make, struct unlock_secret *out,
-		  struct fault *why)
+/* What opens a new keyring: what the user gives, or a key file beside it. */
+int place_new_secret(const struct place *p, const struct unlock_source *source, struct unlock_secret *out,
+		     struct fault *why)
 {
 	struct unlock_source own = UNLOCK_SOURCE_NONE;
 	char path[PATH_MAX];
 	struct secret *key;
-	int ret = 0;
+	int ret;
 
 	own.key_file = place_name(p, PLACE_KEY, path);
 	if (unlock_source_given(source))
-		return unlock_obtain(source, "New passphrase of the key service: ", make, out, why);
-	if (make) {
-		key = secret_new(KEY_FILE_SIZE);
-		ret = key ? crypto_random(key->bytes, key->size) : -ENOMEM;
-		if (ret == 0)
-			ret = place_new_file(p, PLACE_KEY, key->bytes, key->size, 0600, why);
-		secret_free(&key);
-		if (ret < 0)
-			return fault_errno(why, EXIT_FAILED, ret, "cannot make %s", path);
-	} else if (access(path, F_OK) < 0) {
-		return unlock_obtain(source, "Passphrase of the key service: ", false, out, why);
-	}
-	return unlock_obtain(&own, "", false, out, why);
-}
-
-int place_new_secret(const struct place *p, const struct unlock_source *source, struct unlock_secret *out,
-		     struct fault *why)
-{
-	return obtain(p, source, true, out, why);
+		return unlock_obtain(source, "New passphrase of the key service: ", true, out, why);
+	key = secret_new(KEY_FILE_SIZE);
+	ret = key ? crypto_random(key->bytes, key->size) : -ENOMEM;
+	if (ret == 0)
+		ret = place_new_file(p, PLACE_KEY, key->bytes, key->size, 0600, why);
+	secret_free(&key);
+	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot make %s", path)
+		       : unlock_obtain(&own, "", false, out, why);
 }
 
 static int lock(struct place *p, struct fault *why)
@@ -176,14 +165,13 @@ static int look(const char *dir, const struct place_options *o, struct place *ou
 
 static int unlock(struct place *p, const struct unlock_source *source, struct keyring **keyring, struct fault *why)
 {
-	struct unlock_secret secret = {0};
-	char path[PATH_MAX];
-	int ret = obtain(p, source, false, &secret, why);
+	struct unlock_source from = *source;
+	char path[PATH_MAX], key[PATH_MAX];
 
-	if (ret == 0)
-		ret = service_keys_open(place_name(p, PLACE_KEYRING, path), &secret, &p->keys, keyring, why);
-	unlock_secret_wipe(&secret);
-	return ret;
+	if (!unlock_source_given(source) && access(place_name(p, PLACE_KEY, key), F_OK) == 0)
+		from.key_file = key;
+	return service_keys_open(place_name(p, PLACE_KEYRING, path), &from, "Passphrase of the key service: ", &p->keys,
+				 keyring, why);
 }
 
 int place_unlock(const char *dir, const struct place_options *o, struct place *out, struct keyring **keyring,
@@ -338,7 +326,7 @@ void place_empty(const struct place *p)
 		(void)unlink(place_name(p, made[i], path));
 }
 
-int place_make(const char *dir, const struct place_init *how, struct fault *why)
+int place_make(const char *dir, const struct place_init *how, char fingerprint[ROOT_TEXT], struct fault *why)
 {
 	struct place p = PLACE_NONE;
 	struct unlock_secret secret = {0};
@@ -360,7 +348,7 @@ int place_make(const char *dir, const struct place_init *how, struct fault *why)
 	if (ret == 0)
 		ret = place_new_secret(&p, how->source, &secret, why);
 	if (ret == 0)
-		ret = service_keys_make(place_name(&p, PLACE_KEYRING, path), &secret, &p.keys, why);
+		ret = service_keys_make(place_name(&p, PLACE_KEYRING, path), &secret, &p.keys, fingerprint, why);
 	unlock_secret_wipe(&secret);
 	if (ret == 0)
 		ret = open_ledger(&p, NULL, BACKEND_MAKE, NULL, why);

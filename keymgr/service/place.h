@@ -31,8 +31,9 @@ struct place_init {
 	const char *etcd;                   /* where the store is made; NULL: in the directory */
 };
 /* Makes DIR (which is new or empty): keyring, database, authority, server certificates, the first administrator with ca.pem, admin.pem,
- * admin.key, admin.p12.  A failure removes what it made. */
-int place_make(const char *dir, const struct place_init *how, struct fault *why) MUST_CHECK;
+ * admin.key, admin.p12.  A failure removes what it made.  The fingerprint is the one of the keyring's root. */
+int place_make(const char *dir, const struct place_init *how, char fingerprint[ROOT_TEXT],
+	       struct fault *why) MUST_CHECK;
 struct place_options {
 	const struct unlock_source *source;
 	const char *anchor; /* NULL: PLACE_ANCHOR */

@@ -4,70 +4,15 @@ import glob
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import unittest
 
 import cli
 from certificates import Keyring, b64, unb64
-
-UNREACHABLE = 14
-HELPER = os.path.join(os.environ.get("COFFER_LIBEXEC_DIR", "/nonexistent"), "coffer-pkcs11")
-SHIM = os.environ.get("SOFTHSM_SHIM", "/nonexistent")
-MISSING = None
-if not os.access(HELPER, os.X_OK):
-    MISSING = "built without p11-kit"
-elif not shutil.which("softhsm2-util"):
-    MISSING = "no SoftHSM"
-PIN = "271828"
+from tokens import NO_TOKENS, PIN, UNREACHABLE, Tokens, random_key
 
 
-def random_key(n):
-    """Of letters: softhsm2-util reads a line of text, and takes a key to end at its first zero or newline."""
-    return bytes(b % 26 + ord("a") for b in os.urandom(n))
-
-
-class Tokens:
-    """A module whose tokens are its own."""
-
-    def __init__(self, place):
-        self.place, self.module = place, os.path.join(place, "module.so")
-        shutil.copy(SHIM, self.module)
-        os.mkdir(os.path.join(place, "tokens"))
-        with open(os.path.join(place, "conf"), "w") as f:
-            f.write(f"directories.tokendir = {place}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
-
-    def util(self, *arguments):
-        subprocess.run(["softhsm2-util", *arguments], env={"SOFTHSM2_CONF": os.path.join(self.place, "conf")}, check=True,
-                       capture_output=True)
-
-    def add(self, label):
-        self.util("--init-token", "--free", "--label", label, "--so-pin", "31415926", "--pin", PIN)
-
-    def add_key(self, token, label, key, ident="01"):
-        path = os.path.join(self.place, "raw")
-        with open(path, "wb") as f:
-            f.write(key)
-        self.util("--import", path, "--aes", "--token", token, "--label", label, "--id", ident, "--pin", PIN, "--force")
-
-    def copy(self, place):
-        os.mkdir(place)
-        other = Tokens(place)
-        shutil.rmtree(os.path.join(place, "tokens"))
-        shutil.copytree(os.path.join(self.place, "tokens"), os.path.join(place, "tokens"))
-        return other
-
-    def logins(self):
-        """How many since the last question."""
-        path = os.path.join(self.place, "logins")
-        if not os.path.exists(path):
-            return 0
-        n = os.path.getsize(path)
-        os.unlink(path)
-        return n
-
-
-@unittest.skipIf(MISSING, MISSING)
+@unittest.skipIf(NO_TOKENS, NO_TOKENS)
 class Case(cli.Case):
     @classmethod
     def setUpClass(cls):

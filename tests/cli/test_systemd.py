@@ -34,6 +34,20 @@ class Verify(cli.Case):
     def test_units(self):
         self.assertEqual(self.verify(), (0, []))
 
+    def test_drop_ins(self):
+        """With each of them, and with what their comments offer."""
+        os.mkdir(self.path("coffer-keyd.service.d"))
+        for name in ("tpm", "pkcs11"):
+            text = unit(f"coffer-keyd-{name}.conf")
+            for offered in (text, re.sub(r"(?m)^# (?=[A-Z][A-Za-z]+=)", "", text)):
+                with open(self.path("coffer-keyd.service.d", name + ".conf"), "w") as f:
+                    f.write(offered)
+                self.assertEqual(self.verify(), (0, []))
+            with open(self.path("coffer-keyd.service.d", name + ".conf"), "w") as f:
+                f.write(text.replace("[Service]", "[Service]\nMelt=yes"))
+            self.assertEqual(len(self.verify()[1]), 1)
+            os.unlink(self.path("coffer-keyd.service.d", name + ".conf"))
+
     def test_that_a_mistake_would_show(self):
         for what in ("[Service]\nMelt=yes", "[Service]\nType=melting"):
             status, said = self.verify(lambda text, what=what: text.replace("[Service]", what))

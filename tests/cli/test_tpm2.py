@@ -3,78 +3,14 @@
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 import unittest
 
 import cli
 from certificates import Keyring, b64, unb64
-
-UNREACHABLE = 14
-HELPER = os.path.join(os.environ.get("COFFER_LIBEXEC_DIR", "/nonexistent"), "coffer-tpm2")
-MISSING = None
-if not os.access(HELPER, os.X_OK):
-    MISSING = "built without tpm2-tss"
-elif not shutil.which("swtpm"):
-    MISSING = "no swtpm"
-
-# TPM2_PCR_Extend of PCR 16 by zeroes (TPM 2.0 library, part 3, section 22.2), with an empty password.
-EXTEND = bytes.fromhex("8002" "00000041" "00000182" "00000010" "00000009" "40000009" "0000" "00" "0000" "00000001" "000b") + bytes(32)
+from tokens import NO_TPM, UNREACHABLE, Tpm
 
 
-class Tpm:
-    """A TPM of one's own, at two ports of this host; ended by its number."""
-
-    def __init__(self):
-        self.place = tempfile.mkdtemp(prefix="coffer-tpm.")
-        for attempt in range(20):
-            self.port = 20000 + 2 * (int.from_bytes(os.urandom(2), "little") % 5000)
-            self.process = subprocess.Popen(
-                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.place}", "--server", f"type=tcp,bindaddr=127.0.0.1,port={self.port}",
-                 "--ctrl", f"type=tcp,bindaddr=127.0.0.1,port={self.port + 1}", "--flags", "not-need-init,startup-clear"],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            if self.answers():
-                break
-        else:
-            raise AssertionError("swtpm does not start")
-        self.tcti = f"swtpm:host=127.0.0.1,port={self.port}"
-
-    def answers(self):
-        deadline = time.monotonic() + 10
-        while self.process.poll() is None and time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port + 1)).close()
-                return True
-            except OSError:
-                time.sleep(0.02)
-        self.process.poll() is None and self.process.kill()
-        self.process.wait()
-        return False
-
-    def extend(self):
-        """Another boot."""
-        with socket.create_connection(("127.0.0.1", self.port)) as s:
-            s.sendall(EXTEND)
-            answer = s.recv(4096)
-        if answer[6:10] != bytes(4):
-            raise AssertionError(answer.hex())
-
-    def wrong_pins(self):
-        """How many it counts: TPM2_GetCapability of TPM_PT_LOCKOUT_COUNTER (part 3, section 30.2)."""
-        with socket.create_connection(("127.0.0.1", self.port)) as s:
-            s.sendall(bytes.fromhex("8001" "00000016" "0000017a" "00000006" "0000020e" "00000001"))
-            return int.from_bytes(s.recv(4096)[-4:], "big")
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
-        shutil.rmtree(self.place)
-
-
-@unittest.skipIf(MISSING, MISSING)
+@unittest.skipIf(NO_TPM, NO_TPM)
 class Case(cli.Case):
     @classmethod
     def setUpClass(cls):

@@ -22,7 +22,7 @@ void fixture_set_up(void)
 {
 	struct unlock_secret secret = {.kind = SECRET_KEY_FILE};
 	struct fault why = {0};
-	char made[PATH_MAX];
+	char made[PATH_MAX], fingerprint[ROOT_TEXT];
 
 	setenv("COFFER_STATE_DIR", "", 1);
 	snprintf(made, sizeof(made), "%s/coffer-service.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
@@ -34,7 +34,7 @@ void fixture_set_up(void)
 	secret.bytes = secret_new(32);
 	ck_assert_ptr_nonnull(secret.bytes);
 	ck_assert_int_eq(crypto_random(secret.bytes->bytes, 32), 0);
-	ck_assert_int_eq(service_keys_make(fixture_path("keyring.json"), &secret, &fixture_keys, &why), 0);
+	ck_assert_int_eq(service_keys_make(fixture_path("keyring.json"), &secret, &fixture_keys, fingerprint, &why), 0);
 	unlock_secret_wipe(&secret);
 }
 
