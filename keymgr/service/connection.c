@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "keymgr/service/page.h"
 #include "keymgr/service/server_internal.h"
@@ -24,32 +25,52 @@ enum { FIRST_ROOM = 4096, LINGER_S = 2 };
 
 static void advance(struct connection *c);
 
-static void set_deadline(struct connection *c, int seconds)
-{
-	const struct timeval t = {.tv_sec = seconds};
+/* --- deadlines: `ends` is the one that counts.  The timer may be early; it then goes on for what is left. */
 
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void start_timer(struct connection *c, int64_t ms)
+{
+	const struct timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	c->timer = c->ends;
 	evtimer_add(&c->deadline, &t);
 }
 
-static void on_io(evutil_socket_t fd, short what, void *context)
+static void set_deadline(struct connection *c, int seconds)
 {
-	(void)fd;
-	(void)what;
-	advance(context);
+	c->ends = now_ms() + seconds * INT64_C(1000);
+	if (!c->timer || c->ends < c->timer)
+		start_timer(c, seconds * INT64_C(1000));
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *context)
 {
 	struct connection *c = context;
+	int64_t left = c->ends - now_ms();
 
 	(void)fd;
 	(void)what;
+	if (left > 0) {
+		start_timer(c, left);
+		return;
+	}
 	if (c->state == HANDSHAKING)
 		server_log_refused(c->server, c->address, "the handshake took too long");
 	else if (c->begun)
 		server_log_refused(c->server, c->address, "the request took too long");
 	connection_free(c);
 }
+
+/* --- waiting */
+
+static void on_io(evutil_socket_t fd, short what, void *context);
 
 static void wait_for(struct connection *c, short what)
 {
@@ -63,6 +84,19 @@ static void wait_for(struct connection *c, short what)
 		event_priority_set(&c->io, 0);
 		event_add(&c->io, NULL);
 	}
+}
+
+/* While the commit is waited for, nothing is read: what comes then would call again and again.  Mostly nothing comes. */
+static void on_io(evutil_socket_t fd, short what, void *context)
+{
+	struct connection *c = context;
+
+	(void)fd;
+	(void)what;
+	if (c->state == WAITING)
+		wait_for(c, 0);
+	else
+		advance(c);
 }
 
 void connection_new(struct server *s, int fd, const char *address, const char *network)
@@ -257,7 +291,6 @@ static bool read_some(struct connection *c)
 		c->in_used += (size_t)r;
 		return true;
 	}
-	wait_for(c, 0);
 	c->state = WAITING;
 	server_wait_for_commit(c->server, c);
 	return false;
@@ -321,7 +354,10 @@ static bool write_some(struct connection *c)
 	if (c->keep) {
 		c->state = READING;
 		set_deadline(c, c->server->limits.idle_s);
-		return true;
+		if (c->in_used || SSL_has_pending(c->ssl))
+			return true;
+		wait_for(c, EV_READ);
+		return false;
 	}
 	(void)SSL_shutdown(c->ssl);
 	return linger(c);

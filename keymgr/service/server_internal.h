@@ -23,7 +23,8 @@ struct connection {
 	int fd;
 	SSL *ssl;
 	struct event io, deadline;
-	short wants; /* EV_READ or EV_WRITE: what `io` waits for; 0: nothing */
+	int64_t ends, timer; /* of the deadline, and when its timer calls; CLOCK_MONOTONIC in ms */
+	short wants;         /* EV_READ or EV_WRITE: what `io` waits for; 0: nothing */
 	struct tls_peer peer;
 	char address[ADDRESS_TEXT], network[ADDRESS_TEXT];
 	char *in; /* what has come and was not used yet */

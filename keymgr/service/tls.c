@@ -125,6 +125,7 @@ static int set_protocol(SSL_CTX *c, const struct tls_setup *setup)
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				    SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(c, 1); /* a record by one call of the system, not two */
 	SSL_CTX_set_client_hello_cb(c, look_at_hello, setup->require_etm ? yes : NULL);
 	return SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) && SSL_CTX_set_max_proto_version(c, TLS1_2_VERSION) &&
 			       SSL_CTX_set_cipher_list(c, TLS_SUITES) && SSL_CTX_set_ciphersuites(c, "") &&
