@@ -84,7 +84,7 @@ static bool set_unlock(const char *option, const char *value, struct unlock_sour
 		{"credential", &u->credential},
 		{"identity", &u->identity},
 		{"pin_file", &u->pin_file},
-		{"service_config", &u->service},
+		{"service_config", &u->service.file},
 	};
 
 	for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {

@@ -69,10 +69,10 @@ static int note_service(struct opened *o, const struct unlock_source *from, stru
 		return r == -ENOENT ? 0 : fault_errno(why, EXIT_FAILED, r, "cannot note the key service");
 	}
 	o->service = p;
-	if (!from->service)
+	if (!service_place_given(&from->service))
 		return 0;
 	service_config_free(&p->config);
-	return service_config_read(from->service, &p->config, why);
+	return service_place_read(&from->service, &p->config, why);
 }
 
 static int unlock_keyring(struct opened *o, const char *dir, const struct unlock_source *from, struct fault *why)

@@ -28,19 +28,21 @@ void service_use_free(struct service_use **up)
 	free(u);
 }
 
-static int connect_by(const char *file, struct service_use *u, struct fault *why)
+static int connect_at(const struct service_place *at, struct service_use *u, struct fault *why)
 {
 	_cleanup_service_config_ struct service_config config = SERVICE_CONFIG_NONE;
-	int ret = service_config_read(file, &config, why);
+	int ret = service_place_read(at, &config, why);
 
-	if (ret == -ENOENT && why->status == EXIT_OK)
+	if (ret == -ENOENT && why->status == EXIT_OK && !config.urls)
 		return fault_set(why, EXIT_USAGE, ENOENT,
-				 "where is the key service? Write it into %s, or name another file by --service-config",
+				 "where is the key service? Write it into %s, or name another file by "
+				 "--service-config, or its address by --service",
 				 SERVICE_CONFIG_FILE);
-	return ret < 0 ? ret : service_client_new(&config, &u->client, why);
+	/* What else is missing is named when the client is made. */
+	return ret < 0 && why->status != EXIT_OK ? ret : service_client_new(&config, &u->client, why);
 }
 
-int service_use_new(const char *file, const char *key, struct service_use **out, struct fault *why)
+int service_use_new(const struct service_place *at, const char *key, struct service_use **out, struct fault *why)
 {
 	struct service_use *u;
 	int ret = 0;
@@ -57,8 +59,8 @@ int service_use_new(const char *file, const char *key, struct service_use **out,
 	u->remembered = SERVICE_CONFIG_NONE;
 	if (key)
 		memcpy(u->key, key, strlen(key) + 1);
-	if (file || key)
-		ret = connect_by(file, u, why);
+	if (at && (key || service_place_given(at)))
+		ret = connect_at(at, u, why);
 	if (ret < 0)
 		service_use_free(&u);
 	*out = u;

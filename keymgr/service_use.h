@@ -4,6 +4,7 @@
 
 #include "keymgr/keyring.h"
 #include "keymgr/service_client.h"
+#include "keymgr/service_place.h"
 
 enum { SERVICE_KEY_NAME_MAX = 63, SERVICE_IV_SIZE = 12, SERVICE_TAG_SIZE = 16, SERVICE_WRAPPED_SIZE = 32 };
 
@@ -14,8 +15,9 @@ struct service_use {
 	struct service_config remembered;   /* by the new protector; without addresses: as the client has it */
 	bool vouched; /* out: a service that this host names has the root of this volume in its memory */
 };
-/* By what the file says; where none is given but a key, by SERVICE_CONFIG_FILE; where neither is, the protector says it. */
-int service_use_new(const char *file, const char *key, struct service_use **out, struct fault *why) MUST_CHECK;
+/* At the place that is said; where none is but a key, by SERVICE_CONFIG_FILE; where neither is (or `at` is NULL), the protector says it. */
+int service_use_new(const struct service_place *at, const char *key, struct service_use **out,
+		    struct fault *why) MUST_CHECK;
 void service_use_free(struct service_use **u);
 /* To make protector `id` of the keyring anew, asking as `with` does. */
 int service_use_renew(const struct keyring *k, uint32_t id, const struct service_use *with, struct service_use **out,

@@ -39,8 +39,8 @@ void unlock_secret_wipe(struct unlock_secret *s)
 static int sources(const struct unlock_source *u)
 {
 	return !!u->passphrase_file + (u->passphrase_fd >= 0) + !!u->passphrase_command + !!u->key_file +
-	       !!u->credential + !!u->identity + !!u->certificate + (u->service_key || u->service) +
-	       (u->pin_file || u->pkcs11) + u->tpm;
+	       !!u->credential + !!u->identity + !!u->certificate +
+	       (u->service_key || service_place_given(&u->service)) + (u->pin_file || u->pkcs11) + u->tpm;
 }
 
 bool unlock_source_given(const struct unlock_source *u)
@@ -357,9 +357,9 @@ static int obtain(const struct unlock_source *u, const char *prompt, bool confir
 		out->kind = SECRET_CERTIFICATE;
 		return certificate_read(u->certificate, &out->bytes, why);
 	}
-	if (u->service_key || u->service) {
+	if (u->service_key || service_place_given(&u->service)) {
 		out->kind = SECRET_SERVICE;
-		return service_use_new(u->service, u->service_key, &out->service, why);
+		return service_use_new(&u->service, u->service_key, &out->service, why);
 	}
 	if (u->pkcs11 || u->pin_file)
 		return from_token(u, out, why);
@@ -378,7 +378,8 @@ int unlock_obtain(const struct unlock_source *u, const char *prompt, bool confir
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,
 			"more than one of --passphrase-file, --passphrase-fd, --passphrase-command, --key-file, "
-			"--identity, --certificate, --service-key, --pin-file, --tpm and --credential is given; give "
+			"--identity, --certificate, --service-key, --service-config (or --service), --pin-file, --tpm "
+			"and --credential is given; give "
 			"one");
 	if (u->identity_passphrase_file && !u->identity)
 		return fault_set(why, EXIT_USAGE, EINVAL, "--identity-passphrase-file goes with --identity");

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "keymgr/service_place.h"
 #include "util/base/crypto.h"
 #include "util/base/fault.h"
 #include "util/base/secret.h"
@@ -45,14 +46,13 @@ struct unlock_source {
 	int passphrase_fd;              /* -1: none */
 	const char *passphrase_command; /* run by /bin/sh -c; its standard output, as a passphrase file */
 	const char *key_file;
-	const char *credential;  /* a name in $CREDENTIALS_DIRECTORY */
-	const char *identity;    /* a file with a private key */
-	const char *certificate; /* a file; only where a new protector is made */
-	const char *service_key; /* the name of a key of the key service; only where a new protector is made */
-	const char *
-		service; /* a file that says where the service is (service_config.h); without a key's name: the service opens */
-	const char *pin_file; /* of a token; "-" is standard input */
-	const char *pkcs11;   /* the URI of a key in a token; only where a new protector is made */
+	const char *credential;       /* a name in $CREDENTIALS_DIRECTORY */
+	const char *identity;         /* a file with a private key */
+	const char *certificate;      /* a file; only where a new protector is made */
+	const char *service_key;      /* the name of a key of the key service; only where a new protector is made */
+	struct service_place service; /* where that service is; without a key's name: the service opens */
+	const char *pin_file;         /* of a token; "-" is standard input */
+	const char *pkcs11;           /* the URI of a key in a token; only where a new protector is made */
 	/* The token's driver, an absolute path; NULL: as p11-kit is configured.  No source. */
 	const char *pkcs11_module;
 	bool tpm; /* the TPM opens */

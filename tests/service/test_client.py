@@ -288,6 +288,28 @@ class Protector(Case):
         self.good("field", "encrypt", self.path("a.json"), "--keyring", lone, "--path", "a")
         self.good("field", "decrypt", self.path("a.json"), "--keyring", lone)
 
+    def test_words_in_the_place_of_the_file(self):
+        """Everywhere: where the service is and who asks, without /etc/coffer/service.conf and without another file."""
+        where = ("--service", f"https://localhost:1,https://localhost:{self.running.port}", "--ca", self.dir + "/ca.pem", "--cert",
+                 self.path("host.pem"), "--key", self.path("host.key"))
+        v = self.path("v2")
+        self.bad(USAGE, "init", v, *where, "--no-recovery-key", says="--service-key")
+        self.bad(USAGE, "init", v, "--service-key", "db", *where[:2], "--no-recovery-key", says="--ca")
+        self.good("init", v, "--service-key", "db", *where, "--no-recovery-key")
+        self.good("key", "test", v)
+        env = {**self.env, "COFFER_STATE_DIR": self.path("elsewhere")}
+        self.bad(REFUSED, "key", "test", v, env=env)  # the keyring's own words vouch for nothing
+        self.good("key", "test", v, *where, env=env)
+        self.bad(USAGE, "key", "test", v, *where, "--key-file", self.path("host.key"))
+        out = json.loads(self.good("key", "add", v, "--service-key", "db", *where, "--only", "--json"))
+        self.assertEqual([p["id"] for p in out["protectors"]], [2])
+        self.good("key", "init", self.path("lone.keyring"), "--service-key", "db", *where, "--no-recovery-key")
+        os.makedirs(self.path("m"))
+        self.good("mount", v, self.path("m"), *where)
+        self.addCleanup(self.unmount, self.path("m"))
+        self.assertEqual(json.loads(self.good("status", v, "--json"))["process"]["lease"]["state"], "held")
+        self.good("umount", self.path("m"))
+
     def test_nothing_is_made_without_the_service(self):
         self.service_verb("key", "disable", "db")
         v = self.path("v2")

@@ -276,6 +276,16 @@ class Lease(Case):
         admin.post(path, sequence=1000, text=keyd.b64(text.replace(b'"sequence": ', b'"sequence": 1')))
         self.bad(DAMAGED, "service", "volume", "restore", "db", self.volume, *conf)
         admin.post(path, sequence=1001, text=keyd.b64(text))
+        # Under which key its copy lies is found; where there are two copies, the key has to be named.
+        self.service_verb("key", "create", "other")
+        self.service_verb("key", "grant", "other", self.fingerprint)
+        admin.post("keys/other/wrapkey", alg="A256GCM", value=keyd.b64(bytes(32)), volume=told["volume"])
+        admin.post(path.replace("/db/", "/other/"), sequence=1, text=keyd.b64(text))
+        self.bad(REFUSED, "service", "volume", "restore", self.volume, *conf, says="name the key")
+        self.service_verb("key", "ungrant", "other", self.fingerprint)
+        self.assertIn("the keyring is back", self.good("service", "volume", "restore", self.volume, *conf))
+        for name in ("keyring.json", "keyring.json.bak"):
+            os.remove(dot + name)
         self.assertIn("the keyring is back", self.good("service", "volume", "restore", "db", self.volume, *conf))
         for name in ("keyring.json", "keyring.json.bak"):
             with open(dot + name, "rb") as f:

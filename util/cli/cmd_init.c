@@ -30,8 +30,9 @@ static int check_options(struct init *i, struct fault *why)
 				"init: no cipher %s; there are aes-256-ocb, aes-256-gcm, chacha20-poly1305, auto",
 				i->cipher);
 	}
-	if (i->unlock.service && !i->unlock.service_key)
-		return fault_set(why, EXIT_USAGE, EINVAL, "init: --service-config goes with --service-key");
+	if (service_place_given(&i->unlock.service) && !i->unlock.service_key)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "init: --service-config, --service, --ca, --cert and --key go with --service-key");
 	if (i->unlock.pin_file && !i->unlock.pkcs11)
 		return fault_set(why, EXIT_USAGE, EINVAL, "init: --pin-file goes with --pkcs11");
 	if (!i->no_recovery && !i->recovery_file && !terminal_present())

@@ -20,8 +20,10 @@ static int check_options(const struct addition *a, const struct unlock_source *u
 {
 	if (a->recovery_file && !a->recovery)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --recovery-key-file goes with --recovery-key");
-	if (a->source.service && !a->source.service_key)
-		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --new-service-config goes with --service-key");
+	if (service_place_given(&a->source.service) && !a->source.service_key)
+		return fault_set(
+			why, EXIT_USAGE, EINVAL,
+			"key add: --new-service-config, --service, --ca, --cert and --key go with --service-key");
 	if (a->source.pin_file && !a->source.pkcs11)
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,
@@ -157,7 +159,8 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 		{OPTION_TEXT, 0, 'n', "new-key-file", &a.source.key_file},
 		{OPTION_TEXT, 0, 'n', "certificate", &a.source.certificate},
 		{OPTION_TEXT, 0, 'n', "service-key", &a.source.service_key},
-		{OPTION_TEXT, 0, 0, "new-service-config", &a.source.service},
+		{OPTION_TEXT, 0, 0, "new-service-config", &a.source.service.file},
+		OPTIONS_PLACE(&a.source.service),
 		{OPTION_TEXT, 0, 'n', "pkcs11", &a.source.pkcs11},
 		{OPTION_TEXT, 0, 0, "pin-file", &a.source.pin_file},
 		{OPTION_FLAG, 0, 'n', "tpm", &a.source.tpm},

@@ -7,6 +7,49 @@
 #include "util/base/encode.h"
 #include "util/cli/service.h"
 
+static int fetch_by(struct service_work *w, const char *volume, const char *key, struct service_answer *a,
+		    struct fault *why)
+{
+	return service_do(w, SERVICE_GET, NULL, a, why, "keys/%s/volumes/%s/keyring", key, volume);
+}
+
+/* The copy under whichever key has one.  Which of two copies is the volume's nobody here can say: whoever may use another key may have sent one. */
+static int fetch_by_any(struct service_work *w, const char *volume, struct service_answer *out, struct fault *why)
+{
+	_cleanup_service_answer_ struct service_answer keys = {0};
+	const char *found = NULL;
+	json_object *array;
+
+	int r = service_do(w, SERVICE_GET, NULL, &keys, why, "keys");
+	if (r < 0)
+		return r;
+	if (!json_object_object_get_ex(keys.body, "keys", &array) || !json_object_is_type(array, json_type_array))
+		return fault_set(why, EXIT_FAILED, EPROTO, "the key service answered without keys");
+	for (size_t i = 0; i < json_object_array_length(array); i++) {
+		_cleanup_service_answer_ struct service_answer a = {0};
+		const char *key = service_text(json_object_array_get_idx(array, i), "name");
+		struct fault here = {.status = EXIT_OK};
+
+		r = fetch_by(w, volume, key, &a, &here);
+		if (r == -EACCES) /* refused: of this key there is none */
+			continue;
+		if (r < 0) {
+			*why = here;
+			return r;
+		}
+		if (found)
+			return fault_set(why, EXIT_REFUSED, EEXIST,
+					 "the key service has a copy under %s and one under %s; name the key", found,
+					 key);
+		found = key;
+		*out = a;
+		a = (struct service_answer){0};
+	}
+	return found ? 0
+		     : fault_set(why, EXIT_REFUSED, ENOENT,
+				 "the key service has no copy of this volume's keyring under a key that you may use");
+}
+
 static int fetch(struct service_work *w, const struct cli_volume *v, const char *key, struct service_answer *a,
 		 struct fault *why)
 {
@@ -17,7 +60,7 @@ static int fetch(struct service_work *w, const struct cli_volume *v, const char 
 	if (r < 0)
 		return r;
 	hex_encode(id, sizeof id, text);
-	return service_do(w, SERVICE_GET, NULL, a, why, "keys/%s/volumes/%s/keyring", key, text);
+	return key ? fetch_by(w, text, key, a, why) : fetch_by_any(w, text, a, why);
 }
 
 static int put_back(struct service_work *w, struct cli_volume *v, struct service_answer *a, struct fault *why)
@@ -61,12 +104,12 @@ int cmd_service_volume_restore(const struct verb *v, int argc, char **argv, stru
 	_cleanup_service_answer_ struct service_answer a = {0};
 	struct words words;
 
-	int r = service_start(v, argc, argv, 2, 2, &w, &words, why);
+	int r = service_start(v, argc, argv, 1, 2, &w, &words, why);
 	if (r)
 		return r;
-	r = cli_volume_open_only(&volume, words.at[1], why);
+	r = cli_volume_open_only(&volume, words.at[words.count - 1], why);
 	if (r == 0)
-		r = fetch(&w, &volume, words.at[0], &a, why);
+		r = fetch(&w, &volume, words.count == 2 ? words.at[0] : NULL, &a, why);
 	if (r == 0)
 		r = put_back(&w, &volume, &a, why);
 	if (r == 0)

@@ -2,11 +2,14 @@
 #ifndef COFFER_CLI_HELP_H
 #define COFFER_CLI_HELP_H
 
-#define HELP_UNLOCK HELP_UNLOCK_BY("--pin-file F          ", "--tpm                 ", "--tpm-pin-file")
+#define HELP_UNLOCK HELP_UNLOCK_BY("--pin-file F          ", "--tpm                 ", "--tpm-pin-file", HELP_PLACE)
+#define HELP_PLACE                                                                                                     \
+	"  --service URL[,URL], --ca F, --cert F, --key F\n"                                                           \
+	"                          the same without a file, or in the place of some of its lines\n"
 /* Where the usual names are about what is added. */
-#define HELP_UNLOCK_KEYS HELP_UNLOCK_BY("--unlock-pin-file F   ", "--unlock-tpm          ", "--unlock-tpm-pin-file")
+#define HELP_UNLOCK_KEYS HELP_UNLOCK_BY("--unlock-pin-file F   ", "--unlock-tpm          ", "--unlock-tpm-pin-file", "")
 /* The first two padded to a column. */
-#define HELP_UNLOCK_BY(pin, tpm, tpm_pin)                                                                              \
+#define HELP_UNLOCK_BY(pin, tpm, tpm_pin, place)                                                                       \
 	"to unlock (else the passphrase, or a recovery key, is asked for):\n"                                          \
 	"  --passphrase-file F     its contents, without one newline at the end; - is standard input\n"                \
 	"  --passphrase-fd N       the same, from an open descriptor\n"                                                \
@@ -22,8 +25,7 @@
 	"                          --tpm-tcti T: another TPM than /dev/tpmrm0, as tpm2-tss names it\n"                 \
 	"  --credential NAME       a passphrase from systemd's $CREDENTIALS_DIRECTORY\n"                               \
 	"  --service-config F      the key service, reached as F says; without an option it is asked, if it protects " \
-	"the volume\n"                                                                                                 \
-	"  --accept-older-keyring  although this host has seen a newer one\n"                                          \
+	"the volume\n" place "  --accept-older-keyring  although this host has seen a newer one\n"                     \
 	"  --expect-root HEX       only if the volume has the root of this fingerprint\n"
 
 /* For verbs that need no secret. */
@@ -46,7 +48,7 @@
 	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n"      \
 	"  --certificate CERT.pem  opened by its private key\n"                                                        \
 	"  --service-key NAME      opened by the key service, of which --service-config F or\n"                        \
-	"                          /etc/coffer/service.conf says where it is; nobody holds a secret\n"                 \
+	"                          /etc/coffer/service.conf says where it is; nobody holds a secret\n" HELP_PLACE      \
 	"  --pkcs11 URI            opened by this AES-256 key in a PKCS #11 token and its PIN: --pin-file F, else "    \
 	"asked\n"                                                                                                      \
 	"                          for; --pkcs11-module PATH is the token's driver, else those that p11-kit knows\n"   \
@@ -194,7 +196,7 @@
 	"  --new-key-file F        the new key file\n"                                                                 \
 	"  --certificate CERT.pem  an X.509 certificate of an RSA or EC key; --identity KEY.pem unlocks then\n"        \
 	"  --service-key NAME      a key of the key service, which then can lock mounts opened by it\n"                \
-	"  --new-service-config F  where that service is; else /etc/coffer/service.conf\n"                             \
+	"  --new-service-config F  where that service is; else /etc/coffer/service.conf\n" HELP_PLACE                  \
 	"  --only                  takes all other protectors away, which the service cannot lock\n"                   \
 	"  --pkcs11 URI            an AES-256 key in a PKCS #11 token, such as 'pkcs11:token=hsm;object=vault'\n"      \
 	"  --pin-file F            its PIN, else asked for\n"                                                          \

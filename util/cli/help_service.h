@@ -128,11 +128,12 @@
 	"\n" HELP_SERVICE "\nexample:\n"                                                                               \
 	"  coffer service volumes db\n"
 
-#define ARGUMENTS_SERVICE_VOLUME_RESTORE "NAME DIR " ARGUMENTS_SERVICE
+#define ARGUMENTS_SERVICE_VOLUME_RESTORE "[NAME] DIR " ARGUMENTS_SERVICE
 #define HELP_SERVICE_VOLUME_RESTORE                                                                                    \
 	"Puts back the lost keyring of the volume DIR, from the copy that its mounts have sent to the key service,\n"  \
-	"if the key NAME opens it.  Refused where an intact keyring is in place.\n\n" HELP_SERVICE "\nexample:\n"      \
-	"  coffer service volume restore db /srv/vault\n"
+	"if the key NAME (else the only one that has a copy) opens it.  Refused where an intact keyring is in "        \
+	"place.\n\n" HELP_SERVICE "\nexample:\n"                                                                       \
+	"  coffer service volume restore /srv/vault\n"
 
 #define ARGUMENTS_SERVICE_VOLUME_ACCEPT "NAME VOLUME ROOT " ARGUMENTS_SERVICE
 #define HELP_SERVICE_VOLUME_ACCEPT                                                                                     \

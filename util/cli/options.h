@@ -48,21 +48,28 @@ struct option_spec {
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "tpm-tcti", &(u)->tpm_tcti                                                          \
 	}
+/* Where the key service is, beside a file that says so.  p: a struct service_place. */
+#define OPTIONS_PLACE(p)                                                                                               \
+	{OPTION_TEXT, 0, 0, "service", &(p)->urls}, {OPTION_TEXT, 0, 0, "ca", &(p)->ca},                               \
+		{OPTION_TEXT, 0, 0, "cert", &(p)->cert},                                                               \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 0, "key", &(p)->key                                                                    \
+	}
 /* Where that of something new comes from: a certificate in the place of a private key. */
 #define OPTIONS_FIRST_SECRET(u)                                                                                        \
-	OPTIONS_SECRET(u), {OPTION_TEXT, 0, 'u', "certificate", &(u)->certificate},                                    \
+	OPTIONS_SECRET(u), OPTIONS_PLACE(&(u)->service), {OPTION_TEXT, 0, 'u', "certificate", &(u)->certificate},      \
 		{OPTION_TEXT, 0, 'u', "service-key", &(u)->service_key}, OPTIONS_TOKEN(u, "pin-file", 0),              \
 		{OPTION_TEXT, 0, 'u', "pkcs11", &(u)->pkcs11}, OPTIONS_TPM(u, ""),                                     \
 		{OPTION_TEXT, 0, 0, "pcrs", &(u)->pcrs},                                                               \
 	{                                                                                                              \
-		OPTION_TEXT, 0, 0, "service-config", &(u)->service                                                     \
+		OPTION_TEXT, 0, 0, "service-config", &(u)->service.file                                                \
 	}
 /* The same options at every verb that unlocks: that, and what the user vouches for.  `how` stands before the names of those that elsewhere in
  * the verb have another meaning. */
-#define OPTIONS_UNLOCK(u) OPTIONS_UNLOCK_BESIDE(u, "")
+#define OPTIONS_UNLOCK(u) OPTIONS_PLACE(&(u)->service), OPTIONS_UNLOCK_BESIDE(u, "")
 #define OPTIONS_UNLOCK_BESIDE(u, how)                                                                                  \
 	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), OPTIONS_TOKEN(u, how "pin-file", 'u'), OPTIONS_TPM(u, how),            \
-		{OPTION_TEXT, 0, 'u', "service-config", &(u)->service},                                                \
+		{OPTION_TEXT, 0, 'u', "service-config", &(u)->service.file},                                           \
 		{OPTION_FLAG, 0, 0, "accept-older-keyring", &(u)->accept_older},                                       \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "expect-root", &(u)->expect_root                                                    \

@@ -7,30 +7,13 @@
 /* What is longer is cut, to a name that no service takes. */
 enum { PATH_TEXT = 512 };
 
-static int configure(const struct service_work *w, struct service_config *c, struct fault *why)
-{
-	int r = w->urls ? service_config_set_urls(c, w->urls) : 0;
-
-	if (r < 0)
-		return fault_errno(why, EXIT_FAILED, r, "cannot ask the key service");
-	if (w->ca)
-		r = service_config_set_path(&c->ca, w->ca, why);
-	if (r == 0 && w->cert)
-		r = service_config_set_path(&c->cert, w->cert, why);
-	if (r == 0 && w->key)
-		r = service_config_set_path(&c->key, w->key, why);
-	if (r == 0 && (w->config || !w->urls || !w->ca || !w->cert || !w->key))
-		r = service_config_read(w->config, c, why);
-	/* What is missing is named when the client is made. */
-	return r == -ENOENT && why->status == EXIT_OK ? 0 : r;
-}
-
 int service_begin(struct service_work *w, struct fault *why)
 {
 	_cleanup_service_config_ struct service_config c = SERVICE_CONFIG_NONE;
 
-	int r = configure(w, &c, why);
-	if (r == 0)
+	int r = service_place_read(&w->at, &c, why);
+	/* What is missing is named when the client is made. */
+	if (r == 0 || (r == -ENOENT && why->status == EXIT_OK))
 		r = secrets_start(why);
 	return r < 0 ? r : service_client_new(&c, &w->client, why);
 }

@@ -3,12 +3,13 @@
 #define COFFER_CLI_SERVICE_H
 
 #include "keymgr/service_client.h"
+#include "keymgr/service_place.h"
 #include "util/cli/cli.h"
 #include "util/cli/options.h"
 #include "util/cli/output.h"
 
 struct service_work {
-	const char *urls, *ca, *cert, *key, *config;
+	struct service_place at;
 	bool json;
 	struct service_client *client;
 };
@@ -19,9 +20,7 @@ static inline void service_work_close(struct service_work *w)
 #define _cleanup_service_work_ _cleanup_(service_work_close)
 
 #define OPTIONS_SERVICE(w)                                                                                             \
-	{OPTION_TEXT, 0, 0, "service", &(w)->urls}, {OPTION_TEXT, 0, 0, "ca", &(w)->ca},                               \
-		{OPTION_TEXT, 0, 0, "cert", &(w)->cert}, {OPTION_TEXT, 0, 0, "key", &(w)->key},                        \
-		{OPTION_TEXT, 0, 0, "config", &(w)->config},                                                           \
+	OPTIONS_PLACE(&(w)->at), {OPTION_TEXT, 0, 0, "config", &(w)->at.file},                                         \
 	{                                                                                                              \
 		OPTION_FLAG, 0, 0, "json", &(w)->json                                                                  \
 	}
