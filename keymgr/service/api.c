@@ -309,7 +309,7 @@ static int run(struct call *c, const struct http_request *r)
 	int ret;
 
 	hex_encode(c->peer->spki, SPKI_HASH_SIZE, fingerprint);
-	ret = client_get(c->api->ledger, fingerprint, &c->client);
+	ret = client_look(c->api->ledger, fingerprint, &c->client);
 	if (ret < 0)
 		return ret;
 	ret = check_rate(c);
@@ -327,7 +327,7 @@ static int run(struct call *c, const struct http_request *r)
 		ret = check_origin(c, r);
 	if (ret == 0 && !c->code)
 		ret = read_body(c, r);
-	return ret == 0 && !c->code ? route->run(c) : ret;
+	return ret == 0 && !c->code && route ? route->run(c) : ret;
 }
 
 /* The line about a refusal.  Strangers, and who asks all the time, get only so many. */

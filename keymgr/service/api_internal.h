@@ -15,7 +15,7 @@ struct call {
 	struct api *api;
 	const struct tls_peer *peer;
 	const char *address;
-	struct client client;                        /* who asks */
+	struct client client;                        /* who asks, by client_look() */
 	char segment[SEGMENTS_MAX][SEGMENT_MAX + 1]; /* of the path, behind /v1 */
 	int segments;
 	json_object *body;            /* NULL without one */
@@ -44,6 +44,8 @@ bool call_members(struct call *c, const char *const *names, int *ret) MUST_CHECK
 /* The key that the path names.  False: the call was refused, or *ret says why not.  A client hears the same of a key that does not
  * exist as of one that is not granted to it. */
 bool call_key(struct call *c, struct kek *k, int *ret) MUST_CHECK;
+/* The same for who only uses it: kek_look(). */
+bool call_key_to_use(struct call *c, struct kek *k, int *ret) MUST_CHECK;
 int call_granted(struct call *c, const char *name, bool *out) MUST_CHECK;
 /* What a negative errno of kek_wrap, kek_unwrap and kek_usable means. */
 int call_refuse_use(struct call *c, int error) MUST_CHECK;

@@ -18,7 +18,8 @@ int call_granted(struct call *c, const char *name, bool *out)
 	return *out ? 0 : grant_get(c->api->ledger, name, c->client.fingerprint, out);
 }
 
-bool call_key(struct call *c, struct kek *k, int *ret)
+static bool find_key(struct call *c, struct kek *k, int (*read)(struct ledger *l, const char *name, struct kek *out),
+		     int *ret)
 {
 	const char *name = c->segment[1];
 	bool may = false;
@@ -37,12 +38,22 @@ bool call_key(struct call *c, struct kek *k, int *ret)
 		return false;
 	}
 	if (*ret == 0)
-		*ret = kek_get(c->api->ledger, name, k);
+		*ret = read(c->api->ledger, name, k);
 	if (*ret == -ENOENT) {
 		*ret = call_refuse(c, 404, "not_found", "there is no key of that name");
 		return false;
 	}
 	return *ret == 0;
+}
+
+bool call_key(struct call *c, struct kek *k, int *ret)
+{
+	return find_key(c, k, kek_get, ret);
+}
+
+bool call_key_to_use(struct call *c, struct kek *k, int *ret)
+{
+	return find_key(c, k, kek_look, ret);
 }
 
 static int answer_key(struct call *c, int status, const struct kek *k)

@@ -122,7 +122,7 @@ static bool check_root(struct call *c, const struct kek *k, struct root *root, c
 	}
 	*ret = volume_fingerprint(plain, root->id, root->fingerprint);
 	if (*ret == 0)
-		*ret = volume_get(c->api->ledger, k->name, root->volume, &v);
+		*ret = volume_look(c->api->ledger, k->name, root->volume, &v);
 	if (*ret == -ENOENT && wrapping) {
 		*ret = volume_pin_first(c->api->ledger, k->name, root->volume, root->fingerprint, &v);
 		return *ret == 0;
@@ -131,7 +131,11 @@ static bool check_root(struct call *c, const struct kek *k, struct root *root, c
 		*ret = refuse_root(c);
 		return false;
 	}
-	if (*ret == 0 && !wrapping)
+	if (wrapping || !v.has_next)
+		return *ret == 0;
+	volume_pin_free(&v); /* it may change */
+	*ret = volume_get(c->api->ledger, k->name, root->volume, &v);
+	if (*ret == 0)
 		*ret = volume_unwrapped(c->api->ledger, &v, root->fingerprint, &changed);
 	return *ret == 0;
 }
@@ -213,7 +217,7 @@ int api_wrap(struct call *c)
 	size_t n;
 	int ret;
 
-	if (!call_key(c, &k, &ret) || !call_members(c, members, &ret) || !take_algorithm(c, &ret) ||
+	if (!call_key_to_use(c, &k, &ret) || !call_members(c, members, &ret) || !take_algorithm(c, &ret) ||
 	    !take_aad(c, &w, &root, &ret) || !take_bytes(c, "value", plain, 1, sizeof(plain), &n, &ret))
 		return ret;
 	ret = kek_wrap(c->api->ledger, c->api->keys, &k, plain, n, &w);
@@ -237,7 +241,7 @@ int api_unwrap(struct call *c)
 	uint64_t version;
 	int ret;
 
-	if (!call_key(c, &k, &ret) || !call_members(c, members, &ret) || !take_algorithm(c, &ret) ||
+	if (!call_key_to_use(c, &k, &ret) || !call_members(c, members, &ret) || !take_algorithm(c, &ret) ||
 	    !take_wrapped(c, &w, &ret) || !take_aad(c, &w, &root, &ret))
 		return ret;
 	if (number_parse(c->segment[2], UINT32_MAX, &version) < 0)
@@ -266,7 +270,7 @@ int api_rewrap(struct call *c)
 	struct problem p = {0};
 	int ret;
 
-	if (!call_key(c, &k, &ret) || !call_members(c, members, &ret) || !take_algorithm(c, &ret) ||
+	if (!call_key_to_use(c, &k, &ret) || !call_members(c, members, &ret) || !take_algorithm(c, &ret) ||
 	    !take_wrapped(c, &w, &ret) || !take_aad(c, &w, &root, &ret))
 		return ret;
 	if (member_u32(c->body, "version", 1, &w.version, &p) < 0)

@@ -171,7 +171,7 @@ int api_lease(struct call *c)
 	uint32_t version = 0;
 	int ret;
 
-	if (!call_key(c, &k, &ret) || !call_members(c, members, &ret))
+	if (!call_key_to_use(c, &k, &ret) || !call_members(c, members, &ret))
 		return ret;
 	if (!c->body || member_string(c->body, "volume", &volume, &p) < 0 || !volume_id_parse(volume, id))
 		return call_refuse(c, 400, "bad_value", "\"volume\" wants 32 lower-case hexadecimal digits");
@@ -182,7 +182,7 @@ int api_lease(struct call *c)
 	ret = kek_usable(&k);
 	if (ret < 0)
 		return call_refuse_use(c, ret);
-	ret = volume_get(c->api->ledger, k.name, volume, &v);
+	ret = volume_look(c->api->ledger, k.name, volume, &v);
 	if (ret == -ENOENT)
 		return call_refuse(c, 404, "not_found", "no root of that volume was ever wrapped by this key");
 	if (ret == 0)

@@ -42,6 +42,9 @@ struct backend_ops {
 	 * number is there already.  -EUCLEAN: nobody knows whether it is written; the caller has to start again from what is there. */
 	int (*commit)(struct backend *b, const struct row *rows, size_t row_count, const struct line *lines,
 		      size_t line_count);
+	/* Begins to read, unless that has begun since the last rest or commit: what `get` then gives is of this moment.  *changed: somebody
+	 * else may have written since the last call. */
+	int (*look)(struct backend *b, bool *changed);
 	/* Nobody reads for now: what `get` may have kept open is let go.  Commit does so too. */
 	void (*rest)(struct backend *b);
 	/* Whether this process still is the one that writes: 0 or -EUCLEAN, and then nothing may be answered any more.  `renew`: makes sure

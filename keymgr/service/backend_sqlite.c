@@ -20,7 +20,7 @@ enum {
 	PATIENCE_MS = 2000, /* while a reader comes or goes */
 };
 
-enum statement { BEGIN, BEGIN_READING, COMMIT, ROLLBACK, GET, PUT, APPEND, ROWS, LINES, STATEMENTS };
+enum statement { BEGIN, BEGIN_READING, COMMIT, ROLLBACK, VERSION, GET, PUT, APPEND, ROWS, LINES, STATEMENTS };
 
 /* Only the next revision replaces a row. */
 static const char put_text[] = "INSERT INTO row (name, revision, body, mac) VALUES (?1, ?2, ?3, ?4) "
@@ -32,6 +32,7 @@ static const char *const texts[STATEMENTS] = {
 	[BEGIN_READING] = "BEGIN",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
+	[VERSION] = "PRAGMA data_version", /* another one when another connection has written */
 	[GET] = "SELECT name, revision, body, mac FROM row WHERE name = ?1",
 	[PUT] = put_text,
 	[APPEND] = "INSERT INTO audit (n, line) VALUES (?1, ?2)",
@@ -52,6 +53,7 @@ struct sqlite_backend {
 	struct backend backend;
 	sqlite3 *db;
 	bool read_only;
+	sqlite3_int64 version;
 	sqlite3_stmt *statements[STATEMENTS];
 };
 
@@ -154,11 +156,33 @@ static void sqlite_rest(struct backend *backend)
 		(void)run(b, ROLLBACK);
 }
 
+static int begin_reading(struct sqlite_backend *b)
+{
+	return sqlite3_get_autocommit(b->db) ? run(b, BEGIN_READING) : 0;
+}
+
+static int sqlite_look(struct backend *backend, bool *changed)
+{
+	struct sqlite_backend *b = (struct sqlite_backend *)backend;
+	sqlite3_stmt *s = b->statements[VERSION];
+	sqlite3_int64 before = b->version;
+	int code, ret = begin_reading(b);
+
+	*changed = true;
+	if (ret < 0)
+		return ret;
+	code = sqlite3_step(s);
+	b->version = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
+	*changed = code != SQLITE_ROW || b->version != before;
+	sqlite3_reset(s);
+	return code == SQLITE_DONE ? -EIO : error_of(b, code);
+}
+
 static int sqlite_get(struct backend *backend, const char *name, struct row *out)
 {
 	struct sqlite_backend *b = (struct sqlite_backend *)backend;
 	sqlite3_stmt *s = b->statements[GET];
-	int code, ret = sqlite3_get_autocommit(b->db) ? run(b, BEGIN_READING) : 0;
+	int code, ret = begin_reading(b);
 
 	if (ret < 0)
 		return ret;
@@ -252,6 +276,7 @@ static const struct backend_ops ops = {
 	.each_line = sqlite_each_line,
 	.get = sqlite_get,
 	.commit = sqlite_commit,
+	.look = sqlite_look,
 	.rest = sqlite_rest,
 	.alive = sqlite_alive,
 	.close = sqlite_close,

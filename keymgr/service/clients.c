@@ -88,14 +88,15 @@ static int load(struct client *c)
 	return ret == 0 && c->state == CLIENT_UNKNOWN ? -EBADMSG : ret;
 }
 
-int client_get(struct ledger *l, const char *fingerprint, struct client *out)
+static int read_client(struct ledger *l, const char *fingerprint, struct client *out,
+		       int (*read)(struct ledger *l, const char *name, json_object **out))
 {
 	char row[ROW_NAME_MAX + 1];
 	int ret;
 
 	*out = (struct client){.state = CLIENT_UNKNOWN};
 	snprintf(out->fingerprint, sizeof(out->fingerprint), "%s", fingerprint);
-	ret = ledger_get(l, row_of(fingerprint, row), &out->row);
+	ret = read(l, row_of(fingerprint, row), &out->row);
 	if (ret == -ENOENT)
 		return 0;
 	if (ret == 0)
@@ -103,6 +104,16 @@ int client_get(struct ledger *l, const char *fingerprint, struct client *out)
 	if (ret < 0)
 		client_free(out);
 	return ret;
+}
+
+int client_get(struct ledger *l, const char *fingerprint, struct client *out)
+{
+	return read_client(l, fingerprint, out, ledger_get);
+}
+
+int client_look(struct ledger *l, const char *fingerprint, struct client *out)
+{
+	return read_client(l, fingerprint, out, ledger_look);
 }
 
 /* Writes c->row with another state, and loads it again. */
@@ -317,7 +328,7 @@ int grant_get(struct ledger *l, const char *key, const char *fingerprint, bool *
 	_cleanup_json_ json_object *o = NULL;
 	char row[ROW_NAME_MAX + 1];
 	struct problem p = {0};
-	int ret = ledger_get(l, grant_row(key, fingerprint, row), &o);
+	int ret = ledger_look(l, grant_row(key, fingerprint, row), &o);
 
 	*granted = false;
 	if (ret == -ENOENT)

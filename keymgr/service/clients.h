@@ -50,6 +50,7 @@ bool fingerprint_valid(const char *text); /* 64 lower-case hexadecimal digits */
 
 /* CLIENT_UNKNOWN is no error. */
 int client_get(struct ledger *l, const char *fingerprint, struct client *out) MUST_CHECK;
+int client_look(struct ledger *l, const char *fingerprint, struct client *out) MUST_CHECK; /* `row` is everybody's */
 /* -EALREADY: known (*out is filled).  -EUSERS: too many are pending.  `cert` is what it came with. */
 int client_register(struct ledger *l, const char *fingerprint, const char *name, X509 *cert,
 		    struct client *out) MUST_CHECK;

@@ -3,7 +3,8 @@
  * 1. The wrapping key of a version is bound to the key's name and the version's number (its row), so nothing wrapped under one opens as
  *    another, wherever its row is put.
  * 2. A version is wrapped under the secret in the key's own row: when a purge takes that away, no version opens.
- * 3. Nonces are random: 2^32 wraps of one version are the limit of NIST SP 800-38D, section 8.3. */
+ * 3. A version that was opened stays so with the key's row in memory (ledger_keep), and is wiped with it: by every change of the key's state.
+ * 4. Nonces are random: 2^32 wraps of one version are the limit of NIST SP 800-38D, section 8.3. */
 #include "keymgr/service/kek.h"
 
 #include <errno.h>
@@ -14,7 +15,10 @@
 #define PREFIX_KEY     "key/"
 #define PREFIX_VERSION "version/"
 
-enum { DAY = 24 * 60 * 60 };
+enum {
+	DAY = 24 * 60 * 60,
+	OPEN_MAX = 4, /* versions of one key that stay opened */
+};
 
 static const char *const states[] = {
 	[KEK_ENABLED] = "enabled",
@@ -56,16 +60,21 @@ static int load_state(struct kek *k, const char *member, enum kek_state *out, st
 	return ret < 0 ? ret : problem_set(p, "\"%s\" is no state", member);
 }
 
+static int load_use(struct kek *k, struct problem *p)
+{
+	int ret = load_state(k, "state", &k->state, p);
+
+	if (ret == 0)
+		ret = member_u32(k->row, "latest", 1, &k->latest, p);
+	return ret == 0 ? member_u32(k->row, "min_decryption_version", 1, &k->lowest, p) : ret;
+}
+
 static int load(struct kek *k)
 {
 	struct problem p = {0};
 	char at[TIME_TEXT + 1];
-	int ret = load_state(k, "state", &k->state, &p);
+	int ret = load_use(k, &p);
 
-	if (ret == 0)
-		ret = member_u32(k->row, "latest", 1, &k->latest, &p);
-	if (ret == 0)
-		ret = member_u32(k->row, "min_decryption_version", 1, &k->lowest, &p);
 	k->rotate_days = 0;
 	if (ret == 0 && json_object_object_get_ex(k->row, "auto_rotate_days", NULL))
 		ret = member_u32(k->row, "auto_rotate_days", 1, &k->rotate_days, &p);
@@ -93,6 +102,22 @@ int kek_get(struct ledger *l, const char *name, struct kek *out)
 	ret = ledger_get(l, row_of(name, row), &out->row);
 	if (ret == 0)
 		ret = load(out);
+	if (ret < 0)
+		kek_free(out);
+	return ret;
+}
+
+int kek_look(struct ledger *l, const char *name, struct kek *out)
+{
+	char row[ROW_NAME_MAX + 1];
+	struct problem p = {0};
+	int ret;
+
+	*out = (struct kek){0};
+	snprintf(out->name, sizeof(out->name), "%s", name);
+	ret = ledger_look(l, row_of(name, row), &out->row);
+	if (ret == 0)
+		ret = load_use(out, &p);
 	if (ret < 0)
 		kek_free(out);
 	return ret;
@@ -293,38 +318,107 @@ int kek_usable(const struct kek *k)
 	return ret == 0 && k->state != KEK_ENABLED ? -EKEYREVOKED : ret;
 }
 
-static int open_version(struct ledger *l, const struct service_keys *keys, const struct kek *k, uint32_t version,
-			struct stack_key *out)
+/* (3) */
+struct opened {
+	struct {
+		uint32_t version; /* 0: none */
+		struct aead *aead;
+	} of[OPEN_MAX];
+	int next; /* the place that is taken next */
+};
+
+static void opened_free(void *p)
 {
+	struct opened *o = p;
+
+	for (int i = 0; i < OPEN_MAX; i++)
+		aead_free(&o->of[i].aead);
+	free(o);
+}
+
+static int open_version(struct ledger *l, const struct service_keys *keys, const struct kek *k, uint32_t version,
+			struct aead **out)
+{
+	_cleanup_(aead_free) struct aead *a = NULL;
+	_cleanup_stack_key_ struct stack_key key;
 	_cleanup_json_ json_object *o = NULL;
 	char row[ROW_NAME_MAX + 1];
 	uint8_t wrapped[WRAPPED_SIZE];
 	struct key_secret secret;
 	struct service_secret of;
 	struct problem p = {0};
-	int ret = ledger_get(l, version_row(k->name, version, row), &o);
+	int ret = ledger_look(l, version_row(k->name, version, row), &o);
 
 	if (ret == 0)
 		ret = member_bytes(o, "wrapped", wrapped, sizeof(wrapped), &p);
 	if (ret == 0)
 		ret = load_secret(k, &secret, &of);
 	if (ret == 0)
-		ret = service_version_open(keys, &of, row, wrapped, out->b);
-	return ret == -EBADMSG ? -EIO : ret; /* damage here is not the client's fault */
+		ret = service_version_open(keys, &of, row, wrapped, key.b);
+	if (ret == 0)
+		ret = aead_new(CIPHER_AES_256_GCM, &a);
+	if (ret == 0)
+		ret = aead_set_key(a, key.b);
+	if (ret < 0)
+		return ret == -EBADMSG ? -EIO : ret; /* damage here is not the client's fault */
+	*out = a;
+	a = NULL;
+	return 0;
+}
+
+/* Puts an opened version with the key's row, if that is in memory.  False: it stays the caller's. */
+static bool keep_open(struct ledger *l, const char *row, uint32_t version, struct aead *a)
+{
+	struct opened *o = ledger_made(l, row);
+
+	if (!o) {
+		o = calloc(1, sizeof(*o));
+		if (!o || !ledger_keep(l, row, o, opened_free)) {
+			free(o);
+			return false;
+		}
+	}
+	aead_free(&o->of[o->next].aead);
+	o->of[o->next].version = version;
+	o->of[o->next].aead = a;
+	o->next = (o->next + 1) % OPEN_MAX;
+	return true;
+}
+
+/* *own: whoever asked frees it; otherwise it is good until the next commit. */
+static int find_version(struct ledger *l, const struct service_keys *keys, const struct kek *k, uint32_t version,
+			struct aead **out, bool *own)
+{
+	char row[ROW_NAME_MAX + 1];
+	const struct opened *o = ledger_made(l, row_of(k->name, row));
+	int ret;
+
+	*own = false;
+	for (int i = 0; o && i < OPEN_MAX; i++)
+		if (o->of[i].version == version) {
+			*out = o->of[i].aead;
+			return 0;
+		}
+	ret = open_version(l, keys, k, version, out);
+	*own = ret == 0 && !keep_open(l, row, version, *out);
+	return ret;
 }
 
 int kek_wrap(struct ledger *l, const struct service_keys *keys, const struct kek *k, const uint8_t *value, size_t n,
 	     struct kek_wrapped *w)
 {
-	_cleanup_stack_key_ struct stack_key key;
+	struct aead *a = NULL;
+	bool own = false;
 	int ret = kek_usable(k);
 
 	if (ret == 0)
-		ret = n > 0 && n <= KEK_VALUE_MAX ? open_version(l, keys, k, k->latest, &key) : -EINVAL;
+		ret = n > 0 && n <= KEK_VALUE_MAX ? find_version(l, keys, k, k->latest, &a, &own) : -EINVAL;
 	if (ret == 0)
 		ret = crypto_random(w->iv, sizeof(w->iv));
 	if (ret == 0)
-		ret = service_gcm_seal(key.b, w->iv, w->aad, w->aad_size, value, n, w->value, w->tag);
+		ret = aead_seal(a, w->iv, w->aad, w->aad_size, value, n, w->value, w->tag);
+	if (own)
+		aead_free(&a);
 	w->version = k->latest;
 	w->size = n;
 	return ret;
@@ -333,7 +427,8 @@ int kek_wrap(struct ledger *l, const struct service_keys *keys, const struct kek
 int kek_unwrap(struct ledger *l, const struct service_keys *keys, const struct kek *k, const struct kek_wrapped *w,
 	       uint8_t *out)
 {
-	_cleanup_stack_key_ struct stack_key key;
+	struct aead *a = NULL;
+	bool own = false;
 	int ret = kek_usable(k);
 
 	if (ret < 0)
@@ -342,8 +437,12 @@ int kek_unwrap(struct ledger *l, const struct service_keys *keys, const struct k
 		return -ENOENT;
 	if (w->version < k->lowest)
 		return -EKEYEXPIRED;
-	ret = open_version(l, keys, k, w->version, &key);
-	return ret == 0 ? service_gcm_open(key.b, w->iv, w->aad, w->aad_size, w->value, w->size, out, w->tag) : ret;
+	ret = find_version(l, keys, k, w->version, &a, &own);
+	if (ret == 0)
+		ret = aead_open(a, w->iv, w->aad, w->aad_size, w->value, w->size, out, w->tag);
+	if (own)
+		aead_free(&a);
+	return ret;
 }
 
 static int copy(const struct kek *k, const char *member, json_object *out)

@@ -5,7 +5,8 @@
  * 3. At the start the index is made from the lines alone, and the rows have to be exactly those.
  * 4. The anchor says how far the chain had come; a chain that does not reach it was put back.  It is written after the commit that
  *    it speaks of, so it is never ahead of what is durable.
- * 5. A commit that failed leaves nothing behind: neither in the index nor in the position of the chain. */
+ * 5. A commit that failed leaves nothing behind: neither in the index nor in the position of the chain.
+ * 6. Rows that are kept in memory go when they change, and all of them when somebody else has written to the store (ledger_kept.c). */
 #include <inttypes.h>
 #include <search.h>
 #include <stdio.h>
@@ -44,6 +45,25 @@ static void free_entry(void *p)
 
 	free(e->name);
 	free(e);
+}
+
+static void free_index(struct ledger *l)
+{
+	while (!TAILQ_EMPTY(&l->kept))
+		ledger_drop(l, TAILQ_FIRST(&l->kept));
+	tdestroy(l->index, free_entry);
+}
+
+static struct ledger *new_ledger(struct backend *b, const struct service_keys *keys)
+{
+	struct ledger *l = calloc(1, sizeof(*l));
+
+	if (l) {
+		l->backend = b;
+		l->keys = keys;
+		TAILQ_INIT(&l->kept);
+	}
+	return l;
 }
 
 /* The entry of this name, made if there is none. */
@@ -99,7 +119,7 @@ int ledger_check_row(const struct ledger *l, const struct row *r, const struct i
 		       : -EBADMSG;
 }
 
-static const struct row *staged(const struct ledger *l, const char *name)
+const struct row *ledger_staged_row(const struct ledger *l, const char *name)
 {
 	for (size_t i = l->row_count; i > 0; i--)
 		if (strcmp(l->rows[i - 1].name, name) == 0)
@@ -109,7 +129,7 @@ static const struct row *staged(const struct ledger *l, const char *name)
 
 bool ledger_has(struct ledger *l, const char *name)
 {
-	return staged(l, name) || ledger_find(l, name);
+	return ledger_staged_row(l, name) || ledger_find(l, name);
 }
 
 static int parse_body(const char *body, size_t n, json_object **out)
@@ -119,19 +139,11 @@ static int parse_body(const char *body, size_t n, json_object **out)
 	return document_parse(body, n, out, &p);
 }
 
-int ledger_get(struct ledger *l, const char *name, json_object **out)
+int ledger_read(struct ledger *l, const struct indexed *e, json_object **out)
 {
 	_cleanup_(cleanup_row) struct row r = {0};
-	const struct row *recent = staged(l, name);
-	const struct indexed *e = ledger_find(l, name);
-	int ret;
+	int ret = l->backend->ops->get(l->backend, e->name, &r);
 
-	*out = NULL;
-	if (recent)
-		return parse_body(recent->body, recent->size, out);
-	if (!e)
-		return -ENOENT;
-	ret = l->backend->ops->get(l->backend, name, &r);
 	if (ret == -ENOENT)
 		ret = -EBADMSG;
 	if (ret == 0)
@@ -139,8 +151,19 @@ int ledger_get(struct ledger *l, const char *name, json_object **out)
 	if (ret == 0)
 		ret = parse_body(r.body, r.size, out);
 	if (ret == -EBADMSG)
-		log_error("row %s of the store was changed or removed by somebody else", name);
+		log_error("row %s of the store was changed or removed by somebody else", e->name);
 	return ret;
+}
+
+int ledger_get(struct ledger *l, const char *name, json_object **out)
+{
+	const struct row *recent = ledger_staged_row(l, name);
+	const struct indexed *e = ledger_find(l, name);
+
+	*out = NULL;
+	if (recent)
+		return parse_body(recent->body, recent->size, out);
+	return e ? ledger_read(l, e, out) : -ENOENT;
 }
 
 struct each_context {
@@ -180,13 +203,17 @@ int ledger_each(struct ledger *l, const char *prefix, int (*each)(void *context,
 
 int ledger_put(struct ledger *l, const char *name, json_object *body)
 {
-	const struct row *recent = staged(l, name);
-	const struct indexed *e = ledger_find(l, name);
+	const struct row *recent = ledger_staged_row(l, name);
+	struct indexed *e = ledger_find(l, name);
 	struct row *r = &l->rows[l->row_count];
 	const char *text;
 	size_t n;
 	int ret;
 
+	if (e && e->body == body) { /* it may have been changed in everybody's hands */
+		ledger_drop(l, e);
+		return -EINVAL;
+	}
 	if (l->row_count == STAGED_ROWS_MAX || l->row_count - l->noted == ROWS_PER_LINE)
 		return -ENOBUFS;
 	if (strlen(name) > ROW_NAME_MAX)
@@ -281,6 +308,7 @@ static void forget(struct ledger *l)
 
 void ledger_rest(struct ledger *l)
 {
+	l->looked = false;
 	l->backend->ops->rest(l->backend);
 }
 
@@ -311,6 +339,7 @@ int ledger_commit(struct ledger *l)
 			forget(l);
 			return -ENOMEM;
 		}
+	l->looked = false;
 	ret = l->backend->ops->commit(l->backend, l->rows, l->row_count, l->lines, l->line_count);
 	if (ret < 0) {
 		l->unknown = ret == -EUCLEAN;
@@ -322,6 +351,7 @@ int ledger_commit(struct ledger *l)
 	for (size_t i = 0; i < l->row_count; i++) {
 		struct indexed *e = look_up(l, l->rows[i].name);
 
+		ledger_drop(l, e);
 		e->revision = l->rows[i].revision;
 		memcpy(e->mac, l->rows[i].mac, SHA256_SIZE);
 	}
@@ -370,7 +400,7 @@ static int open_old(struct ledger *l, char problem[LEDGER_PROBLEM])
 int ledger_open(struct backend *b, const struct service_keys *keys, const char *anchor_file, bool make,
 		struct ledger **out, struct fault *why)
 {
-	_cleanup_(ledger_close) struct ledger *l = calloc(1, sizeof(*l));
+	_cleanup_(ledger_close) struct ledger *l = new_ledger(b, keys);
 	char problem[LEDGER_PROBLEM] = "";
 	int ret;
 
@@ -379,8 +409,6 @@ int ledger_open(struct backend *b, const struct service_keys *keys, const char *
 		b->ops->close(b);
 		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot open the store");
 	}
-	l->backend = b;
-	l->keys = keys;
 	l->anchor_file = strdup(anchor_file);
 	ret = !l->anchor_file ? -ENOMEM : make ? open_new(l, problem) : open_old(l, problem);
 	l->at = l->committed;
@@ -396,17 +424,15 @@ int ledger_open(struct backend *b, const struct service_keys *keys, const char *
 int ledger_check(struct backend *b, const struct service_keys *keys, const struct audit_link *reach,
 		 struct audit_link *end, bool *reached, struct fault *why)
 {
-	struct ledger *l = calloc(1, sizeof(*l));
+	struct ledger *l = new_ledger(b, keys);
 	char problem[LEDGER_PROBLEM] = "";
 	int ret = -ENOMEM;
 
 	if (l) {
-		l->backend = b;
-		l->keys = keys;
 		if (reach)
 			l->anchored = *reach;
 		ret = ledger_load(l, end, reached, problem);
-		tdestroy(l->index, free_entry);
+		free_index(l);
 	}
 	free(l);
 	return ret < 0 ? describe(ret, problem, why) : 0;
@@ -422,7 +448,7 @@ void ledger_close(struct ledger **l)
 	ret = (*l)->anchor_file ? ledger_anchor(*l) : 0;
 	if (ret < 0)
 		log_error("cannot write the anchor %s: %s", (*l)->anchor_file, strerror(-ret));
-	tdestroy((*l)->index, free_entry);
+	free_index(*l);
 	(*l)->backend->ops->close((*l)->backend);
 	free((*l)->anchor_file);
 	free(*l);

@@ -28,11 +28,18 @@ int anchor_write(const struct service_keys *keys, const char *file, const struct
 /* The row as it is now.  -ENOENT; -EBADMSG: it was changed behind our back, which is logged. */
 int ledger_get(struct ledger *l, const char *name, json_object **out) MUST_CHECK;
 bool ledger_has(struct ledger *l, const char *name);
+/* As ledger_get, for who only looks: the object is everybody's, and nobody may change it (ledger_put refuses it).  It stays in memory until the
+ * row changes, or somebody else has written to the store; then it is read and held against the log again. */
+int ledger_look(struct ledger *l, const char *name, json_object **out) MUST_CHECK;
+/* What was made of a row that was looked at: kept with it, freed with it.  NULL: nothing is; so it is while a change of the row is staged. */
+void *ledger_made(const struct ledger *l, const char *name);
+/* Takes `made` over; false: there is nothing to keep it with, and it stays the caller's.  Valid until the next commit or rest. */
+bool ledger_keep(struct ledger *l, const char *name, void *made, void (*free_made)(void *made)) MUST_CHECK;
 /* Names that begin so, in no order, staged ones included.  Below 0 from `each` ends it. */
 int ledger_each(struct ledger *l, const char *prefix, int (*each)(void *context, const char *name),
 		void *context) MUST_CHECK;
 
-/* Stages the next revision of a row.  `body` stays the caller's. */
+/* Stages the next revision of a row.  `body` stays the caller's.  -EINVAL: it is one that ledger_look gave. */
 int ledger_put(struct ledger *l, const char *name, json_object *body) MUST_CHECK;
 /* Stages the line that says so: `details` with its member "event" first.  The rows put since the last line are named in it.  Every put
  * needs one behind it. */

@@ -2,6 +2,8 @@
 #ifndef COFFER_SERVICE_LEDGER_INTERNAL_H
 #define COFFER_SERVICE_LEDGER_INTERNAL_H
 
+#include <sys/queue.h>
+
 #include "keymgr/service/ledger.h"
 
 enum {
@@ -10,12 +12,21 @@ enum {
 	ROWS_PER_LINE = 8,
 };
 
+struct ledger_made {
+	void *p;
+	void (*free)(void *p);
+};
+
 /* A committed row, as it has to be. */
 struct indexed {
 	char *name;
 	uint64_t revision; /* 0: the first commit of it failed */
 	uint8_t mac[SHA256_SIZE];
 	bool seen; /* at the start: the row is there */
+	/* ledger_kept.c; NULL: not kept */
+	json_object *body;
+	struct ledger_made made;
+	TAILQ_ENTRY(indexed) kept;
 };
 
 struct ledger {
@@ -23,6 +34,10 @@ struct ledger {
 	const struct service_keys *keys;
 	char *anchor_file;
 	void *index; /* tsearch(3): struct indexed */
+
+	TAILQ_HEAD(kept_rows, indexed) kept; /* what was looked at last is last */
+	int kept_count, made_count;
+	bool looked; /* the backend has been asked who else has written, since the last rest or commit */
 
 	int last_error;       /* of the last commit; 0: it went well */
 	bool unknown;         /* a commit may have reached the disk or not: nothing can be built on that */
@@ -40,6 +55,13 @@ struct indexed *ledger_find(const struct ledger *l, const char *name);
 struct indexed *ledger_entry_for(struct ledger *l, const char *name);
 /* -EBADMSG: it is not the row that the entry says. */
 int ledger_check_row(const struct ledger *l, const struct row *r, const struct indexed *e) MUST_CHECK;
+
+const struct row *ledger_staged_row(const struct ledger *l, const char *name);
+/* The row of this entry as the store has it, held against the entry. */
+int ledger_read(struct ledger *l, const struct indexed *e, json_object **out) MUST_CHECK;
+
+/* --- ledger_kept.c */
+void ledger_drop(struct ledger *l, struct indexed *e);
 
 /* --- ledger_load.c */
 enum { LEDGER_PROBLEM = AUDIT_PROBLEM + ROW_NAME_MAX };

@@ -39,7 +39,8 @@ static int load(struct volume_pin *v)
 	return ret == 0 && v->has_next ? member_hex(v->row, "next", v->next, FINGERPRINT_SIZE, &p) : ret;
 }
 
-int volume_get(struct ledger *l, const char *key, const char *id, struct volume_pin *out)
+static int read_volume(struct ledger *l, const char *key, const char *id, struct volume_pin *out,
+		       int (*read)(struct ledger *l, const char *name, json_object **out))
 {
 	char row[ROW_NAME_MAX + 1];
 	int ret;
@@ -47,12 +48,22 @@ int volume_get(struct ledger *l, const char *key, const char *id, struct volume_
 	*out = (struct volume_pin){0};
 	snprintf(out->key, sizeof(out->key), "%s", key);
 	snprintf(out->id, sizeof(out->id), "%s", id);
-	ret = ledger_get(l, row_of(key, id, row), &out->row);
+	ret = read(l, row_of(key, id, row), &out->row);
 	if (ret == 0)
 		ret = load(out);
 	if (ret < 0)
 		volume_pin_free(out);
 	return ret;
+}
+
+int volume_get(struct ledger *l, const char *key, const char *id, struct volume_pin *out)
+{
+	return read_volume(l, key, id, out, ledger_get);
+}
+
+int volume_look(struct ledger *l, const char *key, const char *id, struct volume_pin *out)
+{
+	return read_volume(l, key, id, out, ledger_look);
 }
 
 static int save(struct ledger *l, struct volume_pin *v)

@@ -31,13 +31,15 @@ int volume_fingerprint(const uint8_t root[ROOT_SIZE], const uint8_t id[VOLUME_ID
 		       uint8_t out[FINGERPRINT_SIZE]) MUST_CHECK;
 
 int volume_get(struct ledger *l, const char *key, const char *id, struct volume_pin *out) MUST_CHECK; /* -ENOENT */
+int volume_look(struct ledger *l, const char *key, const char *id,
+		struct volume_pin *out) MUST_CHECK; /* the same; `row` is everybody's */
 int volume_pin_first(struct ledger *l, const char *key, const char *id, const uint8_t root[FINGERPRINT_SIZE],
 		     struct volume_pin *out) MUST_CHECK;
 /* As the next root; as the first, where none is known. */
 int volume_accept(struct ledger *l, const char *key, const char *id, const uint8_t root[FINGERPRINT_SIZE],
 		  struct volume_pin *out) MUST_CHECK;
 bool volume_may(const struct volume_pin *v, const uint8_t root[FINGERPRINT_SIZE]);
-/* It was unwrapped: if it is the next one, it is the one from now on (*changed). */
+/* It was unwrapped: if it is the next one, it is the one from now on (*changed).  Of one that volume_get gave. */
 int volume_unwrapped(struct ledger *l, struct volume_pin *v, const uint8_t root[FINGERPRINT_SIZE],
 		     bool *changed) MUST_CHECK;
 

@@ -1,4 +1,4 @@
-/* The life of a key, with a clock of the test's own: kek.h's diagram, kek.c (1), (2). */
+/* The life of a key, with a clock of the test's own: kek.h's diagram, kek.c (1) to (3). */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -273,6 +273,72 @@ START_TEST(rotated_in_time)
 }
 END_TEST
 
+static int wrap(const char *name)
+{
+	static const uint8_t value[32] = {1};
+	_cleanup_(kek_free) struct kek k = {0};
+	struct kek_wrapped w = {0};
+	uint8_t out[sizeof(value)];
+	int ret = kek_look(l, name, &k);
+
+	ck_assert_int_eq(ret, 0);
+	ret = kek_wrap(l, &fixture_keys, &k, value, sizeof(value), &w);
+	if (ret == 0) {
+		ck_assert_uint_eq(w.version, k.latest);
+		ck_assert_int_eq(kek_unwrap(l, &fixture_keys, &k, &w, out), 0);
+		ck_assert_mem_eq(out, value, sizeof(value));
+	}
+	return ret;
+}
+
+/* kek.c (3): what was opened is wiped by the commit of whatever changes the key; then the new state counts. */
+START_TEST(wiped_with_its_state)
+{
+	static const enum step steps[] = {DISABLE, ENABLE, ROTATE, LOWEST, DELETE, RECOVER, DELETE, PURGE};
+	static const int use[] = {
+		[KEK_ENABLED] = 0, [KEK_DISABLED] = -EKEYREVOKED, [KEK_DELETED] = -EIDRM, [KEK_PURGED] = -EIDRM};
+
+	make("k");
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		bool usable = state("k") == KEK_ENABLED;
+
+		ck_assert_int_eq(wrap("k"), use[state("k")]);
+		ck_assert(usable == (ledger_made(l, "key/k") != NULL));
+		ck_assert_int_eq(step("k", steps[i]), 0);
+		ck_assert_ptr_null(ledger_made(l, "key/k"));
+	}
+	ck_assert_int_eq(wrap("k"), -EIDRM);
+}
+END_TEST
+
+/* More versions than stay opened, each one by its own key. */
+START_TEST(many_versions)
+{
+	static const uint8_t value[32] = {2};
+	_cleanup_(kek_free) struct kek k = {0};
+	struct kek_wrapped w[7] = {0};
+	uint8_t out[sizeof(value)];
+
+	make("k");
+	for (int i = 0; i < 7; i++) {
+		kek_free(&k);
+		ck_assert_int_eq(kek_look(l, "k", &k), 0);
+		ck_assert_int_eq(kek_wrap(l, &fixture_keys, &k, value, sizeof(value), &w[i]), 0);
+		ck_assert_int_eq(step("k", ROTATE), 0);
+	}
+	kek_free(&k);
+	ck_assert_int_eq(kek_look(l, "k", &k), 0);
+	for (int i = 0; i < 21; i++) {
+		const struct kek_wrapped *one = &w[i * 5 % 7];
+
+		ck_assert_int_eq(kek_unwrap(l, &fixture_keys, &k, one, out), 0);
+		ck_assert_mem_eq(out, value, sizeof(value));
+	}
+	w[0].version = 2;
+	ck_assert_int_eq(kek_unwrap(l, &fixture_keys, &k, &w[0], out), -EBADMSG);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *c = tcase_create("kek");
@@ -282,5 +348,7 @@ int main(void)
 	tcase_add_test(c, use_over_a_life);
 	tcase_add_test(c, purged_in_time);
 	tcase_add_test(c, rotated_in_time);
+	tcase_add_test(c, wiped_with_its_state);
+	tcase_add_test(c, many_versions);
 	return fixture_run("service kek", c);
 }

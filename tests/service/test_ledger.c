@@ -1,4 +1,4 @@
-/* The ledger over a store that fails: ledger.c (1), (2), (5), and what staging means. */
+/* The ledger over a store that fails: ledger.c (1), (2), (5), (6), and what staging means. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,11 +6,12 @@
 
 #include "fixture.h"
 
-/* A store before another: counts commits, fails the next one, returns another body. */
+/* A store before another: counts commits and reads, fails the next commit, returns another body, says that somebody else has written. */
 struct shaky {
 	struct backend backend;
 	struct backend *real;
-	int commits, fail_with;
+	int commits, fail_with, gets, looks;
+	bool written;
 	const char *lie; /* what row "a" is said to hold */
 };
 
@@ -36,6 +37,7 @@ static int shaky_get(struct backend *b, const char *name, struct row *out)
 	struct shaky *s = (struct shaky *)b;
 	int ret = s->real->ops->get(s->real, name, out);
 
+	s->gets++;
 	if (ret == 0 && s->lie && strcmp(name, "a") == 0) {
 		free(out->body);
 		out->body = strdup(s->lie);
@@ -53,6 +55,17 @@ static int shaky_commit(struct backend *b, const struct row *rows, size_t row_co
 	s->commits++;
 	s->fail_with = 0;
 	return error ? error : s->real->ops->commit(s->real, rows, row_count, lines, line_count);
+}
+
+static int shaky_look(struct backend *b, bool *changed)
+{
+	struct shaky *s = (struct shaky *)b;
+	int ret = s->real->ops->look(s->real, changed);
+
+	s->looks++;
+	*changed = *changed || s->written;
+	s->written = false;
+	return ret;
 }
 
 static void shaky_rest(struct backend *b)
@@ -77,8 +90,8 @@ static void shaky_close(struct backend *b)
 	free(s);
 }
 
-static const struct backend_ops shaky_ops = {shaky_rows, shaky_lines, shaky_get,  shaky_commit,
-					     shaky_rest, shaky_alive, shaky_close};
+static const struct backend_ops shaky_ops = {shaky_rows, shaky_lines, shaky_get,   shaky_commit,
+					     shaky_look, shaky_rest,  shaky_alive, shaky_close};
 
 static struct ledger *open_ledger(bool make)
 {
@@ -259,6 +272,162 @@ START_TEST(changed_behind_our_back)
 }
 END_TEST
 
+/* What ledger_look gives; its object, which stays the ledger's. */
+static json_object *look(struct ledger *l, const char *name, const char *text)
+{
+	struct problem p = {0};
+	const char *got;
+	json_object *o;
+
+	ck_assert_int_eq(ledger_look(l, name, &o), 0);
+	ck_assert_int_eq(member_string(o, "text", &got, &p), 0);
+	ck_assert_str_eq(got, text);
+	json_object_put(o);
+	return o;
+}
+
+START_TEST(kept_in_memory)
+{
+	struct ledger *l = open_ledger(true);
+	json_object *first, *o;
+	struct ledger_mark mark;
+	int gets;
+
+	set(l, "a", "one");
+	look(l, "a", "one");
+	ck_assert_int_eq(ledger_commit(l), 0);
+	first = look(l, "a", "one");
+	gets = shaky->gets;
+	for (int i = 0; i < 3; i++) {
+		ck_assert_ptr_eq(look(l, "a", "one"), first);
+		ck_assert_int_eq(shaky->looks, 1 + i); /* once for all that look together */
+		ledger_rest(l);
+		look(l, "a", "one");
+	}
+	ck_assert_int_eq(shaky->gets, gets);
+	ck_assert_int_eq(ledger_look(l, "b", &o), -ENOENT);
+
+	/* A change is seen at once, and gone with it when it is taken back or fails. */
+	mark = ledger_mark(l);
+	set(l, "a", "two");
+	look(l, "a", "two");
+	ledger_back(l, &mark);
+	look(l, "a", "one");
+	set(l, "a", "two");
+	shaky->fail_with = -ENOSPC;
+	ck_assert_int_eq(ledger_commit(l), -ENOSPC);
+	look(l, "a", "one");
+	set(l, "a", "two");
+	ck_assert_int_eq(ledger_commit(l), 0);
+	look(l, "a", "two");
+
+	/* Somebody else has written: what is there is held against the log again. */
+	shaky->lie = "{\"text\":\"one\"}\n";
+	look(l, "a", "two");
+	ledger_rest(l);
+	look(l, "a", "two");
+	shaky->written = true;
+	look(l, "a", "two");
+	ledger_rest(l);
+	ck_assert_int_eq(ledger_look(l, "a", &o), -EBADMSG);
+	ck_assert_ptr_null(o);
+	ck_assert_int_eq(ledger_look(l, "a", &o), -EBADMSG);
+	ledger_close(&l);
+}
+END_TEST
+
+/* What everybody looks at is nobody's to change. */
+START_TEST(shared_is_not_changed)
+{
+	struct ledger *l = open_ledger(true);
+	json_object *o;
+
+	set(l, "a", "one");
+	ck_assert_int_eq(ledger_commit(l), 0);
+	ck_assert_int_eq(ledger_look(l, "a", &o), 0);
+	ck_assert_int_eq(put_string(o, "text", "two"), 0);
+	ck_assert_int_eq(ledger_put(l, "a", o), -EINVAL);
+	json_object_put(o);
+	look(l, "a", "one");
+	ledger_close(&l);
+}
+END_TEST
+
+static int made, freed;
+
+static void free_counter(void *p)
+{
+	freed++;
+	free(p);
+}
+
+static bool keep(struct ledger *l, const char *name)
+{
+	void *p = malloc(1);
+
+	ck_assert_ptr_nonnull(p);
+	if (!ledger_keep(l, name, p, free_counter)) {
+		free(p);
+		return false;
+	}
+	ck_assert_ptr_eq(ledger_made(l, name), p);
+	made++;
+	return true;
+}
+
+/* ledger_kept.c: what was made of a row goes with it, at the commit and not later. */
+START_TEST(made_of_a_row)
+{
+	struct ledger *l = open_ledger(true);
+	char name[8];
+
+	made = freed = 0;
+	set(l, "a", "one");
+	look(l, "a", "one");
+	ck_assert(!keep(l, "a")); /* nothing of it is committed */
+	ck_assert_int_eq(ledger_commit(l), 0);
+	ck_assert(!keep(l, "a")); /* nobody has looked */
+	look(l, "a", "one");
+	ck_assert(keep(l, "a"));
+	ck_assert(!keep(l, "a"));
+	set(l, "a", "two");
+	ck_assert_ptr_null(ledger_made(l, "a"));
+	shaky->fail_with = -ENOSPC;
+	ck_assert_int_eq(ledger_commit(l), -ENOSPC);
+	ck_assert_ptr_nonnull(ledger_made(l, "a"));
+	set(l, "a", "two");
+	ck_assert_int_eq(freed, 0);
+	ck_assert_int_eq(ledger_commit(l), 0);
+	ck_assert_int_eq(freed, 1);
+	ck_assert_ptr_null(ledger_made(l, "a"));
+
+	look(l, "a", "two");
+	ck_assert(keep(l, "a"));
+	ledger_rest(l);
+	shaky->written = true;
+	look(l, "a", "two");
+	ck_assert_int_eq(freed, 2);
+
+	/* There is room for 64; the one that was looked at last stays. */
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "n%d", i);
+		set(l, name, name);
+		ck_assert_int_eq(ledger_commit(l), 0);
+		look(l, name, name);
+		ck_assert(keep(l, name));
+		ledger_rest(l);
+		look(l, "n0", "n0");
+		ledger_rest(l);
+	}
+	ck_assert_int_eq(made - freed, 64);
+	ck_assert_ptr_nonnull(ledger_made(l, "n0"));
+	ck_assert_ptr_null(ledger_made(l, "n1"));
+	ck_assert_ptr_nonnull(ledger_made(l, "n99"));
+	ledger_close(&l);
+	ck_assert_int_eq(made, freed);
+}
+END_TEST
+
 START_TEST(bounds)
 {
 	struct ledger *l = open_ledger(true);
@@ -316,6 +485,9 @@ int main(void)
 	tcase_add_test(c, failed_commit);
 	tcase_add_test(c, taken_back);
 	tcase_add_test(c, changed_behind_our_back);
+	tcase_add_test(c, kept_in_memory);
+	tcase_add_test(c, shared_is_not_changed);
+	tcase_add_test(c, made_of_a_row);
 	tcase_add_test(c, bounds);
 	tcase_add_test(c, somebody_else_writes);
 	return fixture_run("service ledger", c);

@@ -1,5 +1,5 @@
 """What the key service keeps: made whole or not at all, changed by nobody else unseen, nothing acknowledged ever lost
-(ledger.c (1) to (5), backend_sqlite.c (1) to (3))."""
+(ledger.c (1) to (6), backend_sqlite.c (1) to (3))."""
 
 import json
 import os
@@ -219,6 +219,24 @@ class Tampering(Case):
         s.kill()
         status, _, err = keyd.run("check", self.dir)
         self.assertEqual(status, DAMAGED, err)
+
+    def test_another_connection_while_it_runs(self):
+        """What the service has in memory is held against the log again once somebody else has written to the database, whatever it was."""
+        s = self.service()
+        a = self.admin(s)
+        for row in ("key/other", "version/other/1", "client/"):
+            with self.subTest(row=row):
+                for _ in range(2):  # from memory, the second time
+                    self.assertEqual(a.post("keys/other/wrapkey", alg="A256GCM", value=b64(b"v" * 32))[0], 200)
+                with sqlite3.connect(self.dir + "/service.db") as db:
+                    before = db.execute("SELECT name, body FROM row WHERE name LIKE ? || '%'", (row,)).fetchall()
+                    db.execute("UPDATE row SET body = body || ' ' WHERE name LIKE ? || '%'", (row,))
+                self.assertEqual(a.post("keys/other/wrapkey", alg="A256GCM", value=b64(b"v" * 32))[0], 500)
+                s.wait_logged("row " + row)
+                with db:
+                    db.executemany("UPDATE row SET body = ?2 WHERE name = ?1", before)
+                db.close()
+                self.assertEqual(a.post("keys/other/wrapkey", alg="A256GCM", value=b64(b"v" * 32))[0], 200)
 
 
 class Full(Case):
