@@ -211,6 +211,10 @@ int generation_same_key(const struct keyring *a, const struct generation *x, con
 /* Refuses what the rule asks an approval for, where there is none: "... have to agree before WHAT". */
 int approval_needed(const struct keyring *k, const char *what, struct fault *why) MUST_CHECK;
 
+/* --- managed_policy.c */
+/* One that the policy does not let stay; m NULL: there is none. */
+bool generation_is_beyond(const struct keyring *k, const struct generation *g, const struct managed_policy *m);
+
 /* --- policy.c */
 int policy_put(json_object *doc, const struct policy *p) MUST_CHECK;
 

@@ -1,7 +1,8 @@
 /* Policies.
  *
  * 1. A policy never does what a person could not do with the same verbs: it goes through the same functions.
- * 2. What it cannot decide (whether something still needs a generation) it leaves, and says so. */
+ * 2. What it cannot decide (whether something still needs a generation) it leaves, and says so.
+ * 3. Of the volume's policy and the key service's the stricter counts, which managed_policy.h bounds. */
 #include "keymgr/policy.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 
 #include "keymgr/backup.h"
 #include "keymgr/internal.h"
+#include "keymgr/reencryption.h"
 
 static const struct {
 	const char *name;
@@ -105,18 +107,49 @@ static bool is_past(const char *time, uint64_t seconds)
 	return time_parse(time, &at) == 0 && now >= at && (uint64_t)(now - at) >= seconds;
 }
 
-static int rotate(struct keyring *k, const struct policy *p, const struct policy_facts *facts, struct policy_done *out,
-		  struct fault *why)
+/* managed_policy.h (3) */
+static bool may_be_told_to_rotate(const struct keyring *k, const struct generation *active)
+{
+	return k->generation_count < MANAGED_GENERATIONS_MAX && is_past(active->since, MANAGED_EVERY_MIN);
+}
+
+static uint64_t stricter(uint64_t a, uint64_t b)
+{
+	return a && (a < b || !b) ? a : b;
+}
+
+/* What counts for a scope with this active generation. */
+static struct policy merge(const struct keyring *k, const struct generation *active, const struct managed_policy *m)
+{
+	struct policy p;
+
+	keyring_policy(k, &p);
+	if (m && may_be_told_to_rotate(k, active)) {
+		p.rotate_every = stricter(p.rotate_every, m->rotate_every);
+		p.rotate_after = stricter(p.rotate_after, m->rotate_after);
+	}
+	return p;
+}
+
+uint64_t keyring_bytes_allowed(const struct keyring *k, const struct managed_policy *managed)
+{
+	const struct generation *active = generation_find(k, k->active[SCOPE_DEFAULT]);
+
+	return active ? merge(k, active, managed).rotate_after : 0;
+}
+
+static int rotate(struct keyring *k, const struct policy_facts *facts, struct policy_done *out, struct fault *why)
 {
 	int ret = 0;
 
 	for (uint32_t scope = 0; ret == 0 && scope < k->scope_count; scope++) {
 		const struct generation *active = generation_find(k, k->active[scope]);
-		bool much = scope == SCOPE_DEFAULT && p->rotate_after && facts->bytes != UINT64_MAX &&
-			    facts->bytes >= p->rotate_after;
+		const struct policy p = merge(k, active, facts->managed);
+		bool much = scope == SCOPE_DEFAULT && p.rotate_after && facts->bytes != UINT64_MAX &&
+			    facts->bytes >= p.rotate_after;
 		uint32_t ignored;
 
-		if (!much && !(p->rotate_every && is_past(active->since, p->rotate_every)))
+		if (!much && !(p.rotate_every && is_past(active->since, p.rotate_every)))
 			continue;
 		ret = keyring_rotate(k, scope, &ignored, why);
 		out->rotated += ret == 0;
@@ -157,12 +190,62 @@ static int retire(struct keyring *k, const struct policy *p, const struct policy
 		if (!g || (g->state != KEY_DEACTIVATED && g->state != KEY_COMPROMISED && g->state != KEY_PRE_ACTIVE))
 			continue;
 		due = g->destroy_at[0] && is_past(g->destroy_at, 0);
-		old = !g->destroy_at[0] && g->state != KEY_PRE_ACTIVE && p->retire_after &&
-		      g->number < k->floor[g->scope] && is_past(g->since, p->retire_after);
+		old = !g->destroy_at[0] && g->state != KEY_PRE_ACTIVE && g->number < k->floor[g->scope] &&
+		      ((p->retire_after && is_past(g->since, p->retire_after)) ||
+		       generation_is_beyond(k, g, facts->managed));
 		if (due || old)
 			ret = destroy(k, number, facts, out, why);
 	}
 	return ret;
+}
+
+/* Something is under a generation that is not to stay.  What is suspended cannot be moved, so that the floor would not rise. */
+static bool needs_reencryption(const struct keyring *k, uint32_t scope, const struct managed_policy *m)
+{
+	bool some = false;
+
+	for (uint32_t i = 0; i < k->generation_count; i++) {
+		const struct generation *g = &k->generations[i];
+
+		if (g->scope != scope || g->number < k->floor[scope])
+			continue;
+		if (g->state == KEY_SUSPENDED)
+			return false;
+		some |= generation_is_beyond(k, g, m);
+	}
+	return some;
+}
+
+/* Of all scopes if all need it, else of one: the others' turn comes when it has ended.  What is under way, or was paused, is left alone. */
+static int start(struct keyring *k, const struct managed_policy *m, struct policy_done *out, struct fault *why)
+{
+	struct reencryption how;
+	uint32_t needing = 0, of_files = 0, last = SCOPE_DEFAULT;
+	int ret;
+
+	if (!m || !m->keep || keyring_reencryption(k, &how))
+		return 0;
+	for (uint32_t scope = 0; scope < k->scope_count; scope++) {
+		of_files += scope != SCOPE_FIELDS;
+		if (scope == SCOPE_FIELDS || !needs_reencryption(k, scope, m))
+			continue;
+		needing++;
+		last = scope;
+	}
+	if (!needing)
+		return 0;
+	how = (struct reencryption){.only = needing < of_files, .scope = last};
+	ret = keyring_start_reencryption(k, &how, why);
+	out->started = ret == 0;
+	return ret;
+}
+
+static int note_managed(struct keyring *k, const struct managed_policy *m)
+{
+	json_object *event;
+	int ret = keyring_note(k, "service-policy", &event);
+
+	return ret == 0 ? managed_policy_put(event, "", m) : ret;
 }
 
 int keyring_run_policy(struct keyring *k, const struct policy_facts *facts, struct policy_done *out, struct fault *why)
@@ -174,8 +257,15 @@ int keyring_run_policy(struct keyring *k, const struct policy_facts *facts, stru
 	if (!k->root)
 		return fault_set(why, EXIT_FAILED, ENOKEY, "the keyring is locked");
 	keyring_policy(k, &p);
-	ret = rotate(k, &p, facts, out, why);
-	return ret < 0 ? ret : retire(k, &p, facts, out, why);
+	ret = rotate(k, facts, out, why);
+	if (ret == 0)
+		ret = retire(k, &p, facts, out, why);
+	if (ret == 0)
+		ret = start(k, facts->managed, out, why);
+	if (ret < 0 || !facts->managed || managed_policy_empty(facts->managed) || !policy_did_something(out))
+		return ret;
+	ret = note_managed(k, facts->managed);
+	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot note the key service's policy") : 0;
 }
 
 bool keyring_backup_too_old(const struct keyring *k)

@@ -213,11 +213,6 @@ int cmd_key_policy_set(const struct verb *v, int argc, char **argv, struct fault
 
 /* ------------------------------------------------------------------ run */
 
-static bool did_something(const struct policy_done *d)
-{
-	return d->rotated || d->retired || d->destroyed;
-}
-
 /* Where nothing is due, nothing is written. */
 static int run(struct cli_volume *v, struct policy_done *done, struct fault *why)
 {
@@ -229,7 +224,7 @@ static int run(struct cli_volume *v, struct policy_done *done, struct fault *why
 	if (r < 0)
 		return r;
 	r = keyring_run_policy(v->keyring, &facts, done, why);
-	if (r < 0 || !did_something(done)) {
+	if (r < 0 || !policy_did_something(done)) {
 		keyring_change_abort(&change);
 		return r;
 	}
@@ -264,7 +259,7 @@ int cmd_key_policy_run(const struct verb *v, int argc, char **argv, struct fault
 		json_print(o);
 		return 0;
 	}
-	if (!did_something(&done))
+	if (!policy_did_something(&done))
 		puts("nothing was due");
 	else
 		printf("%" PRIu32 " rotated, %" PRIu32 " to be destroyed in 30 days, %" PRIu32 " destroyed\n",
