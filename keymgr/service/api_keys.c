@@ -183,7 +183,8 @@ int api_key_disable(struct call *c)
 /* What a body of `config` says; each member may be left out. */
 struct config {
 	uint64_t lowest, days; /* lowest 0: not given */
-	bool rotation, protect;
+	struct managed_policy volumes;
+	bool rotation, protect, policy;
 };
 
 static bool has(const struct call *c, const char *member)
@@ -192,11 +193,11 @@ static bool has(const struct call *c, const char *member)
 }
 
 /* False: refused, or *ret. */
-static bool take_config(struct call *c, struct config *out, int *ret)
+static bool take_config(struct call *c, const struct kek *k, struct config *out, int *ret)
 {
 	struct problem p = {0};
 
-	*out = (struct config){.rotation = has(c, "auto_rotate_days")};
+	*out = (struct config){.rotation = has(c, "auto_rotate_days"), .volumes = k->volumes};
 	*ret = 0;
 	if (has(c, "min_decryption_version") &&
 	    member_number(c->body, "min_decryption_version", 1, UINT32_MAX, &out->lowest, &p) < 0)
@@ -209,7 +210,9 @@ static bool take_config(struct call *c, struct config *out, int *ret)
 		*ret = call_refuse(c, 400, "bad_value", "\"purge_protection\" wants true");
 	else if (has(c, "purge_protection") && !out->protect)
 		*ret = call_refuse(c, 409, "purge_protected", "purge protection cannot be switched off");
-	else if (!out->lowest && !out->rotation && !out->protect)
+	else if (c->body && managed_policy_change(c->body, "volumes_", &out->volumes, &out->policy, &p) < 0)
+		*ret = call_refuse(c, 400, "bad_value", "%s", p.text);
+	else if (!out->lowest && !out->rotation && !out->protect && !out->policy)
 		*ret = call_refuse(c, 400, "bad_value", "nothing is to be configured");
 	return !c->code && *ret == 0;
 }
@@ -221,6 +224,8 @@ static int note_config(struct call *c, const struct kek *k)
 
 	if (ret == 0)
 		ret = put_number(more, "auto_rotate_days", k->rotate_days);
+	if (ret == 0)
+		ret = managed_policy_put(more, "volumes_", &k->volumes);
 	if (ret == 0 && k->keep_until)
 		ret = put_value(more, "purge_protection", json_object_new_boolean(true));
 	if (ret < 0) {
@@ -232,16 +237,24 @@ static int note_config(struct call *c, const struct kek *k)
 
 int api_key_config(struct call *c)
 {
-	static const char *const members[] = {"min_decryption_version", "auto_rotate_days", "purge_protection", NULL};
+	static const char *const members[] = {"min_decryption_version",
+					      "auto_rotate_days",
+					      "purge_protection",
+					      "volumes_rotate_every",
+					      "volumes_rotate_after",
+					      "volumes_keep",
+					      NULL};
 	_cleanup_(kek_free) struct kek k = {0};
 	struct config config;
 	int ret;
 
-	if (!call_members(c, members, &ret) || !call_key(c, &k, &ret) || !take_config(c, &config, &ret))
+	if (!call_members(c, members, &ret) || !call_key(c, &k, &ret) || !take_config(c, &k, &config, &ret))
 		return ret;
 	ret = config.lowest ? kek_set_lowest(c->api->ledger, &k, config.lowest) : 0;
 	if (ret == 0 && config.rotation)
 		ret = kek_set_rotation(c->api->ledger, &k, config.days);
+	if (ret == 0 && config.policy)
+		ret = kek_set_volumes(c->api->ledger, &k, &config.volumes);
 	if (ret == 0 && config.protect)
 		ret = kek_protect(c->api->ledger, &k);
 	if (ret == 0)

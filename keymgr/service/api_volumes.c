@@ -9,11 +9,28 @@
 
 struct listing {
 	struct call *c;
-	const char *key;
+	const struct kek *key;
 	json_object *array;
 };
 
-static int put_report(json_object *o, const struct lease_report *r)
+static int put_state(json_object *o, const struct managed_state *s, const struct managed_policy *policy)
+{
+	char rotated[TIME_TEXT + 1];
+	int ret = put_number(o, "generations", s->kept);
+
+	time_text_of(s->rotated, rotated);
+	if (ret == 0)
+		ret = put_number(o, "floor", s->floor);
+	if (ret == 0)
+		ret = put_number(o, "sealed", s->sealed);
+	if (ret == 0)
+		ret = put_string(o, "rotated", rotated);
+	if (ret < 0 || managed_policy_empty(policy))
+		return ret;
+	return put_value(o, "behind", json_object_new_boolean(managed_policy_behind(policy, s, document_now())));
+}
+
+static int put_report(json_object *o, const struct lease_report *r, const struct managed_policy *policy)
 {
 	int ret = *r->host ? put_string(o, "host", r->host) : 0;
 
@@ -23,10 +40,12 @@ static int put_report(json_object *o, const struct lease_report *r)
 		ret = put_number(o, "generation", r->generation);
 	if (ret == 0 && r->has_percent)
 		ret = put_number(o, "reencryption_percent", r->percent);
-	return ret == 0 && r->has_backup ? put_number(o, "backup_days", r->backup_days) : ret;
+	if (ret == 0 && r->has_backup)
+		ret = put_number(o, "backup_days", r->backup_days);
+	return ret == 0 && r->has_state ? put_state(o, &r->state, policy) : ret;
 }
 
-static int put_lease(json_object *o, const struct lease *lease)
+static int put_lease(json_object *o, const struct lease *lease, const struct managed_policy *policy)
 {
 	int ret = put_string(o, "client", lease->client);
 
@@ -36,7 +55,7 @@ static int put_lease(json_object *o, const struct lease *lease)
 		ret = put_number(o, "renewals", lease->renewals);
 	if (ret == 0 && lease->version)
 		ret = put_number(o, "version", lease->version);
-	return ret == 0 ? put_report(o, &lease->report) : ret;
+	return ret == 0 ? put_report(o, &lease->report, policy) : ret;
 }
 
 static int list_volume(void *context, const char *row)
@@ -45,7 +64,7 @@ static int list_volume(void *context, const char *row)
 	_cleanup_(volume_pin_free) struct volume_pin v = {0};
 	const struct lease *lease;
 	json_object *o;
-	int ret = volume_get(list->c->api->ledger, list->key, strrchr(row, '/') + 1, &v);
+	int ret = volume_get(list->c->api->ledger, list->key->name, strrchr(row, '/') + 1, &v);
 
 	if (ret < 0)
 		return ret;
@@ -53,7 +72,7 @@ static int list_volume(void *context, const char *row)
 	ret = o ? volume_describe(&v, o) : -ENOMEM;
 	lease = lease_find(&list->c->api->leases, v.key, v.id);
 	if (ret == 0 && lease)
-		ret = put_lease(o, lease);
+		ret = put_lease(o, lease, &list->key->volumes);
 	if (ret < 0) {
 		json_object_put(o);
 		return ret;
@@ -65,7 +84,7 @@ int api_volumes_list(struct call *c)
 {
 	_cleanup_json_ json_object *o = json_object_new_object();
 	_cleanup_(kek_free) struct kek k = {0};
-	struct listing list = {c, k.name, json_object_new_array()};
+	struct listing list = {c, &k, json_object_new_array()};
 	char prefix[ROW_NAME_MAX + 1];
 	int ret = o ? put_value(o, "volumes", list.array) : -ENOMEM;
 
@@ -148,19 +167,49 @@ static bool take_count(struct call *c, const char *name, uint64_t max, uint32_t 
 	return true;
 }
 
+/* All of it, or nothing. */
+static bool take_state(struct call *c, struct lease_report *r, int *ret)
+{
+	struct problem p = {0};
+	char rotated[TIME_TEXT + 1];
+
+	*ret = 0;
+	if (!json_object_object_get_ex(c->body, "rotated", NULL))
+		return true;
+	if (member_time(c->body, "rotated", rotated, &p) < 0 || time_parse(rotated, &r->state.rotated) < 0 ||
+	    member_number(c->body, "sealed", 0, DOCUMENT_NUMBER_MAX, &r->state.sealed, &p) < 0 ||
+	    member_u32(c->body, "generations", 0, &r->state.kept, &p) < 0 ||
+	    member_u32(c->body, "floor", 0, &r->state.floor, &p) < 0) {
+		*ret = call_refuse(c, 400, "bad_value",
+				   "\"rotated\" wants a time, with \"sealed\", \"generations\" and \"floor\"");
+		return false;
+	}
+	r->has_state = true;
+	return true;
+}
+
 static bool take_report(struct call *c, struct lease_report *r, int *ret)
 {
 	return take_word(c, "host", r->host, ret) && take_word(c, "coffer", r->coffer, ret) &&
 	       take_count(c, "generation", UINT32_MAX, &r->generation, &r->has_generation, ret) &&
 	       take_count(c, "reencryption_percent", 100, &r->percent, &r->has_percent, ret) &&
-	       take_count(c, "backup_days", UINT32_MAX, &r->backup_days, &r->has_backup, ret);
+	       take_count(c, "backup_days", UINT32_MAX, &r->backup_days, &r->has_backup, ret) && take_state(c, r, ret);
+}
+
+static int put_policy(json_object *o, const struct managed_policy *policy)
+{
+	json_object *of = json_object_new_object();
+	int ret = put_value(o, "policy", of);
+
+	return ret == 0 ? managed_policy_put(of, "", policy) : ret;
 }
 
 /* Stages nothing: a renewal is counted, not recorded.  A key that is disabled, or no longer granted, is the answer that locks a mount. */
 int api_lease(struct call *c)
 {
 	static const char *const members[] = {
-		"volume", "version", "host", "coffer", "generation", "reencryption_percent", "backup_days", NULL};
+		"volume",      "version", "host",   "coffer", "generation",  "reencryption_percent",
+		"backup_days", "rotated", "sealed", "floor",  "generations", NULL};
 	struct lease_report report = {0};
 	_cleanup_(volume_pin_free) struct volume_pin v = {0};
 	_cleanup_json_ json_object *o = json_object_new_object();
@@ -196,5 +245,7 @@ int api_lease(struct call *c)
 		ret = put_number(o, "min_decryption_version", k.lowest);
 	if (ret == 0)
 		ret = put_number(o, "renew_after", LEASE_RENEW_S);
+	if (ret == 0 && !managed_policy_empty(&k.volumes))
+		ret = put_policy(o, &k.volumes);
 	return ret == 0 ? answer_json(c->answer, 200, o) : ret;
 }

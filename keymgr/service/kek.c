@@ -14,6 +14,7 @@
 
 #define PREFIX_KEY     "key/"
 #define PREFIX_VERSION "version/"
+#define PREFIX_VOLUMES "volumes_" /* of members */
 
 enum {
 	DAY = 24 * 60 * 60,
@@ -66,7 +67,9 @@ static int load_use(struct kek *k, struct problem *p)
 
 	if (ret == 0)
 		ret = member_u32(k->row, "latest", 1, &k->latest, p);
-	return ret == 0 ? member_u32(k->row, "min_decryption_version", 1, &k->lowest, p) : ret;
+	if (ret == 0)
+		ret = member_u32(k->row, "min_decryption_version", 1, &k->lowest, p);
+	return ret == 0 ? managed_policy_load(k->row, PREFIX_VOLUMES, &k->volumes, p) : ret;
 }
 
 static int load(struct kek *k)
@@ -236,6 +239,15 @@ int kek_set_rotation(struct ledger *l, struct kek *k, uint64_t days)
 		ret = put_number(k->row, "auto_rotate_days", days);
 	else if (ret == 0)
 		json_object_object_del(k->row, "auto_rotate_days");
+	return ret == 0 ? save(l, k) : ret;
+}
+
+int kek_set_volumes(struct ledger *l, struct kek *k, const struct managed_policy *policy)
+{
+	int ret = check_there(k);
+
+	if (ret == 0)
+		ret = managed_policy_put(k->row, PREFIX_VOLUMES, policy);
 	return ret == 0 ? save(l, k) : ret;
 }
 
@@ -470,6 +482,8 @@ int kek_describe(const struct kek *k, json_object *out)
 		ret = copy(k, "rotated", out);
 	if (ret == 0 && k->rotate_days)
 		ret = put_number(out, "auto_rotate_days", k->rotate_days);
+	if (ret == 0)
+		ret = managed_policy_put(out, PREFIX_VOLUMES, &k->volumes);
 	if (ret == 0 && k->keep_until)
 		ret = put_value(out, "purge_protection", json_object_new_boolean(true));
 	if (ret == 0 && k->state == KEK_DELETED)

@@ -4,6 +4,7 @@
 #ifndef COFFER_SERVICE_KEK_H
 #define COFFER_SERVICE_KEK_H
 
+#include "keymgr/managed_policy.h"
 #include "keymgr/service/ledger.h"
 
 enum {
@@ -34,7 +35,8 @@ struct kek {
 	time_t purge_at;      /* of a deleted one: when it is purged */
 	uint32_t rotate_days; /* it gets a new version when the newest is so old; 0: by hand only */
 	time_t rotated;
-	uint32_t latest, lowest; /* versions; below `lowest` nothing is unwrapped */
+	uint32_t latest, lowest;       /* versions; below `lowest` nothing is unwrapped */
+	struct managed_policy volumes; /* what mounts of volumes under it are to do */
 	json_object *row;
 };
 static inline void kek_free(struct kek *k)
@@ -57,6 +59,8 @@ int kek_enable(struct ledger *l, struct kek *k, bool enabled) MUST_CHECK;
 int kek_set_lowest(struct ledger *l, struct kek *k, uint64_t lowest) MUST_CHECK;
 /* 0 to KEK_ROTATE_DAYS_MAX; -ERANGE. */
 int kek_set_rotation(struct ledger *l, struct kek *k, uint64_t days) MUST_CHECK;
+/* In the bounds of managed_policy.h. */
+int kek_set_volumes(struct ledger *l, struct kek *k, const struct managed_policy *policy) MUST_CHECK;
 int kek_protect(struct ledger *l, struct kek *k) MUST_CHECK;
 /* -ERANGE: not a number of days that is allowed. */
 int kek_delete(struct ledger *l, struct kek *k, uint64_t days) MUST_CHECK;

@@ -14,7 +14,8 @@ struct lease_report {
 	char host[LEASE_WORD_MAX + 1],
 		coffer[LEASE_WORD_MAX + 1]; /* empty: it does not say; as the others where has_... is false */
 	uint32_t generation, percent, backup_days;
-	bool has_generation, has_percent, has_backup;
+	struct managed_state state;
+	bool has_generation, has_percent, has_backup, has_state;
 };
 
 struct lease {

@@ -524,6 +524,7 @@ class Volumes(Api):
             self.refused(self.host.post("keys/k/lease", volume=volume, **bad), 400, "bad_value")
         self.good(self.a.post("keys/k/rotate"))
         self.assertEqual(self.good(self.host.post("keys/k/lease", volume=volume, version=1))["latest"], 2)
+        self.policy(volume)
         # What locks a mount, and what lets it go on.
         self.good(self.a.post("keys/k/disable"))
         for _ in range(100):
@@ -537,6 +538,35 @@ class Volumes(Api):
         self.good(self.host.post("keys/k/lease", volume=volume))
         self.good(self.a.post(f"clients/{self.host.fingerprint()}/revoke"))
         self.refused(self.host.post("keys/k/lease", volume=volume), 403, "client_revoked")
+
+
+    def policy(self, volume):
+        """Set in its bounds, told with the lease, and whether a volume is behind it."""
+        def ago(days):
+            return (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+        state = {"rotated": ago(10), "sealed": 5 << 30, "generations": 3, "floor": 1}
+        self.good(self.host.post("keys/k/lease", volume=volume, **state))
+        self.assertLessEqual(state.items(), self.volumes()[0].items())
+        self.assertNotIn("behind", self.volumes()[0])
+        for bad in ({"rotated": "yesterday"}, {"generations": -1}, {"sealed": None}, {"floor": "1"}):
+            self.refused(self.host.post("keys/k/lease", volume=volume, **{**state, **bad}), 400, "bad_value")
+        for bad in ({"rotate_every": 86399}, {"rotate_every": 315360001}, {"rotate_every": "30d"}, {"rotate_after": (1 << 30) - 1},
+                    {"rotate_after": (1 << 50) + 1}, {"keep": 1001}, {"keep": -1}, {"keep": 1, "rotate_every": 1}):
+            self.refused(self.a.post("keys/k/config", **{"volumes_" + m: v for m, v in bad.items()}), 400, "bad_value")
+        self.refused(self.host.post("keys/k/config", volumes_keep=1), 403, "role")
+        self.assertNotIn("volumes_keep", self.good(self.a.get("keys/k")))
+        for wanted, behind in (({"rotate_every": 11 * 86400}, False), ({"rotate_every": 9 * 86400}, True), ({"rotate_every": 0, "keep": 3}, False),
+                               ({"keep": 2}, True), ({"keep": 0, "rotate_after": 5 << 30}, True), ({"rotate_after": 6 << 30}, False)):
+            key = self.good(self.a.post("keys/k/config", **{"volumes_" + m: v for m, v in wanted.items()}))
+            self.assertEqual({m: key.get("volumes_" + m, 0) for m in wanted}, wanted)
+            self.assertEqual(self.volumes()[0]["behind"], behind, wanted)
+        self.assertEqual(self.lines()[-1]["volumes_rotate_after"], 6 << 30)
+        self.assertEqual(self.good(self.host.post("keys/k/lease", volume=volume))["policy"], {"rotate_after": 6 << 30})
+        # It says nothing of its state any more.
+        self.assertNotIn("behind", self.volumes()[0])
+        self.good(self.a.post("keys/k/config", volumes_rotate_after=0))
+        self.assertNotIn("policy", self.good(self.host.post("keys/k/lease", volume=volume)))
 
 
 class Example(Api):
