@@ -44,6 +44,9 @@ static void put_lease(struct control_call *c, struct lease *l)
 	control_put_number(c, "lease_age", now.age);
 	control_put_number(c, "lease_grace_left", now.grace_left);
 	control_put_text(c, "lease_reason", now.reason);
+	control_put_number(c, "lease_policy_rotate_every", now.policy.rotate_every);
+	control_put_number(c, "lease_policy_rotate_after", now.policy.rotate_after);
+	control_put_number(c, "lease_policy_keep", now.policy.keep);
 }
 
 static int run_status(struct control_call *c, struct fault *why)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "fs/rounds.h"
 #include "keymgr/policy.h"
@@ -16,8 +17,10 @@ struct keeper {
 	struct rounds rounds;
 
 	/* of the thread alone */
-	uint64_t noted;           /* of what the engine has sealed */
-	uint64_t before, allowed; /* as the keyring says; allowed 0: as much as one likes */
+	uint64_t noted;                /* of what the engine has sealed */
+	uint64_t before, allowed;      /* as the keyring and the service say; allowed 0: as much as one likes */
+	struct managed_policy managed; /* as it was carried out last */
+	bool moving;                   /* a re-encryption was under way at the last look */
 	struct generation_users users;
 };
 
@@ -39,16 +42,9 @@ static uint64_t unnoted(const struct keeper *k)
 static void remember(const struct keyring *ring, void *context)
 {
 	struct keeper *k = context;
-	struct policy policy;
 
-	keyring_policy(ring, &policy);
 	k->before = keyring_sealed(ring);
-	k->allowed = policy.rotate_after;
-}
-
-static bool did_something(const struct policy_done *d)
-{
-	return d->rotated || d->retired || d->destroyed;
+	k->allowed = keyring_bytes_allowed(ring, &k->managed);
 }
 
 struct run {
@@ -62,7 +58,8 @@ struct run {
 static int edit(struct keyring *ring, void *context, struct fault *why)
 {
 	struct run *r = context;
-	const struct policy_facts facts = {.bytes = keyring_sealed(ring) + r->bytes, .users = &r->k->users};
+	const struct policy_facts facts = {
+		.bytes = keyring_sealed(ring) + r->bytes, .users = &r->k->users, .managed = &r->k->managed};
 	int result = 0;
 
 	if (r->bytes >= GRAIN || r->last || (r->k->allowed && facts.bytes >= r->k->allowed))
@@ -71,7 +68,7 @@ static int edit(struct keyring *ring, void *context, struct fault *why)
 		r->bytes = 0;
 	if (result == 0 && !r->last)
 		result = keyring_run_policy(ring, &facts, &r->done, why);
-	return result == 0 && !r->bytes && !did_something(&r->done) ? -EALREADY : result;
+	return result == 0 && !r->bytes && !policy_did_something(&r->done) ? -EALREADY : result;
 }
 
 static void run_policies(struct keeper *k, bool last)
@@ -84,27 +81,61 @@ static void run_policies(struct keeper *k, bool last)
 		k->noted += r.bytes;
 	else if (result != -EALREADY && !live_keys_are_locked(k->p.keys))
 		log_warning("the policies of the keys are not carried out: %s", why.text);
-	if (result == 0 && did_something(&r.done))
-		log_info("by policy: %" PRIu32 " generations rotated, %" PRIu32 " retired, %" PRIu32 " destroyed",
-			 r.done.rotated, r.done.retired, r.done.destroyed);
+	if (result == 0 && policy_did_something(&r.done))
+		log_info("by policy: %" PRIu32 " generations rotated, %" PRIu32 " retired, %" PRIu32 " destroyed%s",
+			 r.done.rotated, r.done.retired, r.done.destroyed,
+			 r.done.started ? "; older ones are re-encrypted" : "");
 	/* Another generation may be the target of what is under way. */
-	if (result == 0 && r.done.rotated && reencrypt_look(k->p.reencrypt, &why) < 0)
+	if (result == 0 && (r.done.rotated || r.done.started) && reencrypt_look(k->p.reencrypt, &why) < 0)
 		log_warning("%s", why.text);
+	k->moving |= result == 0 && r.done.started;
 	live_keys_look(k->p.keys, remember, k);
 }
 
 /* ------------------------------------------------------------------ the thread */
 
+/* The service's policy is another one. */
+static bool take_managed(struct keeper *k)
+{
+	struct managed_policy now;
+	struct engine_counts counts;
+
+	/* It is looked at again when something can be done about it. */
+	if (live_keys_are_locked(k->p.keys))
+		return false;
+	lease_managed_policy(k->p.lease, &now);
+	/* Without a journal nothing can be re-encrypted (reencrypt.c). */
+	engine_counts(k->p.engine, &counts);
+	if (!counts.journal_size)
+		now.keep = 0;
+	if (memcmp(&now, &k->managed, sizeof now) == 0)
+		return false;
+	k->managed = now;
+	return true;
+}
+
+/* A re-encryption has ended: what it was about may be retired. */
+static bool has_moved(struct keeper *k)
+{
+	struct reencrypt_status now;
+	bool before = k->moving;
+
+	reencrypt_status(k->p.reencrypt, &now);
+	k->moving = now.phase == REENCRYPT_WAITING || now.phase == REENCRYPT_MOVING || now.phase == REENCRYPT_VERIFYING;
+	return before && !k->moving;
+}
+
 static void *keep(void *data)
 {
 	struct keeper *k = data;
+	unsigned look = k->p.every && k->p.every < LOOK_SECONDS ? k->p.every : LOOK_SECONDS;
 
 	live_keys_look(k->p.keys, remember, k);
-	for (unsigned waited = POLICY_SECONDS - FIRST_SECONDS; rounds_wait(&k->rounds, LOOK_SECONDS);
-	     waited += LOOK_SECONDS) {
-		bool much = k->allowed && k->before + unnoted(k) >= k->allowed;
+	for (unsigned waited = POLICY_SECONDS - FIRST_SECONDS; rounds_wait(&k->rounds, look); waited += look) {
+		bool much = k->allowed && k->before + unnoted(k) >= k->allowed, other = take_managed(k),
+		     moved = has_moved(k);
 
-		if (!much && unnoted(k) < GRAIN && waited < POLICY_SECONDS)
+		if (!much && !other && !moved && unnoted(k) < GRAIN && waited < POLICY_SECONDS)
 			continue;
 		run_policies(k, false);
 		waited = 0;

@@ -112,6 +112,14 @@ static void set_version(struct lease *l, uint32_t version)
 	pthread_mutex_unlock(&l->lock);
 }
 
+/* (6) */
+static void set_policy(struct lease *l, const struct managed_policy *policy)
+{
+	pthread_mutex_lock(&l->lock);
+	l->now.policy = *policy;
+	pthread_mutex_unlock(&l->lock);
+}
+
 static void yes(struct lease *l, const struct lease_answer *a)
 {
 	bool was_away = l->now.state == LEASE_UNREACHABLE;
@@ -122,6 +130,7 @@ static void yes(struct lease *l, const struct lease_answer *a)
 	set_state(l, LEASE_HELD, "");
 	if (was_away)
 		log_info("%s is reached again", l->source->ops->who);
+	set_policy(l, &l->source->policy);
 	if (l->locked_it)
 		unlock_it(l);
 	l->source->ops->after_yes(l->source, !l->locked_it);
@@ -263,6 +272,16 @@ void lease_status(struct lease *l, struct lease_status *out)
 	pthread_mutex_unlock(&l->lock);
 	out->age = age > 0 ? (uint64_t)age : 0;
 	out->grace_left = out->age < l->p.grace ? l->p.grace - out->age : 0;
+}
+
+void lease_managed_policy(struct lease *l, struct managed_policy *out)
+{
+	*out = (struct managed_policy){0};
+	if (!l)
+		return;
+	pthread_mutex_lock(&l->lock);
+	*out = l->now.policy;
+	pthread_mutex_unlock(&l->lock);
 }
 
 int lease_allows_unlock(struct lease *l, struct fault *why)

@@ -9,6 +9,8 @@
  *  3. What the lease has locked it unlocks at the next yes, in the same way; what somebody else has locked it leaves alone.
  *  4. A mount is bound by it until its end, whoever brings a root meanwhile.
  *  5. Where the service's key has a newer version, the root is wrapped again by it at the next yes.
+ *  6. The service's policy for the volume is that of the last yes that told a right one; it is kept nowhere else, and others carry it out
+ *     (keeper.h).
  *
  * In a thread of its own.  Thread-safe. */
 #ifndef COFFER_FS_LEASE_H
@@ -16,6 +18,7 @@
 
 #include "fs/reencrypt.h"
 #include "keymgr/host_memory.h"
+#include "keymgr/managed_policy.h"
 
 struct lease;
 
@@ -44,11 +47,14 @@ struct lease_status {
 	char key[LEASE_KEY_MAX + 1];
 	uint32_t version;
 	uint64_t renewals;
-	uint64_t age;                                 /* seconds since the last yes, or since the mount */
-	uint64_t grace_left;                          /* seconds */
+	uint64_t age;        /* seconds since the last yes, or since the mount */
+	uint64_t grace_left; /* seconds */
+	struct managed_policy policy;
 	char reason[sizeof((struct fault *)0)->text]; /* why it is not held; empty while it is */
 };
 void lease_status(struct lease *l, struct lease_status *out);
+/* (6) Without a lease there is none. */
+void lease_managed_policy(struct lease *l, struct managed_policy *out);
 /* Refuses where the lease has locked, or would: -EACCES. */
 int lease_allows_unlock(struct lease *l, struct fault *why) MUST_CHECK;
 

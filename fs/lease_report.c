@@ -8,6 +8,7 @@
 #include "config.h"
 #include "keymgr/backup.h"
 #include "keymgr/document.h"
+#include "keymgr/managed_policy.h"
 #include "util/base/atomic_file.h"
 #include "util/base/encode.h"
 #include "util/base/log.h"
@@ -31,6 +32,7 @@ static void host_name(char out[WORD_MAX + 1])
 struct facts {
 	bool known, backed_up;
 	uint32_t generation;
+	struct managed_state state;
 	uint64_t backup_days, sequence;
 };
 
@@ -57,9 +59,23 @@ static void look(const struct keyring *k, void *context)
 	for (uint32_t i = 0; i < n; i++)
 		if (all[i].scope == SCOPE_DEFAULT && all[i].state == KEY_ACTIVE)
 			f->generation = all[i].number;
+	keyring_managed_state(k, &f->state);
 	look_at_backups(k, f);
 	f->sequence = keyring_sequence(k);
 	f->known = true;
+}
+
+static int put_state(json_object *o, const struct managed_state *s)
+{
+	char rotated[TIME_TEXT + 1];
+	int r = put_number(o, "generations", s->kept);
+
+	time_text_of(s->rotated, rotated);
+	if (r == 0)
+		r = put_number(o, "floor", s->floor);
+	if (r == 0)
+		r = put_number(o, "sealed", s->sealed);
+	return r == 0 ? put_string(o, "rotated", rotated) : r;
 }
 
 int lease_report_put(json_object *o, struct live_keys *keys, struct reencrypt *reencrypt)
@@ -77,6 +93,8 @@ int lease_report_put(json_object *o, struct live_keys *keys, struct reencrypt *r
 		r = put_string(o, "coffer", COFFER_VERSION);
 	if (r == 0 && f.known)
 		r = put_number(o, "generation", f.generation);
+	if (r == 0 && f.known)
+		r = put_state(o, &f.state);
 	if (r == 0 && now.phase != REENCRYPT_NONE && now.total && now.done <= now.total)
 		r = put_number(o, "reencryption_percent", now.done * 100 / now.total);
 	return r == 0 && f.known && f.backed_up ? put_number(o, "backup_days", f.backup_days) : r;

@@ -23,7 +23,8 @@ struct by_service {
 	char volume[2 * VOLUME_ID_SIZE + 1];
 	struct service_answer answer; /* the last one */
 	time_t certificate_seen;
-	uint64_t sent; /* the keyring of this sequence */
+	uint64_t sent;       /* the keyring of this sequence */
+	bool policy_refused; /* and that was said */
 };
 
 static_assert((int)SERVICE_KEY_NAME_MAX <= (int)LEASE_KEY_MAX, "its name has room");
@@ -59,6 +60,25 @@ static int call(struct by_service *b, struct fault *why)
 	return service_call(b->client, SERVICE_ASK, path, o, &b->answer, why);
 }
 
+/* lease.h (6) */
+static void take_policy(struct by_service *b, json_object *answer)
+{
+	struct managed_policy policy = {0};
+	struct problem problem = {0};
+	json_object *o = NULL;
+	int r = 0;
+
+	if (json_object_object_get_ex(answer, "policy", NULL))
+		r = member_object(answer, "policy", &o, &problem);
+	if (r == 0 && o)
+		r = managed_policy_load(o, "", &policy, &problem);
+	if (r < 0 && !b->policy_refused)
+		log_warning("the key service has a policy for the volume that is not taken: %s", problem.text);
+	b->policy_refused = r < 0;
+	if (r == 0)
+		b->source.policy = policy;
+}
+
 static int ask(struct lease_source *s, struct lease_answer *out)
 {
 	struct service_answer *a = &of(s)->answer;
@@ -77,10 +97,12 @@ static int ask(struct lease_source *s, struct lease_answer *out)
 	if (r == 0)
 		r = service_check(a, &why);
 	out->verdict = r < 0 ? LEASE_NOTHING : LEASE_YES;
-	if (r < 0)
+	if (r < 0) {
 		memcpy(out->reason, why.text, sizeof out->reason);
-	else
-		out->renew_after = number_in(a->body, "renew_after");
+		return 0;
+	}
+	out->renew_after = number_in(a->body, "renew_after");
+	take_policy(of(s), a->body);
 	return 0;
 }
 

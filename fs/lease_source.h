@@ -36,7 +36,8 @@ struct lease_source {
 	const struct lease_source_ops *ops;
 	const struct lease_parts *p; /* the lease's */
 	char key[LEASE_KEY_MAX + 1];
-	uint32_t version; /* of the key, by which the root is wrapped; 0: it has none */
+	uint32_t version;             /* of the key, by which the root is wrapped; 0: it has none */
+	struct managed_policy policy; /* lease.h (6) */
 };
 
 /* p->opened->service is there. */

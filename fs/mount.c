@@ -406,7 +406,9 @@ static int start_threads(struct mounting *m, struct fault *why)
 	if (r == 0)
 		go_on(m);
 	if (r == 0 && !is_read_only(m) && !m->options->old_copy)
-		r = keeper_start(&(struct keeper_parts){m->engine, m->live_keys, m->reencrypt}, &m->keeper);
+		r = keeper_start(
+			&(struct keeper_parts){m->engine, m->live_keys, m->reencrypt, m->lease, m->options->lease},
+			&m->keeper);
 	return r;
 }
 
