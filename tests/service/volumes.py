@@ -143,6 +143,18 @@ class Case(keyd.Case):
             if f" {point} " in f.read():
                 subprocess.run(["umount", "-l", point], check=False, capture_output=True, timeout=TIMEOUT)
 
+    def start_again(self, *options):
+        """The service at the port that it had."""
+        service = keyd.Service(self.dir, *options)
+        port = self.running.port
+        service.log = open(service.log_file, "ab")
+        service.process = subprocess.Popen([keyd.KEYD, "run", self.dir, "--listen", f"127.0.0.1:{port}", *options], stdin=subprocess.DEVNULL,
+                                           stdout=subprocess.PIPE, stderr=service.log, start_new_session=True)
+        service.process.stdout.readline()
+        service.port = port
+        self.running = service
+        self.addCleanup(service.kill)
+
     def status(self):
         return json.loads(self.good("status", self.volume, "--json"))
 

@@ -4,8 +4,19 @@
 
 #include "util/cli/key.h"
 #include "util/cli/service.h"
+#include "util/cli/volumes_policy.h"
 
 enum { DAYS_MIN = 7, DAYS_MAX = 90, ROTATE_DAYS_MAX = 3650 };
+
+static void print_volumes_policy(json_object *k)
+{
+	struct managed_policy policy;
+	struct problem ignored = {0};
+	char text[POLICY_TEXT];
+
+	if (managed_policy_load(k, "volumes_", &policy, &ignored) == 0 && !managed_policy_empty(&policy))
+		printf(", its volumes: %s", managed_policy_text(&policy, text));
+}
 
 static void print_key(json_object *k)
 {
@@ -16,6 +27,7 @@ static void print_key(json_object *k)
 		printf(", unwraps from version %s", service_text(k, "min_decryption_version"));
 	if (*service_text(k, "auto_rotate_days"))
 		printf(", rotates every %s days", service_text(k, "auto_rotate_days"));
+	print_volumes_policy(k);
 	if (*service_text(k, "purge_protection"))
 		printf(", protected from purging");
 	if (*service_text(k, "purge_at"))
@@ -82,17 +94,18 @@ int cmd_service_key_recover(const struct verb *v, int argc, char **argv, struct 
 struct settings_wanted {
 	int lowest, rotate_days;
 	bool protect;
+	struct volumes_policy volumes;
 };
-#define SETTINGS_NONE ((struct settings_wanted){-1, -1, false})
+#define SETTINGS_NONE ((struct settings_wanted){-1, -1, .protect = false})
 #define OPTIONS_SETTINGS(s)                                                                                            \
-	{OPTION_NUMBER, 0, 0, "auto-rotate-days", &(s)->rotate_days},                                                  \
+	OPTIONS_VOLUMES_POLICY(&(s)->volumes), {OPTION_NUMBER, 0, 0, "auto-rotate-days", &(s)->rotate_days},           \
 	{                                                                                                              \
 		OPTION_FLAG, 0, 0, "purge-protection", &(s)->protect                                                   \
 	}
 
 static bool wants_nothing(const struct settings_wanted *s)
 {
-	return s->lowest < 0 && s->rotate_days < 0 && !s->protect;
+	return s->lowest < 0 && s->rotate_days < 0 && !s->protect && !volumes_policy_given(&s->volumes);
 }
 
 static json_object *settings_body(const struct settings_wanted *s)
@@ -105,6 +118,7 @@ static json_object *settings_body(const struct settings_wanted *s)
 		json_add_number(o, "auto_rotate_days", (uint64_t)s->rotate_days);
 	if (s->protect)
 		json_add_bool(o, "purge_protection", true);
+	volumes_policy_put(&s->volumes, o);
 	return o;
 }
 
@@ -119,7 +133,9 @@ int cmd_service_key_create(const struct verb *v, int argc, char **argv, struct f
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
 	if (r)
 		return r;
-	r = service_begin(&w, why);
+	r = volumes_policy_parse(&s.volumes, why);
+	if (r == 0)
+		r = service_begin(&w, why);
 	if (r < 0)
 		return r;
 	if (wants_nothing(&s))
@@ -142,8 +158,10 @@ int cmd_service_key_config(const struct verb *v, int argc, char **argv, struct f
 		return r;
 	if (wants_nothing(&s))
 		return fault_set(why, EXIT_USAGE, EINVAL,
-				 "service key config: give --auto-rotate-days, --min-version or --purge-protection");
-	r = service_begin(&w, why);
+				 "service key config: nothing to set; see: coffer service key config --help");
+	r = volumes_policy_parse(&s.volumes, why);
+	if (r == 0)
+		r = service_begin(&w, why);
 	return r < 0 ? r
 		     : service_show(&w, SERVICE_POST, settings_body(&s), print_key, why, "keys/%s/config", words.at[0]);
 }

@@ -20,12 +20,19 @@ static void print_volume(json_object *v)
 	if (*service_text(v, "host"))
 		printf("\n    on %s, coffer %s, generation %s", service_text(v, "host"), service_text(v, "coffer"),
 		       service_text(v, "generation"));
+	if (*service_text(v, "floor") && strcmp(service_text(v, "floor"), service_text(v, "generation")) != 0)
+		printf(" (accepts %s and later)", service_text(v, "floor"));
+	if (*service_text(v, "rotated"))
+		printf(", active ones from %s on", service_text(v, "rotated"));
 	if (*service_text(v, "reencryption_percent"))
 		printf(", re-encrypted to %s %%", service_text(v, "reencryption_percent"));
 	if (*service_text(v, "host") && *service_text(v, "backup_days"))
 		printf(", last verified backup %s days old", service_text(v, "backup_days"));
 	else if (*service_text(v, "host"))
 		printf(", no verified backup");
+	if (*service_text(v, "behind"))
+		printf("\n    %s", strcmp(service_text(v, "behind"), "true") == 0 ? "behind the policy of its key"
+										  : "as the policy of its key says");
 	putchar('\n');
 }
 

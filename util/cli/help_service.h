@@ -11,12 +11,23 @@
 	"  --config F              another file in the place of /etc/coffer/service.conf\n"                            \
 	"  --json                  for programs\n"
 
-#define ARGUMENTS_SERVICE_KEY_CREATE "NAME [--auto-rotate-days N] [--purge-protection] " ARGUMENTS_SERVICE
+#define ARGUMENTS_VOLUMES_POLICY "[--volumes-rotate-every TIME] [--volumes-rotate-after SIZE] [--volumes-keep N] "
+#define HELP_VOLUMES_POLICY                                                                                            \
+	"\n"                                                                                                           \
+	"what running mounts under the key do, beside what their volumes say themselves (off takes it back):\n"        \
+	"  --volumes-rotate-every TIME   a new generation when the active one is so old, 1d to 10y\n"                  \
+	"  --volumes-rotate-after SIZE   and when so much was written, 1G to 1024T\n"                                  \
+	"  --volumes-keep N              of each scope the newest N stay: what is older is re-encrypted, then\n"       \
+	"                                destroyed 30 days later\n\n"
+
+#define ARGUMENTS_SERVICE_KEY_CREATE                                                                                   \
+	"NAME [--auto-rotate-days N] [--purge-protection] " ARGUMENTS_VOLUMES_POLICY ARGUMENTS_SERVICE
 #define HELP_SERVICE_KEY_CREATE                                                                                        \
 	"Makes a key of the key service, with its first version.\n"                                                    \
 	"\n"                                                                                                           \
 	"  --auto-rotate-days N    a new version whenever the newest is so old\n"                                      \
-	"  --purge-protection      nobody can purge it before its time, for good\n" HELP_SERVICE "\nexample:\n"        \
+	"  --purge-protection      nobody can purge it before its time, for good\n" HELP_VOLUMES_POLICY HELP_SERVICE   \
+	"\nexample:\n"                                                                                                 \
 	"  coffer service key create db\n"
 
 #define ARGUMENTS_SERVICE_KEY_LIST "" ARGUMENTS_SERVICE
@@ -51,14 +62,15 @@
 	"  coffer service key enable db\n"
 
 #define ARGUMENTS_SERVICE_KEY_CONFIG                                                                                   \
-	"NAME [--auto-rotate-days N] [--min-version N] [--purge-protection] " ARGUMENTS_SERVICE
+	"NAME [--auto-rotate-days N] [--min-version N] [--purge-protection] " ARGUMENTS_VOLUMES_POLICY ARGUMENTS_SERVICE
 #define HELP_SERVICE_KEY_CONFIG                                                                                        \
 	"Changes settings of a key.\n"                                                                                 \
 	"\n"                                                                                                           \
 	"  --auto-rotate-days N    a new version whenever the newest is so old; 0: never\n"                            \
 	"  --min-version N         older versions unwrap no more\n"                                                    \
-	"  --purge-protection      nobody can purge it before its time, for good\n" HELP_SERVICE "\nexample:\n"        \
-	"  coffer service key config db --auto-rotate-days 90\n"
+	"  --purge-protection      nobody can purge it before its time, for good\n" HELP_VOLUMES_POLICY HELP_SERVICE   \
+	"\nexample:\n"                                                                                                 \
+	"  coffer service key config db --auto-rotate-days 90 --volumes-rotate-every 30d --volumes-keep 2\n"
 
 #define ARGUMENTS_SERVICE_KEY_DELETE "NAME [--days N] " ARGUMENTS_SERVICE
 #define HELP_SERVICE_KEY_DELETE                                                                                        \
@@ -124,7 +136,9 @@
 
 #define ARGUMENTS_SERVICE_VOLUMES "[NAME] " ARGUMENTS_SERVICE
 #define HELP_SERVICE_VOLUMES                                                                                           \
-	"The volumes whose roots were wrapped by a key (else by any), and who holds their leases.\n"                   \
+	"The volumes whose roots were wrapped by a key (else by any), who holds their leases, what the mounts said "   \
+	"last,\n"                                                                                                      \
+	"and whether they are behind the policy of their key.\n"                                                       \
 	"\n" HELP_SERVICE "\nexample:\n"                                                                               \
 	"  coffer service volumes db\n"
 

@@ -10,6 +10,7 @@
 #include "util/cli/key.h"
 #include "util/cli/output.h"
 #include "util/cli/status.h"
+#include "util/cli/volumes_policy.h"
 
 /* What a store may lack, for people and for programs. */
 static const struct {
@@ -90,6 +91,18 @@ static bool lease_has_locked(const struct volume_status *s)
 	return lease_is(s, "denied") || lease_is(s, "expired");
 }
 
+static void print_policy(const struct volume_status *s)
+{
+	const struct managed_policy policy = {process_number(s, "lease_policy_rotate_every"),
+					      process_number(s, "lease_policy_rotate_after"),
+					      process_number(s, "lease_policy_keep")};
+	char text[POLICY_TEXT];
+
+	if (!managed_policy_empty(&policy))
+		printf("policy       of the key service: %s%s\n", managed_policy_text(&policy, text),
+		       process_number(s, "read_only") ? "; nothing of it while read-only" : "");
+}
+
 static void print_lease(const struct volume_status *s)
 {
 	const char *reason = s->reached ? control_text(&s->process, "lease_reason") : NULL,
@@ -106,6 +119,7 @@ static void print_lease(const struct volume_status *s)
 	else
 		printf("lease        %s, the mount is locked until the key service lets it go on: %s\n",
 		       lease_is(s, "denied") ? "denied" : "expired", reason);
+	print_policy(s);
 }
 
 static void print_locked(const struct volume_status *s)
@@ -348,6 +362,16 @@ static json_object *mounts_json(const struct volume_status *s)
 	return list;
 }
 
+static json_object *policy_json(const struct volume_status *s)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_number(o, "rotate_every", process_number(s, "lease_policy_rotate_every"));
+	json_add_number(o, "rotate_after", process_number(s, "lease_policy_rotate_after"));
+	json_add_number(o, "keep", process_number(s, "lease_policy_keep"));
+	return o;
+}
+
 static json_object *lease_json(const struct volume_status *s)
 {
 	json_object *o = json_object_new_object();
@@ -359,6 +383,7 @@ static json_object *lease_json(const struct volume_status *s)
 	json_add_number(o, "age", process_number(s, "lease_age"));
 	json_add_number(o, "grace_left", process_number(s, "lease_grace_left"));
 	json_add_text(o, "reason", control_text(&s->process, "lease_reason"));
+	json_object_object_add(o, "policy", policy_json(s));
 	return o;
 }
 

@@ -90,8 +90,8 @@ _coffer_service()
 	"client ") words="register list accept revoke" ;;
 	"volume ") words="accept restore" ;;
 	"audit ") words="show verify export" ;;
-	"key create "*) options+=" --auto-rotate-days --purge-protection" ;;
-	"key config "*) options+=" --auto-rotate-days --min-version --purge-protection" ;;
+	"key create "*) options+=" --auto-rotate-days --purge-protection --volumes-rotate-every --volumes-rotate-after --volumes-keep" ;;
+	"key config "*) options+=" --auto-rotate-days --min-version --purge-protection --volumes-rotate-every --volumes-rotate-after --volumes-keep" ;;
 	"key delete "*) options+=" --days" ;;
 	"key purge "*) options+=" --yes" ;;
 	"client register "*) options+=" --name --wait" ;;
