@@ -22,9 +22,9 @@ struct lease_source;
 struct lease_source_ops {
 	const char *who; /* in messages */
 	/* One question.  -ECANCELED: nothing is to be made of it. */
-	int (*ask)(struct lease_source *s, struct lease_answer *out) MUST_CHECK;
+	int (*ask)(struct lease_source *s, struct lease_answer *out);
 	/* As at the mount. */
-	int (*unlock)(struct lease_source *s, struct keyring *k, struct fault *why) MUST_CHECK;
+	int (*unlock)(struct lease_source *s, struct keyring *k, struct fault *why);
 	/* What is left to do after a yes; `open`: the lease does not hold the mount locked.  May change `version`. */
 	void (*after_yes)(struct lease_source *s, bool open);
 	/* Ends a question under way, and all later ones; from any thread. */
