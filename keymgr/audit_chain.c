@@ -51,44 +51,63 @@ static int line_mac(const struct audit_keys *keys, const struct audit_link *befo
 	return hmac_sha256(key->bytes, key->size, text, SHA256_SIZE + n, mac);
 }
 
-static int fill(json_object *o, uint64_t n, json_object *details)
+/* The members of an object behind what the line has already. */
+static int append_members(json_object *o, char out[AUDIT_LINE_MAX], size_t *n)
 {
-	int ret = put_number(o, "n", n);
+	size_t size;
+	const char *text =
+		json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
 
-	/* What has waited on a host brings its own time and actor along. */
-	if (ret == 0 && !json_object_object_get_ex(details, "at", NULL))
-		ret = put_now(o, "at");
-	json_object_object_foreach(details, name, value)
-	{
-		if (ret == 0)
-			ret = put_value(o, name, json_object_get(value));
+	if (!text)
+		return -ENOMEM;
+	if (*n + size + TAIL + 1 > AUDIT_LINE_MAX)
+		return -EFBIG;
+	if (size > 2) {
+		out[(*n)++] = ',';
+		memcpy(out + *n, text + 1, size - 2);
+		*n += size - 2;
 	}
+	return 0;
+}
+
+static int append_actor(char out[AUDIT_LINE_MAX], size_t *n)
+{
+	_cleanup_json_ json_object *o = json_object_new_object();
+	int ret = o ? audit_actor_put(o) : -ENOMEM;
+
+	return ret == 0 ? append_members(o, out, n) : ret;
+}
+
+/* All before the MAC. */
+static int render(uint64_t number, json_object *details, char out[AUDIT_LINE_MAX], size_t *n)
+{
+	char at[TIME_TEXT + 1];
+	int ret;
+
+	if (json_object_object_get_ex(details, "n", NULL))
+		return -EINVAL;
+	*n = (size_t)snprintf(out, AUDIT_LINE_MAX, "{\"n\":%" PRIu64, number);
+	/* What has waited on a host brings its own time and actor along. */
+	if (!json_object_object_get_ex(details, "at", NULL)) {
+		time_text(at);
+		*n += (size_t)snprintf(out + *n, AUDIT_LINE_MAX - *n, ",\"at\":\"%s\"", at);
+	}
+	ret = append_members(details, out, n);
 	if (ret == 0 && !json_object_object_get_ex(details, "uid", NULL) &&
 	    !json_object_object_get_ex(details, "client", NULL)) /* of the key service */
-		ret = audit_actor_put(o);
+		ret = append_actor(out, n);
 	return ret;
 }
 
 int audit_line_make(const struct audit_keys *keys, struct audit_link *at, json_object *details,
 		    char out[AUDIT_LINE_MAX], size_t *size)
 {
-	_cleanup_json_ json_object *o = json_object_new_object();
 	struct audit_link next = {.n = at->n + 1};
-	const char *text;
 	size_t n;
-	int ret;
+	int ret = render(next.n, details, out, &n);
 
-	ret = o ? fill(o, next.n, details) : -ENOMEM;
-	if (ret < 0)
-		return ret;
-	text = json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
-	if (!text)
-		return -ENOMEM;
-	n--; /* the closing brace comes behind the MAC */
-	if (n + TAIL + 2 > AUDIT_LINE_MAX)
-		return -EFBIG;
-	memcpy(out, text, n);
-	ret = line_mac(keys, at, next.n, out, n, next.mac);
+	if (ret == 0)
+		ret = line_mac(keys, at, next.n, out, n, next.mac);
 	if (ret < 0)
 		return ret;
 	memcpy(out + n, MAC_MEMBER, MEMBER);

@@ -66,11 +66,6 @@ int call_refuse_use(struct call *c, int error)
 	}
 }
 
-static void kid(const struct kek *k, uint32_t version, char *out, size_t n)
-{
-	snprintf(out, n, "/v1/keys/%s/%" PRIu32, k->name, version);
-}
-
 /* --- the root of a volume */
 
 struct root {
@@ -157,51 +152,74 @@ static int note_use(struct call *c, const char *event, const struct kek *k, uint
 	return call_note(c, event, more);
 }
 
-/* --- answers */
+/* --- answers, as text: nothing in them needs escaping, and a plaintext goes from its buffer into the answer and nowhere else */
+
+enum { ANSWER_ROOM = 192 + KEK_NAME_MAX + 2 * FINGERPRINT_SIZE }; /* besides the value */
+
+static int begin(struct call *c, const struct kek *k, uint32_t version, size_t n, size_t *used)
+{
+	int ret = answer_room(c->answer, 200, ANSWER_ROOM + base64url_size(n));
+
+	*used = 0;
+	if (ret == 0)
+		*used = (size_t)snprintf(c->answer->text, c->answer->size,
+					 "{\"kid\":\"/v1/keys/%s/%" PRIu32 "\",\"version\":%" PRIu32, k->name, version,
+					 version);
+	return ret;
+}
+
+static void add_bytes(struct answer *a, size_t *used, const char *member, const uint8_t *bytes, size_t n)
+{
+	*used += (size_t)snprintf(a->text + *used, a->size - *used, ",\"%s\":\"", member);
+	*used += base64url_encode(bytes, n, a->text + *used);
+	a->text[(*used)++] = '"';
+}
+
+static void add_root(struct answer *a, size_t *used, const struct root *root)
+{
+	char fingerprint[2 * FINGERPRINT_SIZE + 1];
+
+	if (!root->given)
+		return;
+	hex_encode(root->fingerprint, FINGERPRINT_SIZE, fingerprint);
+	*used += (size_t)snprintf(a->text + *used, a->size - *used, ",\"root\":\"%s\"", fingerprint);
+}
+
+static void end(struct answer *a, size_t used)
+{
+	memcpy(a->text + used, "}\n", 3);
+	a->size = used + 2;
+}
 
 static int answer_wrapped(struct call *c, const struct kek *k, const struct kek_wrapped *w, const struct root *root)
 {
-	_cleanup_json_ json_object *o = json_object_new_object();
-	char id[KEK_NAME_MAX + 32];
-	int ret;
+	static const char algorithm[] = ",\"alg\":\"" KEK_ALGORITHM "\"";
+	size_t used;
+	int ret = begin(c, k, w->version, w->size, &used);
 
-	kid(k, w->version, id, sizeof(id));
-	ret = o ? put_string(o, "kid", id) : -ENOMEM;
-	if (ret == 0)
-		ret = put_number(o, "version", w->version);
-	if (ret == 0)
-		ret = put_string(o, "alg", KEK_ALGORITHM);
-	if (ret == 0)
-		ret = put_blob(o, "value", w->value, w->size);
-	if (ret == 0)
-		ret = put_bytes(o, "iv", w->iv, sizeof(w->iv));
-	if (ret == 0)
-		ret = put_bytes(o, "tag", w->tag, sizeof(w->tag));
-	if (ret == 0 && root->given)
-		ret = put_hex(o, "root", root->fingerprint, FINGERPRINT_SIZE);
-	return ret == 0 ? answer_json(c->answer, 200, o) : ret;
+	if (ret < 0)
+		return ret;
+	memcpy(c->answer->text + used, algorithm, sizeof(algorithm) - 1);
+	used += sizeof(algorithm) - 1;
+	add_bytes(c->answer, &used, "value", w->value, w->size);
+	add_bytes(c->answer, &used, "iv", w->iv, sizeof(w->iv));
+	add_bytes(c->answer, &used, "tag", w->tag, sizeof(w->tag));
+	add_root(c->answer, &used, root);
+	end(c->answer, used);
+	return 0;
 }
 
-/* The plaintext goes from its buffer into the answer, and nowhere else. */
 static int answer_plain(struct call *c, const struct kek *k, uint32_t version, const uint8_t *plain, size_t n,
 			const struct root *root)
 {
-	char id[KEK_NAME_MAX + 32], fingerprint[2 * FINGERPRINT_SIZE + 1] = "";
 	size_t used;
-	int ret;
+	int ret = begin(c, k, version, n, &used);
 
-	kid(k, version, id, sizeof(id));
-	if (root->given)
-		hex_encode(root->fingerprint, FINGERPRINT_SIZE, fingerprint);
-	ret = answer_room(c->answer, 200, 128 + sizeof(id) + sizeof(fingerprint) + base64url_size(n));
 	if (ret < 0)
 		return ret;
-	used = (size_t)snprintf(c->answer->text, c->answer->size,
-				"{\"kid\":\"%s\",\"version\":%" PRIu32 "%s%s%s,\"value\":\"", id, version,
-				root->given ? ",\"root\":\"" : "", fingerprint, root->given ? "\"" : "");
-	used += base64url_encode(plain, n, c->answer->text + used);
-	memcpy(c->answer->text + used, "\"}\n", 4);
-	c->answer->size = used + 3;
+	add_root(c->answer, &used, root);
+	add_bytes(c->answer, &used, "value", plain, n);
+	end(c->answer, used);
 	return 0;
 }
 
