@@ -49,7 +49,7 @@ static inline void kek_free(struct kek *k)
 bool kek_name_valid(const char *name);
 
 int kek_get(struct ledger *l, const char *name, struct kek *out) MUST_CHECK; /* -ENOENT */
-/* For who uses it and changes nothing: name, state and versions, no times; `row` is everybody's (ledger_look). */
+/* For who uses it and changes nothing: name, state, versions and the policy for volumes, no times; `row` is everybody's (ledger_look). */
 int kek_look(struct ledger *l, const char *name, struct kek *out) MUST_CHECK; /* -ENOENT */
 int kek_create(struct ledger *l, const struct service_keys *keys, const char *name,
 	       struct kek *out) MUST_CHECK; /* -EEXIST */
