@@ -166,6 +166,11 @@ class Page(Case):
         return self.b.js(f"document.querySelector({json.dumps(selector)}).innerText")
 
     def test_accept_by_mouse(self):
+        # A volume on the newest version that keeps more generations than it should.
+        volume = "5a" * 16
+        self.a.post("keys/db/wrapkey", alg="A256GCM", value=keyd.b64(b"r" * 32), volume=volume)
+        self.a.post("keys/db/config", volumes_keep=1)
+        self.a.post("keys/db/lease", volume=volume, version=1, rotated="2026-11-28T12:00:00Z", sealed=0, generations=2, floor=1)
         self.assertIn("as admin (admin)", self.text("#who"))
         fingerprint = self.host.fingerprint()
         self.assertIn(fingerprint, self.text("#pending").replace(" ", ""))
@@ -179,6 +184,7 @@ class Page(Case):
         self.assertEqual(states["web-1"], ("accepted", "client"))
         self.assertIn("Nobody waits.", self.text("#pending"))
         self.assertIn("client.accept", self.text("#log"))
+        self.assertRegex(self.text("#volumes"), volume + r"\s+db\s+1 of 1\s+behind")
         if os.environ.get("COFFER_PICTURE"):
             self.b.picture(os.environ["COFFER_PICTURE"])
 

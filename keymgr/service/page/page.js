@@ -135,10 +135,14 @@ function keyRow(k) {
 // A volume tells its version with its lease, so one that nobody has mounted since the service started is not known.
 async function oldVolumes(keys) {
   const rows = [];
-  for (const k of keys.filter((x) => x.latest > 1 && x.state !== "purged")) {
+  const hasPolicy = (k) => k.volumes_rotate_every || k.volumes_rotate_after || k.volumes_keep;
+  for (const k of keys.filter((x) => (x.latest > 1 || hasPolicy(x)) && x.state !== "purged")) {
     const { volumes } = await ask("GET", "keys/" + encodeURIComponent(k.name) + "/volumes");
-    for (const v of volumes.filter((x) => !x.version || x.version < k.latest))
-      rows.push(row(make("code", v.volume), k.name, v.version ? `${v.version} of ${k.latest}` : "not known", v.seen ? time(v.seen) : "not since the start"));
+    for (const v of volumes.filter((x) => (k.latest > 1 && !x.version) || x.version < k.latest || x.behind)) {
+      const policy = !hasPolicy(k) ? "none" : !("behind" in v) ? "not known" : v.behind ? "behind" : "met";
+      rows.push(row(make("code", v.volume), k.name, v.version ? `${v.version} of ${k.latest}` : "not known", policy,
+        v.seen ? time(v.seen) : "not since the start"));
+    }
   }
   return rows;
 }
