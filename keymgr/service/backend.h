@@ -57,6 +57,14 @@ struct backend {
 	const struct backend_ops *ops;
 };
 
+int row_copy(const struct row *from, struct row *to) MUST_CHECK; /* with its body */
+/* For implementations that have no index: a callback of each_row that copies the row of that name, and then ends it with -ECANCELED. */
+struct row_wanted {
+	const char *name;
+	struct row *out;
+};
+int row_take_if_wanted(void *wanted, const struct row *r);
+
 enum backend_use {
 	BACKEND_MAKE,  /* it must not exist yet */
 	BACKEND_WRITE, /* one at a time: the caller holds a lock (place.h) */

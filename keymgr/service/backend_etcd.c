@@ -40,6 +40,7 @@ struct etcd_backend {
 	int64_t lease_end;     /* by etcd_now(); earlier than etcd's own */
 	int64_t moment;        /* BACKEND_READ: the revision that is read; 0: not chosen yet */
 	void *rows;            /* tsearch(3): struct row, (4) */
+	bool in_memory;        /* all of them are there */
 };
 
 /* --- asking */
@@ -77,22 +78,11 @@ static void row_free(void *p)
 	free(r);
 }
 
-static int copy_row(const struct row *from, struct row *to)
-{
-	*to = *from;
-	to->body = malloc(from->size + 1);
-	if (!to->body)
-		return -ENOMEM;
-	memcpy(to->body, from->body, from->size);
-	to->body[from->size] = '\0';
-	return 0;
-}
-
 static int remember(struct etcd_backend *b, const struct row *r)
 {
 	struct row *copy = calloc(1, sizeof(*copy)), **at;
 
-	if (!copy || copy_row(r, copy) < 0) {
+	if (!copy || row_copy(r, copy) < 0) {
 		free(copy);
 		return -ENOMEM;
 	}
@@ -195,9 +185,33 @@ static int etcd_each_row(struct backend *backend, int (*each)(void *context, con
 	struct etcd_backend *b = (struct etcd_backend *)backend;
 	struct walk w = {.b = b, .skip = strlen(b->prefix) + strlen("row/"), .row = each, .context = context};
 	char from[KEY_MAX], until[KEY_MAX];
+	int ret;
 
 	snprintf(until, sizeof(until), "%srow0", b->prefix); /* "0" comes behind "/" */
-	return walk(&w, key_of(b, "row", "", from), until);
+	ret = walk(&w, key_of(b, "row", "", from), until);
+	b->in_memory = ret == 0 && b->use != BACKEND_READ;
+	return ret;
+}
+
+/* Before all rows are in memory. */
+static int get_from_etcd(struct etcd_backend *b, const char *name, struct row *out)
+{
+	struct row_wanted wanted = {name, out};
+	struct walk w = {
+		.b = b,
+		.skip = strlen(b->prefix) + strlen("row/"),
+		.row = row_take_if_wanted,
+		.context = &wanted,
+	};
+	char from[KEY_MAX], until[KEY_MAX];
+	int ret;
+
+	*out = (struct row){0};
+	key_of(b, "row", name, from);
+	snprintf(until, sizeof(until), "%s", from);
+	until[strlen(until) - 1]++; /* names that begin so come first */
+	ret = walk(&w, from, until);
+	return ret == -ECANCELED && out->body ? 0 : ret == 0 ? -ENOENT : ret;
 }
 
 static int etcd_each_line(struct backend *backend, uint64_t n, int (*each)(void *context, const struct line *l),
@@ -217,9 +231,11 @@ static int etcd_get(struct backend *backend, const char *name, struct row *out)
 	struct etcd_backend *b = (struct etcd_backend *)backend;
 	struct row key, **at;
 
+	if (!b->in_memory)
+		return get_from_etcd(b, name, out);
 	snprintf(key.name, sizeof(key.name), "%s", name);
 	at = tfind(&key, &b->rows, compare_rows);
-	return at ? copy_row(*at, out) : -ENOENT;
+	return at ? row_copy(*at, out) : -ENOENT;
 }
 
 /* --- writing (1) */

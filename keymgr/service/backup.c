@@ -77,7 +77,7 @@ static int unnamed_finish(struct unnamed *u)
 static int write_all(const struct service_backup *b, int fd, struct backup_head *h, struct backend *from,
 		     struct service_backed_up *out)
 {
-	int ret = backup_head_write(fd, b->keyring, b->keyring_size, h);
+	int ret = backup_head_write(fd, b->keyring, b->keyring_size, b->place->keys.generation, h);
 
 	if (ret == 0)
 		ret = backup_file_write(fd, h, &b->place->keys, from, b->stop, &out->counts);
@@ -88,7 +88,8 @@ static int write_all(const struct service_backup *b, int fd, struct backup_head 
 }
 
 /* (2) From its head on, as whoever restores it will: only the keys are at hand already. */
-static int check_again(const struct service_backup *b, int fd, const struct audit_link *reach, struct fault *why)
+static int check_again(const struct service_backup *b, int fd, const struct audit_link *reach, bool before,
+		       struct fault *why)
 {
 	_cleanup_(backup_head_free) struct backup_head h = {0};
 	struct backend *again;
@@ -105,7 +106,7 @@ static int check_again(const struct service_backup *b, int fd, const struct audi
 		return ret;
 	ret = ledger_check(again, &b->place->keys, reach, &end, &reached, why);
 	again->ops->close(again);
-	if (ret == 0 && !reached)
+	if (ret == 0 && (!reached || (before && end.n != b->place->keys.before.end)))
 		return fault_set(why, EXIT_DAMAGED, EBADMSG,
 				 "the database is older than its anchor: line %llu was written, and is not there",
 				 (unsigned long long)reach->n);
@@ -117,8 +118,9 @@ static int make(const struct service_backup *b, struct unnamed *u, struct servic
 	_cleanup_(backup_head_free) struct backup_head h = {0};
 	struct audit_link reach = {0};
 	struct backend *from;
+	bool before = false;
 	struct stat st;
-	int ret = anchor_read(&b->place->keys, b->anchor, &reach);
+	int ret = anchor_read(&b->place->keys, b->anchor, &reach, &before);
 
 	if (ret < 0)
 		return fault_errno(why, EXIT_DAMAGED, ret, "cannot read the anchor %s", b->anchor);
@@ -128,7 +130,7 @@ static int make(const struct service_backup *b, struct unnamed *u, struct servic
 	ret = write_all(b, u->fd, &h, from, out);
 	from->ops->close(from);
 	if (ret == 0)
-		ret = check_again(b, u->fd, &reach, why);
+		ret = check_again(b, u->fd, &reach, before, why);
 	if (ret == 0 && fstat(u->fd, &st) == 0)
 		out->bytes = (uint64_t)st.st_size;
 	return ret == 0 ? unnamed_finish(u) : ret;

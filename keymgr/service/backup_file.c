@@ -7,6 +7,7 @@
 #include "keymgr/service/backup_file.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +20,6 @@
 
 enum {
 	VERSION = 1,
-	GENERATION = 1,
 	HEAD_MAX = 1024,
 	RECORD_LINE = 1,
 	RECORD_ROW = 2,
@@ -46,14 +46,14 @@ static int hash_head(struct backup_head *h, const char *line, size_t n)
 	return sha256(all, n + h->keyring_size, h->hash);
 }
 
-int backup_head_write(int fd, const char *keyring, size_t n, struct backup_head *out)
+int backup_head_write(int fd, const char *keyring, size_t n, uint32_t generation, struct backup_head *out)
 {
 	uint8_t id[BACKUP_ID_TEXT / 2];
 	char line[HEAD_MAX];
 	size_t used;
 	int ret = crypto_random(id, sizeof(id));
 
-	*out = (struct backup_head){.keyring = malloc(n + 1), .keyring_size = n};
+	*out = (struct backup_head){.keyring = malloc(n + 1), .keyring_size = n, .generation = generation};
 	if (ret < 0 || !out->keyring)
 		return ret < 0 ? ret : -ENOMEM;
 	memcpy(out->keyring, keyring, n);
@@ -62,8 +62,8 @@ int backup_head_write(int fd, const char *keyring, size_t n, struct backup_head 
 	time_text(out->created);
 	used = (size_t)snprintf(line, sizeof(line),
 				"{\"format\":\"%s\",\"version\":%d,\"id\":\"%s\",\"created\":\"%s\","
-				"\"generation\":%d,\"keyring\":%zu}\n",
-				FORMAT_NAME, VERSION, out->id, out->created, GENERATION, n);
+				"\"generation\":%" PRIu32 ",\"keyring\":%zu}\n",
+				FORMAT_NAME, VERSION, out->id, out->created, generation, n);
 	ret = hash_head(out, line, used);
 	if (ret == 0)
 		ret = whole_write(fd, line, used);
@@ -75,7 +75,7 @@ static int parse_head(const char *line, size_t n, struct backup_head *out, struc
 	_cleanup_json_ json_object *o = NULL;
 	uint8_t id[BACKUP_ID_TEXT / 2];
 	const char *format;
-	uint64_t version = 0, size = 0, generation;
+	uint64_t version = 0, size = 0;
 	int ret = document_parse(line, n, &o, p);
 
 	if (ret == 0)
@@ -87,7 +87,7 @@ static int parse_head(const char *line, size_t n, struct backup_head *out, struc
 	if (ret == 0 && version != VERSION)
 		return -ENOTSUP;
 	if (ret == 0)
-		ret = member_number(o, "generation", GENERATION, GENERATION, &generation, p);
+		ret = member_u32(o, "generation", SERVICE_FIRST_GENERATION, &out->generation, p);
 	if (ret == 0)
 		ret = member_hex(o, "id", id, sizeof(id), p);
 	if (ret == 0)
@@ -314,12 +314,15 @@ static int backup_each_line(struct backend *backend, uint64_t from, int (*each)(
 	return walk((struct backup_backend *)backend, &r);
 }
 
+/* All that comes before it is read. */
 static int backup_get(struct backend *backend, const char *name, struct row *out)
 {
-	(void)backend;
-	(void)name;
-	(void)out;
-	return -ENOTSUP;
+	struct row_wanted w = {name, out};
+	int ret;
+
+	*out = (struct row){0};
+	ret = backup_each_row(backend, row_take_if_wanted, &w);
+	return ret == -ECANCELED && out->body ? 0 : ret == 0 ? -ENOENT : ret;
 }
 
 static int backup_commit(struct backend *backend, const struct row *rows, size_t row_count, const struct line *lines,

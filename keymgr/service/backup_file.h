@@ -21,11 +21,12 @@ struct backup_head {
 	uint8_t hash[SHA256_SIZE]; /* of head and keyring */
 	char *keyring;             /* terminated */
 	size_t keyring_size;
-	uint64_t size; /* the segments begin here */
+	uint32_t generation; /* of the keyring: all is under it */
+	uint64_t size;       /* the segments begin here */
 };
 void backup_head_free(struct backup_head *h);
 /* Fills a head for this keyring, which is copied, and writes both. */
-int backup_head_write(int fd, const char *keyring, size_t n, struct backup_head *out) MUST_CHECK;
+int backup_head_write(int fd, const char *keyring, size_t n, uint32_t generation, struct backup_head *out) MUST_CHECK;
 /* -EBADMSG: it is none.  -ENOTSUP: of a version that is not known here. */
 int backup_head_read(int fd, struct backup_head *out, struct fault *why) MUST_CHECK;
 

@@ -7,6 +7,7 @@
 
 #include "keymgr/backup.h"
 #include "keymgr/service/backup.h"
+#include "keymgr/service/rekey.h"
 
 int command_init(const struct arguments *a, struct fault *why)
 {
@@ -50,6 +51,29 @@ int command_check(const struct arguments *a, struct fault *why)
 	printf("%s: %llu lines and the rows that they speak of are whole\n", a->dir,
 	       (unsigned long long)ledger_last(p.ledger));
 	place_close(&p);
+	return 0;
+}
+
+int command_rekey(const struct arguments *a, struct fault *why)
+{
+	const struct place_options o = {.source = &a->source, .anchor = a->run.anchor, .etcd = a->run.etcd};
+	_cleanup_(keyring_free) struct keyring *k = NULL;
+	struct service_rekeyed r;
+	struct place p;
+	int ret = place_open(a->dir, &o, &p, &k, why);
+
+	if (ret < 0)
+		return ret;
+	ret = service_rekey(&p, k, &r, why);
+	place_close(&p);
+	if (ret < 0)
+		return ret;
+	printf("%s: %llu rows are under generation %lu of the keyring, checked; %llu lines say so\n"
+	       "nothing is under generation %lu any more: make a backup now, and when no older copy of the store is "
+	       "wanted:\n"
+	       "coffer key destroy %s/" PLACE_KEYRING " %lu\n",
+	       a->dir, (unsigned long long)r.rows, (unsigned long)r.generation, (unsigned long long)r.lines,
+	       (unsigned long)r.before, a->dir, (unsigned long)r.before);
 	return 0;
 }
 

@@ -21,6 +21,7 @@ struct arguments {
 int command_init(const struct arguments *a, struct fault *why) MUST_CHECK;
 int command_run(const struct arguments *a, struct fault *why) MUST_CHECK;
 int command_check(const struct arguments *a, struct fault *why) MUST_CHECK;
+int command_rekey(const struct arguments *a, struct fault *why) MUST_CHECK;
 int command_backup(const struct arguments *a, struct fault *why) MUST_CHECK;
 int command_restore(const struct arguments *a, struct fault *why) MUST_CHECK;
 

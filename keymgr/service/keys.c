@@ -8,13 +8,18 @@
 #include "keymgr/service_use.h"
 #include "util/base/kdf_labels.h"
 
-enum { FIRST_GENERATION = 1 };
-
-void service_keys_free(struct service_keys *k)
+static void forget(struct service_keys *k)
 {
 	audit_keys_free(&k->audit);
 	secret_free(&k->row);
 	secret_free(&k->anchor);
+	secret_free(&k->before.anchor);
+	*k = (struct service_keys){.keys = k->keys};
+}
+
+void service_keys_free(struct service_keys *k)
+{
+	forget(k);
 	if (k->keys)
 		keys_unref(k->keys);
 	*k = (struct service_keys){0};
@@ -24,7 +29,7 @@ static int derive_for(const struct service_keys *k, const char *label, const voi
 		      size_t n)
 {
 	int error;
-	const struct generation_key *g = keys_for_open(k->keys, SCOPE_DEFAULT, FIRST_GENERATION, &error);
+	const struct generation_key *g = keys_for_open(k->keys, SCOPE_DEFAULT, k->generation, &error);
 
 	return g ? keys_derive(k->keys, g, label, extra, extra_size, out, n) : error;
 }
@@ -42,22 +47,31 @@ static int derive_secret(const struct service_keys *k, const char *label, struct
 
 int service_keys_of(const struct keyring *k, struct service_keys *out, struct fault *why)
 {
+	*out = (struct service_keys){.keys = keyring_keys(k)};
+	return out->keys ? 0 : fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot derive the keys of the service");
+}
+
+int service_keys_at(struct service_keys *k, uint32_t generation)
+{
 	int ret;
 
-	*out = (struct service_keys){0};
-	out->keys = keyring_keys(k);
-	ret = out->keys ? derive_secret(out, LABEL_SERVICE_ROW, &out->row) : -ENOMEM;
+	forget(k);
+	k->generation = generation;
+	k->audit.first[0] = 1;
+	ret = derive_secret(k, LABEL_SERVICE_ROW, &k->row);
 	if (ret == 0)
-		ret = derive_secret(out, LABEL_SERVICE_ANCHOR, &out->anchor);
+		ret = derive_secret(k, LABEL_SERVICE_ANCHOR, &k->anchor);
 	if (ret == 0)
-		ret = derive_secret(out, LABEL_SERVICE_AUDIT, &out->audit.key[0]);
-	if (ret < 0) {
-		service_keys_free(out);
-		return fault_errno(why, EXIT_FAILED, ret, "cannot derive the keys of the service");
-	}
-	out->audit.first[0] = 1;
-	out->audit.count = 1;
-	return 0;
+		ret = derive_secret(k, LABEL_SERVICE_AUDIT, &k->audit.key[0]);
+	k->audit.count = k->audit.key[0] != NULL;
+	if (ret < 0)
+		forget(k);
+	return ret;
+}
+
+int service_older_key(const struct service_keys *k, struct stack_key *out)
+{
+	return derive(k, LABEL_SERVICE_OLDER, NULL, out->b, sizeof(out->b));
 }
 
 int service_keys_make(const char *file, const struct unlock_secret *secret, struct service_keys *out,
@@ -72,7 +86,10 @@ int service_keys_make(const char *file, const struct unlock_secret *secret, stru
 		return ret;
 	keyring_enter_new(k);
 	keyring_fingerprint(k, fingerprint);
-	return service_keys_of(k, out, why);
+	ret = service_keys_of(k, out, why);
+	if (ret == 0)
+		ret = service_keys_at(out, SERVICE_FIRST_GENERATION);
+	return ret < 0 ? fault_errno(why, EXIT_FAILED, ret, "cannot derive the keys of the service") : 0;
 }
 
 int service_keys_open(const char *file, const struct unlock_source *from, const char *prompt, struct service_keys *out,
@@ -138,6 +155,20 @@ int service_version_make(const struct service_keys *k, const struct service_secr
 
 	if (ret == 0)
 		ret = crypto_random(key.b, sizeof(key.b));
+	return ret == 0 ? key_wrap(kek.b, key.b, sizeof(key.b), wrapped) : ret;
+}
+
+int service_version_move(const struct service_keys *from, const struct service_secret *of,
+			 const struct service_keys *to, const struct service_secret *to_of, const char *row,
+			 uint8_t wrapped[WRAPPED_SIZE])
+{
+	_cleanup_stack_key_ struct stack_key kek, key;
+	int ret = version_kek(from, of, row, &kek);
+
+	if (ret == 0)
+		ret = key_unwrap(kek.b, wrapped, WRAPPED_SIZE, key.b);
+	if (ret == 0)
+		ret = version_kek(to, to_of, row, &kek);
 	return ret == 0 ? key_wrap(kek.b, key.b, sizeof(key.b), wrapped) : ret;
 }
 

@@ -1,4 +1,5 @@
-/* The service's own keyring, and what is derived from it: a lone keyring (keymgr/lone_keyring.h), generation 1 of it.
+/* The service's own keyring, and what is derived from it: a lone keyring (keymgr/lone_keyring.h), and that generation of it which the store is
+ * under: 1, until the first rekeying (rekey.h).
  *
  * Owned by one thread. */
 #ifndef COFFER_SERVICE_KEYS_H
@@ -10,10 +11,23 @@
 
 struct service_keys {
 	struct keys *keys;
-	struct audit_keys audit;     /* of the log */
+	uint32_t generation;     /* 0, and nothing below is there, until the store was asked (service_keys_settle) */
+	struct audit_keys audit; /* of the log, those of earlier generations too */
 	struct secret *row, *anchor; /* HMAC keys */
+	/* Of the generation before, if there was one: its number, its key of the anchor, and the last line that was written by the rekeying. */
+	struct {
+		uint32_t generation;
+		struct secret *anchor;
+		uint64_t end;
+	} before;
 };
 void service_keys_free(struct service_keys *k);
+
+enum { SERVICE_FIRST_GENERATION = 1 };
+/* All is under this generation, and always was.  -EBADMSG: the keyring has no such one, or its floor is above; -ENOKEY: it is suspended. */
+int service_keys_at(struct service_keys *k, uint32_t generation) MUST_CHECK;
+/* What wraps MAC keys of the generation before. */
+int service_older_key(const struct service_keys *k, struct stack_key *out) MUST_CHECK;
 
 /* As keyring_fingerprint() shows it. */
 enum { ROOT_TEXT = 2 * FINGERPRINT_SIZE + 8 };
@@ -24,7 +38,7 @@ int service_keys_make(const char *file, const struct unlock_secret *secret, stru
  * wiped. */
 int service_keys_open(const char *file, const struct unlock_source *from, const char *prompt, struct service_keys *out,
 		      struct keyring **keep, struct fault *why) MUST_CHECK;
-/* What an unlocked keyring gives. */
+/* What an unlocked keyring gives, of no generation yet. */
 int service_keys_of(const struct keyring *k, struct service_keys *out, struct fault *why) MUST_CHECK;
 
 /* Where the secret of a key lies: the row's name and what is wrapped in it.  Without it none of the key's versions opens. */
@@ -39,6 +53,11 @@ int service_version_make(const struct service_keys *k, const struct service_secr
 /* The AEAD key of what clients have wrapped under that version. */
 int service_version_open(const struct service_keys *k, const struct service_secret *of, const char *row,
 			 const uint8_t wrapped[WRAPPED_SIZE], uint8_t out[AEAD_KEY]) MUST_CHECK;
+
+/* The same version, wrapped anew: under another secret of its key, which other keys of the service have wrapped. */
+int service_version_move(const struct service_keys *from, const struct service_secret *of,
+			 const struct service_keys *to, const struct service_secret *to_of, const char *row,
+			 uint8_t wrapped[WRAPPED_SIZE]) MUST_CHECK;
 
 /* A private key for the row of this name: nonce, tag, ciphertext; out has SERVICE_SEALED_MORE + n bytes.  AES-256-GCM. */
 enum { SERVICE_SEALED_MORE = AEAD_NONCE + AEAD_TAG };

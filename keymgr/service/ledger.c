@@ -92,7 +92,7 @@ static void cleanup_row(struct row *r)
 	r->body = NULL;
 }
 
-static int row_mac(const struct ledger *l, const struct row *r, uint8_t mac[SHA256_SIZE])
+int ledger_row_mac(const struct service_keys *keys, const struct row *r, uint8_t mac[SHA256_SIZE])
 {
 	uint8_t text[2 + ROW_NAME_MAX + 8 + ROW_BODY_MAX];
 	size_t n = strlen(r->name);
@@ -103,13 +103,13 @@ static int row_mac(const struct ledger *l, const struct row *r, uint8_t mac[SHA2
 	memcpy(text + 2, r->name, n);
 	put_le64(text + 2 + n, r->revision);
 	memcpy(text + 2 + n + 8, r->body, r->size);
-	return hmac_sha256(l->keys->row->bytes, l->keys->row->size, text, 2 + n + 8 + r->size, mac);
+	return hmac_sha256(keys->row->bytes, keys->row->size, text, 2 + n + 8 + r->size, mac);
 }
 
 int ledger_check_row(const struct ledger *l, const struct row *r, const struct indexed *e)
 {
 	uint8_t mac[SHA256_SIZE];
-	int ret = row_mac(l, r, mac);
+	int ret = ledger_row_mac(l->keys, r, mac);
 
 	if (ret < 0)
 		return ret;
@@ -229,7 +229,7 @@ int ledger_put(struct ledger *l, const char *name, json_object *body)
 		r->body = NULL;
 		return -ENOMEM;
 	}
-	ret = row_mac(l, r, r->mac);
+	ret = ledger_row_mac(l->keys, r, r->mac);
 	if (ret < 0)
 		cleanup_row(r);
 	else
@@ -237,21 +237,21 @@ int ledger_put(struct ledger *l, const char *name, json_object *body)
 	return ret;
 }
 
-static int name_rows(const struct ledger *l, json_object *details)
+int ledger_name_rows(const struct row *rows, size_t n, json_object *details)
 {
-	json_object *rows = json_object_new_array();
-	int ret = rows ? put_value(details, "rows", rows) : -ENOMEM;
+	json_object *named = json_object_new_array();
+	int ret = named ? put_value(details, "rows", named) : -ENOMEM;
 
-	for (size_t i = l->noted; ret == 0 && i < l->row_count; i++) {
+	for (size_t i = 0; ret == 0 && i < n; i++) {
 		json_object *o = json_object_new_object();
 
-		ret = put_element(rows, o);
+		ret = put_element(named, o);
 		if (ret == 0)
-			ret = put_string(o, "row", l->rows[i].name);
+			ret = put_string(o, "row", rows[i].name);
 		if (ret == 0)
-			ret = put_number(o, "revision", l->rows[i].revision);
+			ret = put_number(o, "revision", rows[i].revision);
 		if (ret == 0)
-			ret = put_hex(o, "row_mac", l->rows[i].mac, SHA256_SIZE);
+			ret = put_hex(o, "row_mac", rows[i].mac, SHA256_SIZE);
 	}
 	return ret;
 }
@@ -264,7 +264,7 @@ int ledger_note(struct ledger *l, json_object *details)
 	int ret = l->line_count == STAGED_LINES_MAX ? -ENOBUFS : 0;
 
 	if (ret == 0 && l->noted < l->row_count)
-		ret = name_rows(l, details);
+		ret = ledger_name_rows(l->rows + l->noted, l->row_count - l->noted, details);
 	if (ret == 0)
 		ret = audit_line_make(&l->keys->audit, &at, details, text, &n);
 	if (ret < 0)
@@ -382,14 +382,23 @@ static int open_new(struct ledger *l, char problem[LEDGER_PROBLEM])
 
 static int open_old(struct ledger *l, char problem[LEDGER_PROBLEM])
 {
-	bool reached = false;
-	int ret = anchor_read(l->keys, l->anchor_file, &l->anchored);
+	bool reached = false, before = false;
+	int ret = anchor_read(l->keys, l->anchor_file, &l->anchored, &before);
 
+	if (ret == -ESTALE) {
+		snprintf(problem, LEDGER_PROBLEM, "it is older than the anchor, which was written after a rekeying");
+		return -EBADMSG;
+	}
 	if (ret < 0) {
 		snprintf(problem, LEDGER_PROBLEM, "the anchor %s: %s", l->anchor_file, strerror(-ret));
 		return ret;
 	}
 	ret = ledger_load(l, &l->committed, &reached, problem);
+	if (ret == 0 && before && l->committed.n != l->keys->before.end) {
+		snprintf(problem, LEDGER_PROBLEM,
+			 "the anchor %s is of before the last rekeying, and lines were written since", l->anchor_file);
+		return -EBADMSG;
+	}
 	if (ret < 0 || reached)
 		return ret;
 	snprintf(problem, LEDGER_PROBLEM, "it is older than the anchor: line %" PRIu64 " was written, and is not there",

@@ -21,8 +21,10 @@ void ledger_close(struct ledger **l); /* what is staged is forgotten; what is co
 /* The same of any backend, which stays the caller's.  *end: the last line; *reached: the chain passes `reach` (NULL: nobody asks). */
 int ledger_check(struct backend *b, const struct service_keys *keys, const struct audit_link *reach,
 		 struct audit_link *end, bool *reached, struct fault *why) MUST_CHECK;
-/* An anchor without its ledger.  -ENOENT; -EBADMSG: damaged, or of another service. */
-int anchor_read(const struct service_keys *keys, const char *file, struct audit_link *out) MUST_CHECK;
+/* An anchor without its ledger.  -ENOENT; -EBADMSG: damaged, or of another service; -ESTALE: of a later generation than the keys.
+ * *before: of the generation before.  Such a one only counts where the log ends with the rekeying itself (keys->before.end): whoever has
+ * the old keys could make one that says less. */
+int anchor_read(const struct service_keys *keys, const char *file, struct audit_link *out, bool *before) MUST_CHECK;
 int anchor_write(const struct service_keys *keys, const char *file, const struct audit_link *at) MUST_CHECK;
 
 /* The row as it is now.  -ENOENT; -EBADMSG: it was changed behind our back, which is logged. */
@@ -62,6 +64,20 @@ void ledger_rest(struct ledger *l);
 int ledger_alive(struct ledger *l, bool renew) MUST_CHECK;
 /* Writes the anchor, if lines have been committed since the last time. */
 int ledger_anchor(struct ledger *l) MUST_CHECK;
+
+/* --- rekeying (rekey.h).  No requests before it, and nothing but ledger_anchor() and ledger_close() behind it.
+ * All rows and the end of the log under other keys, in one commit: a line "rekey", the last one under the old keys, then lines that name
+ * every row anew.  `row` is what ROW_REKEY holds from then on; the last line is next->before.end.  Before anything is written, what there
+ * will be is checked as at a start.  `again` changes what a row holds where that depends on the keys.  The ledger goes on with `next`. */
+#define ROW_REKEY "rekey"
+/* How many rows there are after it, and how many lines it will write for so many rows. */
+int ledger_rekey_rows(struct ledger *l, uint64_t *rows) MUST_CHECK;
+uint64_t ledger_rekey_lines(uint64_t rows);
+int ledger_rekey(struct ledger *l, const struct service_keys *next, json_object *row,
+		 int (*again)(void *context, const char *name, json_object *body), void *context,
+		 struct fault *why) MUST_CHECK;
+void ledger_goes_by(struct ledger *l, const struct service_keys *keys); /* the same ones, at another place */
+uint64_t ledger_next(const struct ledger *l);                           /* the number of the line that comes next */
 
 /* Committed lines from number `from` on. */
 int ledger_lines(struct ledger *l, uint64_t from, int (*each)(void *context, const struct line *line),

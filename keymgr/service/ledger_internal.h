@@ -53,6 +53,9 @@ struct ledger {
 struct indexed *ledger_find(const struct ledger *l, const char *name);
 /* The entry of this name, made if there is none. */
 struct indexed *ledger_entry_for(struct ledger *l, const char *name);
+int ledger_row_mac(const struct service_keys *keys, const struct row *r, uint8_t mac[SHA256_SIZE]) MUST_CHECK;
+/* Puts the member "rows", which says what these rows are from now on. */
+int ledger_name_rows(const struct row *rows, size_t n, json_object *details) MUST_CHECK;
 /* -EBADMSG: it is not the row that the entry says. */
 int ledger_check_row(const struct ledger *l, const struct row *r, const struct indexed *e) MUST_CHECK;
 

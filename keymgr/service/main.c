@@ -16,6 +16,7 @@ static const char usage[] =
 	"usage: coffer-keyd init DIR --host NAME ... [--passphrase-file F]\n"
 	"       coffer-keyd run DIR --listen ADDR:PORT [--passphrase-file F]\n"
 	"       coffer-keyd check DIR [--passphrase-file F]\n"
+	"       coffer-keyd rekey DIR [--passphrase-file F]\n"
 	"       coffer-keyd backup DIR -o FILE [--backup-passphrase-file F | --recipient CERT.pem |\n"
 	"                         --shares K/N --share-dir D]\n"
 	"       coffer-keyd restore NEWDIR FILE [--backup-passphrase-file F | --backup-identity F |\n"
@@ -23,8 +24,9 @@ static const char usage[] =
 	"\n"
 	"init makes a key service in DIR: its keyring, its certificates (for the hosts named), and for the\n"
 	"first administrator ca.pem, admin.pem, admin.key and admin.p12.  run serves it.  check reads all\n"
-	"of it and compares it with its log.  backup writes all of it into one sealed file, also while it\n"
-	"runs; restore makes a new directory of that, which the unlocking option then opens.\n"
+	"of it and compares it with its log.  rekey puts all of it under a new generation of the keyring,\n"
+	"while the service is stopped.  backup writes all of it into one sealed file, also while it runs;\n"
+	"restore makes a new directory of that, which the unlocking option then opens.\n"
 	"\n"
 	"The keyring opens by --passphrase-file F, --passphrase-fd N, --key-file F, --credential NAME, by\n"
 	"a PKCS #11 token, whose PIN is --pin-file F (init, restore: --pkcs11 URI, the key in it;\n"
@@ -352,9 +354,9 @@ static const struct {
 	bool makes; /* a keyring */
 	int (*run)(const struct arguments *a, struct fault *why);
 } verbs[] = {
-	{"init", "keyd init", 1, true, command_init},          {"run", "keyd run", 1, false, command_run},
-	{"check", "keyd check", 1, false, command_check},      {"backup", "keyd backup", 1, false, command_backup},
-	{"restore", "keyd restore", 2, true, command_restore},
+	{"init", "keyd init", 1, true, command_init},        {"run", "keyd run", 1, false, command_run},
+	{"check", "keyd check", 1, false, command_check},    {"rekey", "keyd rekey", 1, false, command_rekey},
+	{"backup", "keyd backup", 1, false, command_backup}, {"restore", "keyd restore", 2, true, command_restore},
 };
 
 static int check_store(const struct arguments *a, struct fault *why)
@@ -414,7 +416,7 @@ static int dispatch(int argc, char **argv, struct arguments *a, struct fault *wh
 				ret = start(why);
 			return ret < 0 ? ret : verbs[i].run(a, why);
 		}
-	return fault_set(why, EXIT_USAGE, EINVAL, "no verb %s; there are init, run, check, backup and restore",
+	return fault_set(why, EXIT_USAGE, EINVAL, "no verb %s; there are init, run, check, rekey, backup and restore",
 			 argv[optind]);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "keymgr/service/clients.h"
+#include "keymgr/service/rekey.h"
 #include "util/base/encode.h"
 #include "util/base/log.h"
 #include "util/base/whole_write.h"
@@ -146,9 +147,16 @@ static int open_ledger(struct place *p, const char *anchor, enum backend_use use
 	char path[PATH_MAX];
 	int ret = wait_for_store(p, use, waiting, &b, why);
 
-	return ret == 0 ? ledger_open(b, &p->keys, anchor ? anchor : place_name(p, PLACE_ANCHOR, path),
-				      use == BACKEND_MAKE, &p->ledger, why)
-			: ret;
+	if (ret < 0)
+		return ret;
+	if (use != BACKEND_MAKE)
+		ret = service_keys_settle(&p->keys, b, why);
+	if (ret < 0) {
+		b->ops->close(b);
+		return ret;
+	}
+	return ledger_open(b, &p->keys, anchor ? anchor : place_name(p, PLACE_ANCHOR, path), use == BACKEND_MAKE,
+			   &p->ledger, why);
 }
 
 static int look(const char *dir, const struct place_options *o, struct place *out, struct fault *why)
@@ -177,24 +185,40 @@ static int unlock(struct place *p, const struct unlock_source *source, struct ke
 int place_unlock(const char *dir, const struct place_options *o, struct place *out, struct keyring **keyring,
 		 struct fault *why)
 {
+	struct backend *b;
 	int ret = look(dir, o, out, why);
 
-	return ret == 0 ? unlock(out, o->source, keyring, why) : ret;
+	if (ret == 0)
+		ret = unlock(out, o->source, keyring, why);
+	if (ret == 0)
+		ret = place_store(out, BACKEND_READ, &b, why);
+	if (ret < 0)
+		return ret;
+	ret = service_keys_settle(&out->keys, b, why);
+	b->ops->close(b);
+	return ret;
 }
 
 int place_open(const char *dir, const struct place_options *o, struct place *out, struct keyring **keyring,
 	       struct fault *why)
 {
+	_cleanup_(keyring_free) struct keyring *k = NULL;
 	int ret = look(dir, o, out, why);
 
 	if (ret == 0)
 		ret = lock(out, why);
 	if (ret == 0)
-		ret = unlock(out, o->source, keyring, why);
+		ret = unlock(out, o->source, &k, why);
 	if (ret == 0)
 		ret = open_ledger(out, o->anchor, BACKEND_WRITE, o->waiting, why);
+	if (ret == 0)
+		ret = service_rekey_finish(out, k, why);
 	if (ret < 0)
 		place_close(out);
+	if (ret == 0 && keyring) {
+		*keyring = k;
+		k = NULL;
+	}
 	return ret;
 }
 

@@ -16,6 +16,7 @@
 #include "keymgr/service/authority.h"
 #include "keymgr/service/backup.h"
 #include "keymgr/service/place.h"
+#include "keymgr/service/rekey.h"
 
 #define BUILD ".coffer-restore"
 enum { TOGETHER = 256 };
@@ -35,6 +36,7 @@ struct work {
 	struct service_keys keys; /* of the backup */
 	struct audit_link end, anchor;
 	bool anchored;      /* there is an anchor to be held against */
+	bool before;        /* it is of before a rekeying */
 	struct place build; /* .coffer-restore */
 };
 
@@ -75,8 +77,16 @@ static int look_at_anchor(struct work *w, struct fault *why)
 
 	if (!w->how->anchor)
 		return 0;
-	ret = anchor_read(&w->keys, w->how->anchor, &w->anchor);
+	ret = anchor_read(&w->keys, w->how->anchor, &w->anchor, &w->before);
+	if (ret == -ESTALE && !w->how->accept_older)
+		return fault_set(
+			why, EXIT_REFUSED, ESTALE,
+			"the anchor was written after a rekeying that the backup, of %s, knows nothing of: what was "
+			"revoked or disabled since is undone; look for a newer one, or give --accept-older",
+			w->head.created);
 	w->anchored = ret == 0;
+	if (ret == -ESTALE)
+		return 0;
 	return ret < 0 ? fault_errno(why, EXIT_DAMAGED, ret, "the anchor %s is none of this service", w->how->anchor)
 		       : 0;
 }
@@ -106,21 +116,39 @@ static int judge(struct work *w, bool reached, struct fault *why)
 			 w->head.created);
 }
 
+/* The head says it, so that the file can be read; what is in the file has to say the same. */
+static int settle(struct work *w, struct backend *b, struct fault *why)
+{
+	int ret = service_keys_at(&w->keys, w->head.generation);
+
+	if (ret == 0)
+		ret = service_keys_settle(&w->keys, b, why);
+	if (ret == 0 && w->keys.generation != w->head.generation)
+		ret = -EBADMSG;
+	return ret == -EBADMSG && !why->status
+		       ? fault_set(why, EXIT_DAMAGED, EBADMSG, "the backup is damaged, or was put together from others")
+		       : ret;
+}
+
 static int look(struct work *w, struct fault *why)
 {
 	struct backend *b;
 	bool reached = false;
 	int ret = open_file(w, why);
 
-	if (ret == 0)
-		ret = look_at_anchor(w, why);
 	if (ret < 0)
 		return ret;
 	ret = backend_backup_open(w->fd, &w->head, &w->keys, NULL, &b);
 	if (ret < 0)
 		return ret;
-	ret = ledger_check(b, &w->keys, w->anchored ? &w->anchor : NULL, &w->end, &reached, why);
+	ret = settle(w, b, why);
+	if (ret == 0)
+		ret = look_at_anchor(w, why);
+	if (ret == 0)
+		ret = ledger_check(b, &w->keys, w->anchored ? &w->anchor : NULL, &w->end, &reached, why);
 	b->ops->close(b);
+	if (w->before && w->end.n != w->keys.before.end) /* what such a one says anybody with the old keys could say */
+		w->anchored = reached = false;
 	memcpy(w->out->created, w->head.created, sizeof(w->out->created));
 	return ret == 0 ? judge(w, reached, why) : ret;
 }
@@ -239,6 +267,8 @@ static int restore_database(struct work *w, struct fault *why)
 		return ret;
 	ret = copy_all(w, b);
 	if (ret == 0)
+		ret = service_keys_settle(&w->build.keys, b, why);
+	if (ret == 0)
 		ret = anchor_write(&w->build.keys, place_name(&w->build, PLACE_ANCHOR, anchor), &w->end);
 	if (ret < 0) {
 		b->ops->close(b);
@@ -298,10 +328,11 @@ static int move_in(struct work *w, const struct place *into, struct fault *why)
 			    to = open(into->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char path[PATH_MAX];
 	struct audit_link at = {0};
+	bool before;
 	int ret = from < 0 || to < 0 || fsync(from) < 0 ? -errno : 0;
 
 	if (ret == 0)
-		ret = anchor_read(&w->keys, place_name(&w->build, PLACE_ANCHOR, path), &at);
+		ret = anchor_read(&w->keys, place_name(&w->build, PLACE_ANCHOR, path), &at, &before);
 	for (size_t i = 0; ret == 0 && i < sizeof(parts) / sizeof(parts[0]); i++) {
 		if (parts[i] == parts[sizeof(parts) / sizeof(parts[0]) - 1]) {
 			if (w->how->anchor)

@@ -48,6 +48,7 @@
 #define LABEL_SERVICE_KEY     "coffer service key"    /* AES key wrap, 32: wraps the secret of a key; extra = row */
 #define LABEL_SERVICE_PRIVATE "coffer service private key" /* AEAD, 32: seals keys of certificates; extra = row */
 #define LABEL_SERVICE_BACKUP  "coffer service backup"      /* AEAD, 32: of a backup; extra = SHA-256 of its head */
+#define LABEL_SERVICE_OLDER   "coffer service older key" /* AES key wrap, 32: wraps MAC keys of the generation before */
 
 /* from the secret of a key of the key service */
 #define LABEL_SERVICE_VERSION "coffer service key version" /* AES key wrap, 32: wraps a version; extra = row */
