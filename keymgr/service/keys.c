@@ -96,7 +96,7 @@ int service_keys_open(const char *file, const struct unlock_source *from, const 
 		      struct keyring **keep, struct fault *why)
 {
 	_cleanup_(keyring_free) struct keyring *k = NULL;
-	const struct entry entry = {.trust = {.root = from->expect_root}};
+	const struct entry entry = {.trust = {from->accept_older, from->expect_root}};
 	struct store *s;
 	int dot, ret = lone_keyring_open(file, &s, &dot, why);
 

@@ -50,6 +50,7 @@ static const char usage[] =
 	"  --expect-root R        the fingerprint that init and backup print: of a backup to a certificate,\n"
 	"                         or of a keyring that a token or a TPM opens on a host that is new to it\n"
 	"  --accept-older         restore may undo what was done after the backup\n"
+	"  --accept-older-keyring although this host has seen a newer one\n"
 	"  --max-connections N    in all (1024)\n"
 	"  --max-per-address N    from one address (64)\n"
 	"  --max-per-client N     of one client (32)\n"
@@ -99,6 +100,7 @@ enum {
 	SHARE,
 	EXPECT_ROOT,
 	ACCEPT_OLDER,
+	ACCEPT_OLDER_KEYRING,
 	BACKUP_EVERY,
 	BACKUP_DIR,
 	KEEP,
@@ -145,6 +147,7 @@ static const struct option options[] = {
 	{"share", required_argument, NULL, SHARE},
 	{"expect-root", required_argument, NULL, EXPECT_ROOT},
 	{"accept-older", no_argument, NULL, ACCEPT_OLDER},
+	{"accept-older-keyring", no_argument, NULL, ACCEPT_OLDER_KEYRING},
 	{"backup-every", required_argument, NULL, BACKUP_EVERY},
 	{"backup-dir", required_argument, NULL, BACKUP_DIR},
 	{"keep", required_argument, NULL, KEEP},
@@ -249,6 +252,9 @@ static int take_backup(struct arguments *a, int option, const char *value, struc
 		return add_share(a, value, why);
 	case EXPECT_ROOT:
 		a->source.expect_root = value;
+		return 0;
+	case ACCEPT_OLDER_KEYRING:
+		a->source.accept_older = true;
 		return 0;
 	case ACCEPT_OLDER:
 		a->accept_older = true;
