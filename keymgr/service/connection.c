@@ -1,7 +1,8 @@
 /* One connection of the key service.
  *
  * 1. Nothing is read from a peer before the handshake is done and its certificate known.
- * 2. A deadline always runs, and only a finished handshake, the first byte of a request or the last of its answer sets a new one: dripping bytes do not.
+ * 2. A deadline always runs, and only a finished handshake, the first byte of a request or the last of its answer sets a new one: dripping bytes do
+ *    not.  The first byte is that of the record which the request comes in, so that records cannot drip either.
  * 3. Bytes that may hold secrets are wiped as soon as they are used.
  *
  *     HANDSHAKING -> READING -> WAITING -> WRITING -> READING | LINGERING
@@ -154,6 +155,7 @@ static bool linger(struct connection *c)
 {
 	(void)shutdown(c->fd, SHUT_WR);
 	c->state = LINGERING;
+	c->begun = false;
 	set_deadline(c, LINGER_S);
 	wait_for(c, EV_READ);
 	return true;
@@ -179,6 +181,29 @@ static bool wait_or_end(struct connection *c, int result)
 		advance(c);
 		return false;
 	}
+}
+
+static uint64_t heard(const struct connection *c)
+{
+	return BIO_number_read(SSL_get_rbio(c->ssl));
+}
+
+static void begin_request(struct connection *c)
+{
+	if (c->begun)
+		return;
+	c->begun = true;
+	set_deadline(c, c->server->limits.request_s);
+}
+
+static void begin_reading(struct connection *c)
+{
+	c->state = READING;
+	c->begun = false;
+	c->heard = heard(c);
+	set_deadline(c, c->server->limits.idle_s);
+	if (SSL_has_pending(c->ssl)) /* read ahead */
+		begin_request(c);
 }
 
 /* --- HANDSHAKING */
@@ -207,8 +232,7 @@ static bool shake_hands(struct connection *c)
 		connection_free(c);
 		return false;
 	}
-	c->state = READING;
-	set_deadline(c, c->server->limits.idle_s);
+	begin_reading(c);
 	return true;
 }
 
@@ -256,10 +280,8 @@ static bool look(struct connection *c)
 		status = http_parse(c->in, c->in_used, &r, &reason);
 		c->expected = status == HTTP_MORE ? r.size : 0;
 	}
-	if (c->in_used && !c->begun) {
-		c->begun = true;
-		set_deadline(c, c->server->limits.request_s);
-	}
+	if (c->in_used)
+		begin_request(c);
 	if (status == HTTP_MORE)
 		return false;
 	if (status == HTTP_WHOLE) {
@@ -285,6 +307,8 @@ static bool read_some(struct connection *c)
 		}
 		r = SSL_read(c->ssl, c->in + c->in_used, (int)(c->in_room - c->in_used));
 		if (r <= 0) {
+			if (heard(c) != c->heard) /* a piece of a record */
+				begin_request(c);
 			(void)wait_or_end(c, r);
 			return false;
 		}
@@ -350,10 +374,8 @@ static bool write_some(struct connection *c)
 	wipe(c->out, c->out_size);
 	free(c->out);
 	c->out = NULL;
-	c->begun = false;
 	if (c->keep) {
-		c->state = READING;
-		set_deadline(c, c->server->limits.idle_s);
+		begin_reading(c);
 		if (c->in_used || SSL_has_pending(c->ssl))
 			return true;
 		wait_for(c, EV_READ);

@@ -1,6 +1,7 @@
 /* Metrics and health (metrics.h).
  *
- * Small on purpose: one request a connection, CONNECTIONS of them at a time, each for SECONDS, all of it in the loop of the service. */
+ * Small on purpose: one request a connection, CONNECTIONS of them at a time, each for so many seconds in total, all of it in the loop of the
+ * service. */
 #include "keymgr/service/metrics.h"
 
 #include <errno.h>
@@ -13,12 +14,12 @@
 #include "keymgr/service/port.h"
 #include "util/base/log.h"
 
-enum { CONNECTIONS = 8, SECONDS = 5, IN_MAX = 4096, TEXT_MAX = 16 << 10 };
+enum { CONNECTIONS = 8, IN_MAX = 4096, TEXT_MAX = 16 << 10 };
 
 struct visitor {
 	struct metrics *metrics; /* NULL: this one is free */
 	int fd;
-	struct event io;
+	struct event io, deadline;
 	char in[IN_MAX];
 	size_t used;
 };
@@ -26,7 +27,7 @@ struct visitor {
 struct metrics {
 	struct event_base *base;
 	struct metrics_source source;
-	int fd;
+	int fd, seconds;
 	struct event accepting;
 	struct visitor visitors[CONNECTIONS];
 };
@@ -34,6 +35,7 @@ struct metrics {
 static void end(struct visitor *v)
 {
 	event_del(&v->io);
+	event_del(&v->deadline);
 	close(v->fd);
 	v->metrics = NULL;
 }
@@ -74,14 +76,22 @@ static void answer_request(struct visitor *v, const struct http_request *r)
 	}
 }
 
+static void on_deadline(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	end(context);
+}
+
 static void on_io(evutil_socket_t fd, short what, void *context)
 {
 	struct visitor *v = context;
 	struct http_request r;
 	const char *reason;
-	ssize_t n = what & EV_TIMEOUT ? 0 : recv(fd, v->in + v->used, sizeof(v->in) - v->used, 0);
+	ssize_t n = recv(fd, v->in + v->used, sizeof(v->in) - v->used, 0);
 	int status;
 
+	(void)what;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -101,8 +111,8 @@ static void on_io(evutil_socket_t fd, short what, void *context)
 
 static void on_accept(evutil_socket_t listening, short what, void *context)
 {
-	const struct timeval limit = {.tv_sec = SECONDS};
 	struct metrics *m = context;
+	const struct timeval limit = {.tv_sec = m->seconds};
 	int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)what;
@@ -118,13 +128,16 @@ static void on_accept(evutil_socket_t listening, short what, void *context)
 		v->used = 0;
 		event_assign(&v->io, m->base, fd, EV_READ | EV_PERSIST, on_io, v);
 		event_priority_set(&v->io, 0);
-		event_add(&v->io, &limit);
+		event_add(&v->io, NULL);
+		evtimer_assign(&v->deadline, m->base, on_deadline, v);
+		event_priority_set(&v->deadline, 0);
+		evtimer_add(&v->deadline, &limit);
 		return;
 	}
 	close(fd);
 }
 
-int metrics_new(struct event_base *base, const char *listen_on, const struct metrics_source *source,
+int metrics_new(struct event_base *base, const char *listen_on, int seconds, const struct metrics_source *source,
 		struct metrics **out, char shown[ADDRESS_TEXT], struct fault *why)
 {
 	struct metrics *m = calloc(1, sizeof(*m));
@@ -133,6 +146,7 @@ int metrics_new(struct event_base *base, const char *listen_on, const struct met
 	if (!m)
 		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot listen");
 	m->base = base;
+	m->seconds = seconds;
 	m->source = *source;
 	m->fd = port_open(listen_on, true, shown, why);
 	if (m->fd < 0) {

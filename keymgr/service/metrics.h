@@ -15,8 +15,8 @@ struct metrics_source {
 };
 
 struct metrics;
-/* On ADDR:PORT, which has to be a loopback address. */
-int metrics_new(struct event_base *base, const char *listen_on, const struct metrics_source *source,
+/* On ADDR:PORT, which has to be a loopback address.  A visitor has `seconds` in total, however slowly he asks. */
+int metrics_new(struct event_base *base, const char *listen_on, int seconds, const struct metrics_source *source,
 		struct metrics **out, char shown[ADDRESS_TEXT], struct fault *why) MUST_CHECK;
 void metrics_free(struct metrics **m);
 

@@ -14,7 +14,7 @@
 #include "keymgr/service/metrics.h"
 #include "util/base/log.h"
 
-enum { RENEW_DAYS = 30, HOUR = 3600 };
+enum { RENEW_DAYS = 30, HOUR = 3600, METRICS_S = 5 };
 
 enum { IDENTITY_EC, IDENTITY_RSA, IDENTITIES };
 static const char *const identity_rows[IDENTITIES] = {ROW_EC, ROW_RSA};
@@ -278,7 +278,9 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 	if (ret == 0)
 		ret = server_new(o->listen, r->tls, &o->limits, &handler, &r->server, shown, why);
 	if (ret == 0 && o->metrics)
-		ret = metrics_new(server_base(r->server), o->metrics, &source, &r->metrics, metrics_shown, why);
+		ret = metrics_new(server_base(r->server), o->metrics,
+				  o->limits.request_s < METRICS_S ? o->limits.request_s : METRICS_S, &source,
+				  &r->metrics, metrics_shown, why);
 	if (ret == 0)
 		due_run(r->place.ledger, &r->place.keys);
 	if (ret == 0)

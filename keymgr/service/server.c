@@ -2,7 +2,7 @@
  *
  * 1. Requests that came in one turn of the loop share one commit.  The commit has a lower priority than everything that brings requests, and
  *    is due at the latest when BATCH_MAX of them wait.
- * 2. Where there are too many connections, those without a handshake go first.
+ * 2. Where there are too many connections, those without a handshake go first, then those of peers with no certificate of the service.
  * 3. Whoever is not known yet cannot fill the log: a second has room for so many lines about refused peers, the rest are counted. */
 #include <errno.h>
 #include <signal.h>
@@ -91,15 +91,19 @@ static int connections_from(const struct server *s, const char *network)
 	return n;
 }
 
-/* Of those that nobody knows yet, the one that has taken longest.  Silent connections must not keep out who has something to say. */
+/* Of those that nobody knows yet, the one that has taken longest.  Silent connections must not keep out who has something to say, nor must
+ * who has made his own certificate. */
 static struct connection *oldest_stranger(const struct server *s)
 {
-	struct connection *c;
+	struct connection *uncertified = NULL;
 
-	TAILQ_FOREACH(c, &s->all, all)
-	if (c->state == HANDSHAKING || c->state == LINGERING)
-		return c;
-	return NULL;
+	for (struct connection *c = TAILQ_FIRST(&s->all); c; c = TAILQ_NEXT(c, all)) {
+		if (c->state == HANDSHAKING || c->state == LINGERING)
+			return c;
+		if (!uncertified && !c->peer.issued && c->state == READING)
+			uncertified = c;
+	}
+	return uncertified;
 }
 
 static void welcome(struct server *s, int fd, const union address *from)
@@ -111,7 +115,7 @@ static void welcome(struct server *s, int fd, const union address *from)
 	address_network(from, network);
 	if (stranger) {
 		server_log_refused(s, stranger->address,
-				   "there are too many connections; it was the oldest without a handshake");
+				   "there are too many connections; it was the oldest of a stranger");
 		connection_free(stranger);
 	}
 	if (s->count >= s->limits.connections) {

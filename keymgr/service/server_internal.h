@@ -30,6 +30,7 @@ struct connection {
 	char *in; /* what has come and was not used yet */
 	size_t in_used, in_room;
 	size_t expected;  /* bytes of the request, once its head is read: until then it need not be looked at again */
+	uint64_t heard;   /* bytes from the network before this request */
 	bool begun, keep; /* a request has begun; the connection goes on behind its answer */
 	struct answer answer;
 	char *out; /* head and text of the answer */

@@ -663,6 +663,7 @@ class Metrics(Api):
                     heard += piece
                 return heard
 
+        self.refused(self.admin(self.s).raw("GET", "/metrics"), 404, "no_route")  # nor are they on the port of the service
         self.assertIn(b'{"status":"ok"}', ask(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"))
         for data, status in ((b"GET /v1/keys HTTP/1.1\r\nHost: a\r\n\r\n", 404), (b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 404),
                              (b"GET /health HTTP/1.0\r\n\r\n", 505), (b"\x16\x03\x01", 400), ((b"GET /metrics HTTP/1.1\r\nX: " + b"y" * 4096)[:4096], 431)):

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "fixture.h"
+#include "keymgr/service/http.h"
 #include "keymgr/service/port.h"
+#include "keymgr/service/server.h"
 
 static union address address(const char *text)
 {
@@ -92,11 +94,26 @@ START_TEST(bound)
 }
 END_TEST
 
+/* What docs/key-service.md promises ("Limits"); that each is kept is tests/service/test_tls.py's and test_http.c's to show. */
+START_TEST(limits)
+{
+	ck_assert_int_eq(server_limits_default.connections, 1024);
+	ck_assert_int_eq(server_limits_default.per_address, 64);
+	ck_assert_int_eq(server_limits_default.per_client, 32);
+	ck_assert_int_eq(server_limits_default.handshake_s, 10);
+	ck_assert_int_eq(server_limits_default.request_s, 30);
+	ck_assert_int_eq(server_limits_default.idle_s, 75);
+	ck_assert_int_eq(HTTP_HEAD_MAX, 16 << 10);
+	ck_assert_int_eq(HTTP_BODY_MAX, 64 << 10);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *c = tcase_create("port");
 
 	tcase_add_test(c, texts);
 	tcase_add_test(c, bound);
+	tcase_add_test(c, limits);
 	return fixture_run("service port", c);
 }

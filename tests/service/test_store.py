@@ -17,6 +17,15 @@ import keyd
 from keyd import DAMAGED, FAILED, IN_USE, LONG, NO_SECRET, NOT_EMPTY, NOT_VOLUME, OK, SCALE, STORE, USAGE, WRONG_SECRET, Case, Client, b64
 
 
+def health(s):
+    c = keyd.http.client.HTTPConnection("127.0.0.1", s.metrics_port, timeout=keyd.TIMEOUT)
+    c.request("GET", "/health")
+    r = c.getresponse()
+    answer = r.status, json.loads(r.read())
+    c.close()
+    return answer
+
+
 class Init(Case):
     def test_what_is_made(self):
         names = {"ca.pem", "admin.pem", "admin.key", "admin.p12", "keyring.json", "keyring.json.bak", "keyring.json.audit",
@@ -192,6 +201,33 @@ class Tampering(Case):
         self.assertEqual(keyd.run("check", self.dir, "--anchor", elsewhere)[0], OK)
         self.assertFalse(os.path.exists(self.dir + "/anchor.json"))
 
+    def test_the_anchor_follows(self):
+        """Within a second, while the service runs; where it cannot be written the health check says so."""
+        os.mkdir(self.path("there"))
+        anchor = self.path("there", "anchor.json")
+        shutil.move(self.dir + "/anchor.json", anchor)
+        s = self.service("--anchor", anchor, "--metrics", "127.0.0.1:0")
+        a = self.admin(s)
+
+        def wait(state, seconds=5):
+            began = time.monotonic()
+            while state() is not True:
+                self.assertLess(time.monotonic() - began, seconds * SCALE)
+                time.sleep(0.02)
+
+        def reached():
+            with open(anchor) as f:
+                return json.load(f)["n"] == a.get("audit/1000000")[1]["last"]
+
+        self.assertEqual(a.post("keys/k/enable")[0], 200)
+        wait(reached)
+        os.rename(self.path("there"), self.path("away"))
+        self.assertEqual(a.post("keys/k/disable")[0], 200)
+        wait(lambda: health(s) == (503, {"status": "failing", "why": "the anchor cannot be written"}))
+        os.rename(self.path("away"), self.path("there"))
+        wait(reached)
+        wait(lambda: health(s) == (200, {"status": "ok"}))
+
     def test_a_foreign_keyring(self):
         other = self.path("other")
         self.assertEqual(keyd.run("init", other, "--host", "localhost")[0], OK)
@@ -242,12 +278,6 @@ class Tampering(Case):
 class Full(Case):
     """The disk takes nothing more, or fails."""
 
-    def health(self, s):
-        c = keyd.http.client.HTTPConnection("127.0.0.1", s.metrics_port, timeout=keyd.TIMEOUT)
-        c.request("GET", "/health")
-        r = c.getresponse()
-        return r.status, json.loads(r.read())
-
     def test_a_failed_write(self):
         """Whether it reached the disk nobody knows: the service ends, and begins again from what is there."""
         s = self.service()
@@ -285,6 +315,8 @@ class Full(Case):
         s.start()
         a = self.admin(s)
         self.assertEqual(a.post("keys/first")[0], 201)
+        w = a.post("keys/first/wrapkey", alg="A256GCM", value=b64(b"x" * 32))[1]
+        wrapped = {m: w[m] for m in ("alg", "value", "iv", "tag")}
         filler = os.open(small + "/filler", os.O_WRONLY | os.O_CREAT)
         try:
             while True:
@@ -296,13 +328,23 @@ class Full(Case):
             status, answer = a.post(f"keys/k{created}")
             created += status == 201
         self.assertEqual((status, answer["error"]["code"]), (503, "unavailable"))
-        self.assertEqual(self.health(s), (503, {"status": "failing", "why": "the store took nothing at the last commit"}))
+        # Without a line in the log nobody gets what he asks for.
+        unwrapped, status = 0, 200
+        while status == 200 and unwrapped < 1000:
+            status, answer = a.post("keys/first/1/unwrapkey", **wrapped)
+            unwrapped += status == 200
+        self.assertEqual((status, answer["error"]["code"]), (503, "unavailable"))
+        self.assertNotIn("value", answer)
+        self.assertEqual(health(s), (503, {"status": "failing", "why": "the store took nothing at the last commit"}))
         self.assertEqual(len(a.get("keys")[1]["keys"]), created + 1)
         os.unlink(small + "/filler")
         self.assertEqual(a.post("keys/later")[0], 201)
-        self.assertEqual(self.health(s), (200, {"status": "ok"}))
+        self.assertEqual(health(s), (200, {"status": "ok"}))
         a.close()
         s.stop()
+        with sqlite3.connect(self.dir + "/service.db") as db:
+            self.assertEqual(db.execute("SELECT count(*) FROM audit WHERE line LIKE '%\"event\":\"unwrap\"%'").fetchone(), (unwrapped,))
+        db.close()
         self.assertEqual(keyd.run("check", self.dir)[0], OK)
 
 

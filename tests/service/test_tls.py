@@ -1,6 +1,7 @@
 """What is negotiated on the port of the key service, and what is not: tls.c (1) to (3), connection.c (1), (2)."""
 
 import os
+import shutil
 import socket
 import ssl
 import struct
@@ -11,7 +12,7 @@ import unittest
 
 import hello
 from hello import ask
-from keyd import LONG, NO_SECRET, SUITES, TIMEOUT, USAGE, Case, Client, context, openssl, run
+from keyd import LONG, NO_SECRET, SUITES, TIMEOUT, USAGE, Case, Client, Service, context, openssl, run
 
 EIGHT = sorted(SUITES.values())
 TLS13 = [0x1301, 0x1302, 0x1303]
@@ -294,20 +295,24 @@ class Patience(Case):
         return time.monotonic() - started
 
     def test_deadlines(self):
-        """Whoever waits or drips, at once, each in a thread of its own."""
-        s = self.service("--handshake-timeout", "1", "--request-timeout", "1", "--idle-timeout", "1")
+        """Whoever waits or drips, at once, each in a thread of its own.  What drips is held to the time of a request alone: another one's is long."""
+        shutil.copytree(self.dir, self.path("other"))
+        waiting = self.service("--handshake-timeout", "1", "--request-timeout", "30", "--idle-timeout", "1")
+        dripping = Service(self.path("other"), "--handshake-timeout", "30", "--request-timeout", "1", "--idle-timeout", "30", "--metrics", "127.0.0.1:0")
+        self.addCleanup(dripping.kill)
+        dripping.start()
         took = {}
 
         def silent(name):
-            with socket.create_connection(("127.0.0.1", s.port)) as plain:
+            with socket.create_connection(("127.0.0.1", waiting.port)) as plain:
                 took[name] = self.ended_after(plain, lambda: None)
 
-        def dripping_handshake(name):
-            drops = iter(hello.hello(EIGHT))
-            with socket.create_connection(("127.0.0.1", s.port)) as plain:
+        def dripping_bytes(name, port, text):
+            drops = iter(text)
+            with socket.create_connection(("127.0.0.1", port)) as plain:
                 took[name] = self.ended_after(plain, lambda: plain.sendall(bytes([next(drops)])))
 
-        def asking(name, at_once, drip):
+        def asking(name, s, at_once, drip):
             drops = iter(drip)
             with socket.create_connection(("127.0.0.1", s.port), timeout=TIMEOUT) as plain:
                 c = context(*(os.path.join(self.dir, f) for f in ("ca.pem", "admin.pem", "admin.key")))
@@ -315,21 +320,48 @@ class Patience(Case):
                     tls.sendall(at_once)
                     took[name] = self.ended_after(tls, lambda: drip and tls.sendall(bytes([next(drops)])))
 
+        def dripping_record(name, lead, first, more):
+            """The bytes of one record, of which nothing can be read before the last; `first` so many at once, then more or nothing."""
+            c = context(*(os.path.join(self.dir, f) for f in ("ca.pem", "admin.pem", "admin.key")))
+            heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = c.wrap_bio(heard, said, server_hostname="localhost")
+            with socket.create_connection(("127.0.0.1", dripping.port), timeout=TIMEOUT) as plain:
+                while True:
+                    try:
+                        tls.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        plain.sendall(said.read())
+                        heard.write(plain.recv(65536))
+                plain.sendall(said.read())
+                if lead:
+                    tls.write(lead)
+                before = said.read()
+                tls.write(b"GET /v1/keys HTTP/1.1\r\nX: " + b"x" * 1000)
+                record = said.read()
+                plain.sendall(before + record[:first])
+                drops = iter(record[first:])
+                took[name] = self.ended_after(plain, lambda: more and plain.sendall(bytes([next(drops)])))
+
+        head = b"GET /v1/keys HTTP/1.1\r\nX: " + b"x" * 1000
+        whole = b"GET /v1/keys HTTP/1.1\r\nHost: a\r\n\r\n"
         post = b"POST /v1/keys/a HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
         threads = [threading.Thread(target=t, args=a) for t, *a in (
-            (silent, "a connection that says nothing"), (dripping_handshake, "a handshake that drips"),
-            (asking, "a client that asks nothing", b"", b""), (asking, "a head that drips", b"", b"GET /v1/keys HTTP/1.1\r\nX: " + b"x" * 1000),
-            (asking, "a body that drips", post, b" " * 1000))]
+            (silent, "a connection that says nothing"), (dripping_bytes, "a handshake that drips", waiting.port, hello.hello(EIGHT)),
+            (asking, "a client that asks nothing", waiting, b"", b""), (asking, "a head that drips", dripping, b"", head),
+            (asking, "a body that drips", dripping, post, b" " * 1000), (dripping_record, "a record that drips", b"", 1, True),
+            (dripping_record, "a record's head", b"", 5, False), (dripping_record, "a record's head behind a request", whole, 5, False),
+            (dripping_bytes, "a question about the metrics", dripping.metrics_port, head))]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
-        self.assertEqual(len(took), 5)
+        self.assertEqual(len(took), len(threads))
         for name, seconds in took.items():
             self.assertTrue(0.7 < seconds < 4, (name, seconds))
-        s.wait_logged("refused 127.0.0.1: the handshake took too long")
-        s.wait_logged("refused 127.0.0.1: the request took too long")
-        self.assertEqual(self.admin(s).get("keys")[0], 200)
+        waiting.wait_logged("refused 127.0.0.1: the handshake took too long")
+        dripping.wait_logged("refused 127.0.0.1: the request took too long")
+        self.assertEqual(self.admin(waiting).get("keys")[0], 200)
 
     def let_in(self, c):
         """The server may see a new connection before it sees that an older one has ended."""
@@ -374,8 +406,14 @@ class Patience(Case):
         self.assertEqual(held[0].recv(1), b"")
         self.assertEqual(self.admin(s).get("keys")[0], 200)
         self.assertEqual(inside.get("keys")[0], 200)
-        s.wait_logged("the oldest without a handshake")
-        # Where all have their handshake, the next one is too many.
+        s.wait_logged("the oldest of a stranger")
+        # So do strangers with a certificate that they made themselves, which is enough for a handshake.
+        cert, key = self.self_signed("stranger")
+        strangers = [self.client(s, cert, key) for _ in range(5)]
+        for c in strangers:
+            self.assertEqual(c.get("keys")[0], 403)
+        self.assertEqual(inside.get("keys")[0], 200)
+        # Where all have one of the service, the next one is too many.
         others = [self.admin(s) for _ in range(2)]
         self.assertEqual([c.get("keys")[0] for c in others], [200, 200])
         with self.assertRaises(OSError):
