@@ -2,7 +2,7 @@
  *
  * 1. The keyring gets a new generation.  Nothing is under it yet: the service goes on under the old one if nothing else follows.
  * 2. One commit puts the whole store under it (ledger_rekey.c).  Secrets of keys are new ones, and what is wrapped under them is wrapped again, so that
- *    nobody who knew the old ones opens what is made from now on.
+ *    nobody who knew the old ones opens what is made from now on.  Each is opened as it will be, and has to be what it was.
  * 3. The anchor is written, under the new generation.
  * 4. The keyring's floor rises: from then on no store under an earlier generation is accepted, whoever has its keys.
  * Between (2) and (4) a start of the service, or another rekeying, does what is left. */
@@ -87,12 +87,23 @@ static int move_key(struct moving *m, const char *name, json_object *body)
 	return ret == 0 && !s->purged ? put_bytes(body, "wrapped", s->after, sizeof(s->after)) : ret;
 }
 
+static int same_version(struct moving *m, const char *name, const struct new_secret *s,
+			const uint8_t before[WRAPPED_SIZE], const uint8_t after[WRAPPED_SIZE])
+{
+	_cleanup_stack_key_ struct stack_key was, is;
+	int ret = service_version_open(m->from, &(struct service_secret){s->row, s->before}, name, before, was.b);
+
+	if (ret == 0)
+		ret = service_version_open(m->to, &(struct service_secret){s->row, s->after}, name, after, is.b);
+	return ret == 0 && !crypto_equal(was.b, is.b, sizeof(is.b)) ? -EBADMSG : ret;
+}
+
 /* version/NAME/NUMBER */
 static int move_version(struct moving *m, const char *name, json_object *body)
 {
 	const char *key = name + strlen(PREFIX_VERSION), *slash = strrchr(name, '/');
 	char row[ROW_NAME_MAX + 1];
-	uint8_t wrapped[WRAPPED_SIZE];
+	uint8_t before[WRAPPED_SIZE] = {0}, wrapped[WRAPPED_SIZE];
 	const struct new_secret *s;
 	struct problem p = {0};
 	int ret;
@@ -103,16 +114,19 @@ static int move_version(struct moving *m, const char *name, json_object *body)
 	ret = secret_of(m, row, &s);
 	if (ret < 0 || s->purged)
 		return ret;
-	ret = member_bytes(body, "wrapped", wrapped, sizeof(wrapped), &p);
+	ret = member_bytes(body, "wrapped", before, sizeof(before), &p);
+	memcpy(wrapped, before, sizeof(wrapped));
 	if (ret == 0)
 		ret = service_version_move(m->from, &(struct service_secret){row, s->before}, m->to,
 					   &(struct service_secret){row, s->after}, name, wrapped);
+	if (ret == 0)
+		ret = same_version(m, name, s, before, wrapped);
 	return ret == 0 ? put_bytes(body, "wrapped", wrapped, sizeof(wrapped)) : ret;
 }
 
 static int move_private(struct moving *m, const char *name, json_object *body)
 {
-	_cleanup_secret_ struct secret *key = NULL;
+	_cleanup_secret_ struct secret *key = NULL, *again = NULL;
 	uint8_t sealed[SEALED_MAX];
 	struct problem p = {0};
 	size_t n;
@@ -122,6 +136,10 @@ static int move_private(struct moving *m, const char *name, json_object *body)
 		ret = service_private_open(m->from, name, sealed, n, &key);
 	if (ret == 0)
 		ret = service_private_seal(m->to, name, key, sealed);
+	if (ret == 0)
+		ret = service_private_open(m->to, name, sealed, n, &again);
+	if (ret == 0 && (again->size != key->size || !crypto_equal(again->bytes, key->bytes, key->size)))
+		ret = -EBADMSG;
 	return ret == 0 ? put_blob(body, "sealed", sealed, n) : ret;
 }
 
