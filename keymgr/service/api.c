@@ -61,6 +61,7 @@ static const struct route {
 	{HTTP_GET, "keys/*/volumes/*/keyring", ADMIN | CLIENT, api_keyring_get},
 	{HTTP_POST, "keys/*/lease", ADMIN | CLIENT, api_lease, true},
 	{HTTP_GET, "audit/*", ADMIN | AUDITOR, api_audit},
+	{HTTP_POST, "backup", ADMIN | OPERATOR, api_backup},
 	{HTTP_GET, "status", ADMIN | OPERATOR | AUDITOR, api_status},
 };
 

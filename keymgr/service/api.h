@@ -14,7 +14,9 @@ struct api {
 	const struct tls_identity *ca; /* issues the clients' certificates */
 	struct leases leases;
 	struct rates rates;
-	bool backup_failing; /* the last one that the service should have made of itself */
+	bool backups;        /* the service makes some of itself */
+	bool backup_wanted;  /* somebody has asked for one: for whoever makes them to see */
+	bool backup_failing; /* the last one failed */
 	struct {
 		uint64_t wraps, unwraps, rewraps, leases, refused, over_rate;
 	} counts;

@@ -80,6 +80,7 @@ HANDLER(api_client_accept);
 HANDLER(api_client_revoke);
 HANDLER(api_audit);
 HANDLER(api_status);
+HANDLER(api_backup);
 HANDLER(api_page);
 
 #endif

@@ -120,6 +120,9 @@ static void on_tick(void *context)
 		look_at_certificates(r);
 		due_run(r->place.ledger, &r->place.keys);
 	}
+	if (r->schedule && r->api.backup_wanted)
+		schedule_ask(r->schedule);
+	r->api.backup_wanted = false;
 	if (r->schedule && !ledger_staged(r->place.ledger))
 		schedule_tick(r->schedule);
 	if (r->schedule)
@@ -273,6 +276,7 @@ static int serve(struct running *r, const struct run_options *o, struct fault *w
 		.keys = &r->place.keys,
 		.ca = &r->ca,
 		.refusals_left = API_REFUSALS_MAX,
+		.backups = r->schedule != NULL,
 		.rates = {.per_second = (unsigned)o->max_rate},
 	};
 	if (ret == 0)

@@ -31,6 +31,7 @@ struct schedule {
 	size_t keyring_size;
 	char prefix[NAME_TEXT]; /* of this service's files */
 	time_t next;
+	bool asked;
 	struct schedule_state state;
 
 	/* the thread's from pthread_create() until `done` is set */
@@ -210,8 +211,16 @@ void schedule_tick(struct schedule *s)
 {
 	if (s->writing && atomic_load(&s->done))
 		end(s);
-	else if (!s->writing && document_now() >= s->next)
+	else if (!s->writing && (s->asked || document_now() >= s->next)) {
+		s->asked = false;
 		begin(s);
+	}
+}
+
+void schedule_ask(struct schedule *s)
+{
+	s->asked = true;
+	s->state.failing = false;
 }
 
 struct schedule_state schedule_state(const struct schedule *s)

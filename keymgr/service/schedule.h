@@ -22,6 +22,8 @@ int schedule_new(const struct schedule_options *o, struct place *place, const ch
 		 struct schedule **out, struct fault *why) MUST_CHECK;
 /* Once a second, when nothing is staged in the ledger: begins what is due, records and commits what has ended. */
 void schedule_tick(struct schedule *s);
+/* One is due, whatever the time; where one is being written, another one behind it. */
+void schedule_ask(struct schedule *s);
 /* Stops one that is being written. */
 void schedule_free(struct schedule **s);
 

@@ -17,7 +17,7 @@ OVERVIEW, DOCUMENTED = VERBS[:15], VERBS[:-2]
 SERVICE = ["service " + verb for verb in (
     "key create", "key list", "key show", "key rotate", "key disable", "key enable", "key config", "key delete", "key recover",
     "key purge", "key grant", "key ungrant", "client register", "client list", "client accept", "client revoke", "volumes",
-    "volume accept", "volume restore", "audit show", "audit verify", "audit export")]
+    "volume accept", "volume restore", "backup", "audit show", "audit verify", "audit export")]
 KEYS = [verb for verb in VERBS if verb.startswith("key ")]
 SOURCE = Path(__file__).resolve().parents[2]
 

@@ -70,6 +70,23 @@ class Verbs(Case):
         self.good("service", "key", "list", "--service", f"https://127.0.0.1:{self.running.port}/", "--ca", "d/ca.pem", "--cert",
                   "d/admin.pem", "--key", "d/admin.key")
 
+    def test_backup(self):
+        """Who may rotate may have a backup made, too; nobody else."""
+        self.config("admin")
+        self.accept("operator", key=None, role="operator")
+        self.bad(REFUSED, "service", "backup", "--config", self.path("operator.conf"), says="no_backups")
+        cert, _ = self.self_signed("backup", "keyUsage=critical,keyAgreement")
+        os.mkdir(self.path("backups"))
+        self.running.stop()
+        self.start_again("--backup-every", "1d", "--backup-dir", self.path("backups"), "--recipient", cert)
+        made = self.service_verb("backup", by="operator")
+        self.assertIn(made["file"], os.listdir(self.path("backups")))
+        shown = [(line["event"], line.get("name")) for line in self.service_verb("audit", "show")]
+        self.assertLess(shown.index(("backup.ask", "operator")), len(shown) - 1 - shown[::-1].index(("backup", None)))
+        self.good("service", "key", "create", "x", "--config", self.path("admin.conf"))
+        os.rename(self.path("backups"), self.path("away"))
+        self.bad(1, "service", "backup", "--config", self.path("operator.conf"), says="its log says why")
+
     def test_waiting_to_be_accepted(self):
         self.config("admin")
         fingerprint = self.service_verb("client", "register", by="host")["fingerprint"]

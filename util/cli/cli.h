@@ -96,6 +96,7 @@ int cmd_service_client_list(const struct verb *v, int argc, char **argv, struct 
 int cmd_service_client_accept(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_service_client_revoke(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_service_volumes(const struct verb *v, int argc, char **argv, struct fault *why);
+int cmd_service_backup(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_service_volume_restore(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_service_volume_accept(const struct verb *v, int argc, char **argv, struct fault *why);
 int cmd_service_audit_show(const struct verb *v, int argc, char **argv, struct fault *why);

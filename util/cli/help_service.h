@@ -157,6 +157,14 @@
 	"\n" HELP_SERVICE "\nexample:\n"                                                                               \
 	"  coffer service volume accept db 3f... 5d0c7f21...\n"
 
+#define ARGUMENTS_SERVICE_BACKUP "[--wait SECONDS] " ARGUMENTS_SERVICE
+#define HELP_SERVICE_BACKUP                                                                                            \
+	"Has the key service make a backup of itself now, where coffer-keyd run was told to put them, and waits for "  \
+	"it.\n"                                                                                                        \
+	"\n"                                                                                                           \
+	"  --wait SECONDS          how long; else 60\n" HELP_SERVICE "\nexample:\n"                                    \
+	"  coffer service backup\n"
+
 #define ARGUMENTS_SERVICE_AUDIT_SHOW "[--from N] " ARGUMENTS_SERVICE
 #define HELP_SERVICE_AUDIT_SHOW                                                                                        \
 	"What was done with the service, line by line.\n"                                                              \

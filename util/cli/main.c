@@ -102,6 +102,7 @@ static const struct verb verbs[] = {
 	 cmd_service_volume_restore},
 	{"service volume accept", ARGUMENTS_SERVICE_VOLUME_ACCEPT, NULL, HELP_SERVICE_VOLUME_ACCEPT,
 	 cmd_service_volume_accept},
+	{"service backup", ARGUMENTS_SERVICE_BACKUP, NULL, HELP_SERVICE_BACKUP, cmd_service_backup},
 	{"service audit show", ARGUMENTS_SERVICE_AUDIT_SHOW, NULL, HELP_SERVICE_AUDIT_SHOW, cmd_service_audit_show},
 	{"service audit verify", ARGUMENTS_SERVICE_AUDIT_VERIFY, NULL, HELP_SERVICE_AUDIT_VERIFY,
 	 cmd_service_audit_verify},

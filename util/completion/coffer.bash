@@ -85,7 +85,7 @@ _coffer_service()
 		;;
 	esac
 	case $1 in
-	"") words="key client volumes volume audit" ;;
+	"") words="key client volumes volume backup audit" ;;
 	"key ") words="create list show rotate disable enable config delete recover purge grant ungrant" ;;
 	"client ") words="register list accept revoke" ;;
 	"volume ") words="accept restore" ;;
@@ -96,6 +96,7 @@ _coffer_service()
 	"key purge "*) options+=" --yes" ;;
 	"client register "*) options+=" --name --wait" ;;
 	"client accept "*) options+=" --role" ;;
+	"backup "*) options+=" --wait" ;;
 	"audit show "*) options+=" --from" ;;
 	"audit verify "*) options+=" --against" ;;
 	"audit export "*) options+=" --from --output" ;;
