@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/ahead.h"
 #include "fs/checkpoint.h"
 #include "fs/descriptor.h"
 #include "fs/directory.h"
@@ -119,6 +120,8 @@ static int begin_work(struct engine *e, struct fault *why)
 		if (r == 0 && e->options.commit_seconds != UINT32_MAX)
 			r = sweep_start(e);
 	}
+	if (r == 0 && !e->options.inspect)
+		r = ahead_start(e);
 	return r < 0 ? fault_errno(why, EXIT_FAILED, r, "cannot start a thread") : 0;
 }
 
@@ -193,6 +196,7 @@ int engine_stop(struct engine **ep)
 	if (!e)
 		return 0;
 	*ep = NULL;
+	ahead_stop(e);
 	sweep_stop(e);
 	checkpoint_stop_ticking(e);
 	if (e->running && !e->options.read_only)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "fs/ahead.h"
 #include "fs/change.h"
 #include "fs/damage.h"
 #include "fs/dirty.h"
@@ -61,6 +62,7 @@ static int load(struct engine *e, struct node *n, struct file *f)
 
 	if (f->refused)
 		return f->refused;
+	ahead_read(e, n);
 	r = store_stat(e->store, n->fd, &st);
 	if (r < 0)
 		return r;

@@ -9,7 +9,7 @@
  *   5. engine->lending  the mode of an object while its owner is lent more rights
  *   6. file->maps.lock  cache of map pages (taken by readers of the file)
  *   7. engine->table.lock, engine->descriptors.lock
- *   8. engine->ids->lock, engine->dirty.lock, engine->moved.lock, the journal's lock
+ *   8. engine->ids->lock, engine->dirty.lock, engine->moved.lock, the journal's lock, that of engine->ahead
  *
  * No lock of 1 to 6 but those of directories is held during a sync; engine->checkpointing (checkpoint.c) comes before all of them. */
 #ifndef COFFER_FS_INTERNAL_H
@@ -63,6 +63,7 @@ struct node {
 	mode_t type;        /* S_IFMT bits */
 	atomic_uint zone;   /* or ZONE_UNSET (zone.h) */
 	atomic_uint walked; /* the last walk that has no need to see it again (moved.h) */
+	atomic_uint listed; /* its place in the order of listings, 0: none (ahead.h) */
 
 	pthread_mutex_t lock; /* descriptor and overlay */
 	int fd;               /* -1: none */
@@ -195,6 +196,7 @@ struct engine {
 	bool sweeping, sweep_stop;
 	atomic_uint_fast64_t directories_moved; /* by renames, in this mount */
 	struct moved_list moved;                /* moved.c */
+	struct ahead *ahead;                    /* ahead.c; NULL: nothing is read ahead */
 	bool running;                           /* started, and not yet brought to its end */
 };
 

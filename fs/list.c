@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/ahead.h"
 #include "fs/attr.h"
 #include "fs/directory.h"
 #include "fs/list.h"
@@ -95,7 +96,9 @@ static bool list_plus(struct listing *l, const struct store_dirent *d, const cha
 
 	bool taken = l->emit(l->data, name, d->ino, d->type, d->next, &attr);
 
-	if (!taken)
+	if (taken)
+		ahead_listed(l->e, n, &st);
+	else
 		node_forget(l->e, n->id, 1);
 	node_unref(l->e, n);
 	return taken;
@@ -328,6 +331,8 @@ int fs_readdir(struct engine *e, uint64_t node, int64_t cookie, bool plus, fs_em
 	else
 		r = is_shown_cookie(cookie) ? -ESTALE : list_batches(&l, cookie);
 	note_listing(l.dir->dir, counted.count > 0);
+	if (plus)
+		ahead_listing_done(e);
 	directory_end(e, l.dir);
 	return r;
 }

@@ -78,6 +78,8 @@ struct store_ops {
 	/* Fills buf from cookie on with raw entries; returns the bytes used, 0 at the end.  Moves the handle's position: the
 	 * caller serialises calls on one handle. */
 	ssize_t (*getdents)(struct store *s, int fd, int64_t cookie, void *buf, size_t n);
+	/* A hint: this part of the file is soon going to be read.  NULL where nothing can be done about it. */
+	void (*will_need)(struct store *s, int fd, uint64_t off, uint64_t n);
 	int (*seek_data)(struct store *s, int fd, uint64_t off, bool hole, uint64_t *out);
 	int (*statvfs)(struct store *s, int fd, struct statvfs *out);
 	int (*fs_type)(struct store *s, int fd, uint32_t *magic);  /* f_type of statfs(2) */

@@ -201,6 +201,12 @@ static int posix_syncfs(struct store *s, int fd)
 	return result(syncfs(fd));
 }
 
+static void posix_will_need(struct store *s, int fd, uint64_t off, uint64_t n)
+{
+	(void)s;
+	posix_fadvise(fd, (off_t)off, (off_t)n, POSIX_FADV_WILLNEED);
+}
+
 static int posix_seek_data(struct store *s, int fd, uint64_t off, bool hole, uint64_t *out)
 {
 	off_t at;
@@ -509,6 +515,7 @@ static const struct store_ops posix_ops = {
 	.listxattr = posix_listxattr,
 	.removexattr = posix_removexattr,
 	.getdents = posix_getdents,
+	.will_need = posix_will_need,
 	.seek_data = posix_seek_data,
 	.statvfs = posix_statvfs,
 	.fs_type = posix_fs_type,
