@@ -104,6 +104,9 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 		     (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 		      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK |
 		      FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT);
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2 /* else transport.c does */
+	conn->want |= conn->capable & (unsigned)FUSE_CAP_HANDLE_KILLPRIV_V2;
+#endif
 	if (c->no_xattr)
 		conn->want &= ~(unsigned)FUSE_CAP_POSIX_ACL;
 	if (c->writeback)

@@ -151,14 +151,11 @@ static void look(const uint8_t *buf, size_t n)
 	}
 }
 
+#if FUSE_VERSION < FUSE_MAKE_VERSION(3, 17)
 static ssize_t hook_read(int fd, void *buf, size_t n, void *data)
 {
-	ssize_t got = read(fd, buf, n);
-
 	(void)data;
-	if (got > 0)
-		look(buf, (size_t)got);
-	return got;
+	return read(fd, buf, n);
 }
 
 /* The answer to INIT, with what this libfuse leaves out.  body: a copy of it. */
@@ -186,12 +183,25 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *data)
 	return writev(fd, iov, count);
 }
 
-int transport_attach(struct fuse_session *se)
+static int attach(struct fuse_session *se)
 {
 	static const struct fuse_custom_io io = {.read = hook_read, .writev = hook_writev};
 
-	note_time(meter_now());
 	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+}
+#else
+/* It sends all flags, and need not be built to let its reads and writes be replaced. */
+static int attach(struct fuse_session *se)
+{
+	(void)se;
+	return 0;
+}
+#endif
+
+int transport_attach(struct fuse_session *se)
+{
+	note_time(meter_now());
+	return attach(se);
 }
 
 /* ------------------------------------------------------------------ what may be served now */
@@ -377,6 +387,7 @@ static void *serve(void *data)
 			continue;
 		if (n <= 0)
 			break;
+		look(buf.mem, buf.size);
 		serve_one(t->crew, &buf);
 	}
 	free(buf.mem);

@@ -1,7 +1,7 @@
 /* Between libfuse and the kernel: reads requests, sees their raw flags, counts them, and completes the answer to INIT.
  *
- * libfuse 3.14 neither passes on the "kill privileges" flags of WRITE and SETATTR nor sends the INIT flags PARALLEL_DIROPS and
- * HANDLE_KILLPRIV_V2, so the raw bytes are looked at on their way in and out. */
+ * libfuse before 3.17 sends neither of the INIT flags PARALLEL_DIROPS and HANDLE_KILLPRIV_V2, and none passes on all of the "kill
+ * privileges" flags of WRITE and SETATTR, so the raw bytes are looked at on their way in, and with the former on their way out. */
 #ifndef COFFER_FS_TRANSPORT_H
 #define COFFER_FS_TRANSPORT_H
 
@@ -51,11 +51,6 @@ uint64_t transport_began(void);
 /* What it carried beside what libfuse shows. */
 bool transport_kills_privileges(void);
 
-/* While it is so, requests get ENOKEY, but those of the kernel's own (to get rid of what it has, to let go), and of the root's attributes and the
- * store's space, which need no key. */
-void transport_refuse(bool so);
-/* Has every serving thread wipe its buffers: what was asked and answered before is not left in them.  Not in one of those threads. */
-void transport_wipe(void);
 /* Requests so far, by opcode; the opcodes with a name. */
 enum { TRANSPORT_OPCODES = 64 };
 void transport_counts(uint64_t out[TRANSPORT_OPCODES]);
