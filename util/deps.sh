@@ -1,21 +1,24 @@
 #!/bin/sh
-# deps.sh [run|test|ci]: installs the Debian packages that are missing, and only those.  Asks nothing.
+# deps.sh [run|test|soak|ci]: installs the Debian packages that are missing, and only those.  Asks nothing.
 #   run   to build coffer and use it
 #   test  and to run its tests
+#   soak  and for the tests that ask programs of others about the key service: etcd, stunnel, a browser, scanners
 #   ci    and for what .ci/run looks at besides (other compiler, linters)
 # docs/dependencies.md says what each is for.
 set -u
 
 run="gcc libc6-dev pkg-config meson ninja-build libfuse3-dev fuse3 libgcrypt20-dev libjson-c-dev libexpat1-dev libqrencode-dev libssl-dev libevent-dev libsqlite3-dev libp11-kit-dev libtss2-dev"
 test="check python3 python3-cryptography python3-argon2 python3-ruamel.yaml python3-lxml openssl attr acl psmisc util-linux make git sqlite3 rsync libcap2-bin strace e2fsprogs xfsprogs btrfs-progs postgresql mariadb-server-core mariadb-client-core softhsm2 swtpm"
+soak="etcd-server stunnel4 chromium libnss3-tools sslscan testssl.sh"
 ci="clang clang-tidy clang-format-14 libclang-rt-14-dev cppcheck shellcheck mandoc"
 
 case ${1-run} in
 run) wanted=$run ;;
 test) wanted="$run $test" ;;
+soak) wanted="$run $test $soak" ;;
 ci) wanted="$run $test $ci" ;;
 *)
-	echo "usage: deps.sh [run|test|ci]" >&2
+	echo "usage: deps.sh [run|test|soak|ci]" >&2
 	exit 2
 	;;
 esac

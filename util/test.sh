@@ -36,12 +36,14 @@ shift $((OPTIND - 1))
 	select="$select --no-suite soak"
 	echo "test.sh: all but the suite soak, which takes hours: sh util/test.sh soak"
 }
+packages="test"
 for suite; do
 	select="$select --suite $suite"
+	[ "$suite" != soak ] || packages="soak"
 done
 
 cd "$(dirname "$0")/.." || exit 1
-sh util/deps.sh test || finish 0 1
+sh util/deps.sh "$packages" || finish 0 1
 echo "test.sh: building in $build"
 # shellcheck disable=SC2086 # words on purpose, here and below
 if [ -f "$build/build.ninja" ]; then

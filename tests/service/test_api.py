@@ -676,6 +676,21 @@ class Metrics(Api):
 
 
 class Log(Api):
+    def test_every_change_is_recorded(self):
+        """Whatever changes something has a line, by who did it."""
+        client = self.accepted(self.s, "host")
+        fp = client.fingerprint()
+        before = len(self.lines())
+        for path, body in (("keys/k", {}), ("keys/k/config", {"auto_rotate_days": 9}), ("keys/k/grant", {"client": fp}), ("keys/k/ungrant", {"client": fp}),
+                           ("keys/k/rotate", {}), ("keys/k/disable", {}), ("keys/k/enable", {}), ("keys/k/delete", {"days": 7}), ("keys/k/recover", {}),
+                           ("keys/k/delete", {}), ("keys/k/purge", {}), (f"clients/{fp}/accept", {"role": "auditor"}), (f"clients/{fp}/revoke", {})):
+            self.good(self.a.post(path, **body), 201 if path == "keys/k" else 200)
+        lines = self.lines()[before:]
+        self.assertEqual([line["event"] for line in lines],
+                         ["key.create", "key.config", "key.grant", "key.ungrant", "key.rotate", "key.disable", "key.enable", "key.delete", "key.recover",
+                          "key.delete", "key.purge", "client.accept", "client.revoke"])
+        self.assertEqual({(line["name"], line["peer"]) for line in lines}, {("admin", "127.0.0.1")})
+
     def test_what_is_recorded(self):
         client = self.accepted(self.s, "host")
         self.key("k", client)

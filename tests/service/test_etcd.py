@@ -1,4 +1,5 @@
-"""Several servers over one etcd: one serves, another one steps in, nothing that was acknowledged is lost (backend_etcd.c (1) to (4))."""
+"""Several servers over one etcd: one serves, another one steps in, nothing that was acknowledged is lost (backend_etcd.c (1) to (4)); and the tunnels
+between its nodes."""
 
 import base64
 import json
@@ -17,8 +18,9 @@ import unittest
 import urllib.error
 import urllib.request
 
+import hello
 import keyd
-from keyd import DAMAGED, IN_USE, KEYD, OK, STORE, USAGE, Case, b64
+from keyd import DAMAGED, IN_USE, KEYD, LONG, OK, STORE, USAGE, Case, b64
 
 NODES = 3
 TAKE_OVER = 30
@@ -120,6 +122,119 @@ class Script(unittest.TestCase):
             self.assertEqual({int(p) for p in re.findall(r"client = no\naccept = 192\S+\nconnect = 127\.0\.0\.1:(\d+)", stunnel)}, at_home[i])
         self.assertEqual(elsewhere, at_home)
         self.assertEqual(len(urls), 1)
+
+
+@unittest.skipUnless(shutil.which("stunnel4"), "no stunnel here")
+class Tunnels(Case):
+    """stunnel, as util/service-etcd.sh has it configured, on other ports: what leaves a machine is under the suites of the service, and no other."""
+
+    SUITES = sorted(code for name, code in keyd.SUITES.items() if "ECDSA" in name)  # of its one certificate
+
+    def setUp(self):
+        super().setUp()
+        self.nodes = [f"n{i}=127.0.0.{i + 1}" for i in range(3)]
+        self.out = self.path("out")
+        self.ports = {}
+        self.script("certificates", self.out, *self.nodes)
+
+    def script(self, *arguments):
+        subprocess.run(["sh", os.path.join(os.environ["SOURCE_ROOT"], "util", "service-etcd.sh"), *arguments], check=True, capture_output=True,
+                       timeout=keyd.TIMEOUT)
+
+    def start(self, own):
+        """Each address has a port of its own, of our choice."""
+        self.script("node", self.out, own, *self.nodes)
+        with open(self.out + "/stunnel.conf") as f:
+            text = f.read()
+        for address in sorted(set(re.findall(r"= (127\.0\.0\.\d:\d+)$", text, re.M))):
+            at_home = address.startswith("127.0.0.1:23")  # etcd's, or the tunnel to it: not the same on two machines
+            port = self.ports.setdefault((own if at_home else "", address), free_port())
+            text = re.sub(rf"= {re.escape(address)}$", f"= {address.partition(':')[0]}:{port}", text, flags=re.M)
+        conf = self.path(own + ".conf")
+        with open(conf, "w") as f:
+            f.write(text)
+        log = open(self.path(own + ".log"), "wb")
+        p = subprocess.Popen(["stunnel4", conf], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+
+    def reached(self, port, address="127.0.0.1"):
+        end = time.monotonic() + 20
+        while True:
+            try:
+                return socket.create_connection((address, port), timeout=keyd.TIMEOUT)
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    def probe(self, port):
+        others = [n for n in range(0x10000) if n not in self.SUITES]
+        step = 16 if LONG else 700  # each of them is offered; stunnel takes its time for a connection
+        for i in range(0, len(others), step):
+            self.assertIsNone(hello.ask(port, others[i:i + step]).suite)
+        for version in (0x0300, 0x0301, 0x0302):
+            self.assertIsNone(hello.ask(port, self.SUITES + [0xC013, 0x002F], version=version).suite, hex(version))
+        self.assertIsNone(hello.ask(port, [0x1301, 0x1302, 0x1303] + self.SUITES, versions=[0x0304], key_share=True).suite)
+        for signatures in ([0x0203], [0x0303], [0x0201, 0x0301]):
+            self.assertIsNone(hello.ask(port, self.SUITES, signatures=signatures).suite, signatures)
+        for suite in self.SUITES:
+            a = hello.ask(port, [suite], session=os.urandom(32), compression=(1, 0))
+            self.assertEqual((a.version, a.suite, a.compression, a.session), (0x0303, suite, 0, b""))
+            cbc = {hello.ENCRYPT_THEN_MAC} if suite in (0xC023, 0xC024) else set()
+            self.assertEqual(set(a.extensions), {hello.RENEGOTIATION_INFO, hello.EXTENDED_MASTER_SECRET, 11} | cbc)
+
+    def test_the_same_probe(self):
+        """Where tunnels arrive: for clients of etcd, and from node to node."""
+        self.start("n0")
+        for port in (24790, 24791):
+            at = self.ports["", f"127.0.0.1:{port}"]
+            self.reached(at).close()
+            self.probe(at)
+
+    def test_what_is_offered(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.2", 0))
+            s.listen(1)
+            self.ports["", "127.0.0.2:24791"] = s.getsockname()[1]
+            self.start("n0")
+            with self.reached(self.ports["n0", "127.0.0.1:23801"]) as peer:
+                peer.sendall(b"x")
+                s.settimeout(keyd.TIMEOUT)
+                offer = s.accept()[0]
+                data = offer.recv(4096)
+                offer.close()
+        self.assertEqual(data[9:11], b"\x03\x03")
+        at = 44 + data[43]
+        n = int.from_bytes(data[at:at + 2], "big")
+        offered = {int.from_bytes(data[at + 2 + i:at + 4 + i], "big") for i in range(0, n, 2)}
+        self.assertEqual(offered - {0x00FF}, set(self.SUITES))
+
+    def test_a_way_through(self):
+        """From one node's end to what listens on the other, for who has a certificate; for nobody else."""
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            s.listen(1)
+            s.settimeout(keyd.TIMEOUT)
+            self.ports["n0", "127.0.0.1:23790"] = s.getsockname()[1]
+            self.start("n0")
+            self.start("n1")
+            self.reached(self.ports["", "127.0.0.1:24790"]).close()
+            with self.reached(self.ports["n1", "127.0.0.1:23790"]) as near:
+                near.sendall(b"there")
+                far = s.accept()[0]
+                self.assertEqual(far.recv(5), b"there")
+                far.sendall(b"back")
+                self.assertEqual(near.recv(4), b"back")
+                far.close()
+            c = keyd.context(self.out + "/ca.pem")
+            c.check_hostname = False
+            with self.assertRaises(OSError), socket.create_connection(("127.0.0.1", self.ports["", "127.0.0.1:24790"]), timeout=keyd.TIMEOUT) as p:
+                with c.wrap_socket(p) as tls:
+                    tls.sendall(b"x")
+                    self.assertEqual(tls.recv(1), b"")
+                    raise ConnectionResetError
 
 
 class Servers(Case):
@@ -270,10 +385,114 @@ class Servers(Case):
         s.stop()
         self.assertEqual(keyd.run("check", self.dir, *self.option)[0], OK)
 
+    def rows(self):
+        """Rows and lines of the service in etcd."""
+        found = self.etcd.call(0, "/v3/kv/range", {"key": "Lw==", "range_end": "MA=="})["kvs"]
+        all_of_it = {base64.b64decode(kv["key"]).decode(): base64.b64decode(kv.get("value", "")) for kv in found}
+        return {name: value for name, value in all_of_it.items() if "/row/" in name or "/line/" in name}
+
+    def put(self, name, value):
+        key = base64.b64encode(name.encode()).decode()
+        if value is None:
+            self.etcd.call(0, "/v3/kv/deleterange", {"key": key})
+        else:
+            self.etcd.call(0, "/v3/kv/put", {"key": key, "value": base64.b64encode(value).decode()})
+
+    def load(self, name, servers, done, stop):
+        """Makes keys, rotates and grants them and uses one, at whichever server answers; notes what was acknowledged."""
+        c, i = None, 0
+        while not stop.is_set():
+            try:
+                c = c or self.client(servers[0], self.admin_files + ".pem", self.admin_files + ".key")
+                i += 1
+                key = f"{name}-{i}"
+                for path, body in ((f"keys/{key}", {}), (f"keys/{key}/rotate", {}), (f"keys/{key}/grant", {"client": self.host}),
+                                   ("keys/base/1/unwrapkey", self.wrapped)):
+                    if c.post(path, **body)[0] in (200, 201):
+                        done.append(path)
+            except (OSError, ValueError, keyd.http.client.HTTPException):
+                c = None
+                time.sleep(0.1)
+
+    @unittest.skipUnless(LONG, "ten leaders take their time")
+    def test_ten_leaders_are_killed(self):
+        """Under load, with a second server that steps in if the first one gives up: what was acknowledged is there, once."""
+        one = self.serve(self.dir)
+        a, host = self.admin(one), self.accepted(one, "host")
+        self.host, self.admin_files = host.fingerprint(), self.dir + "/admin"
+        self.good(a.post("keys/base"), 201)
+        wrapped = self.good(a.post("keys/base/wrapkey", alg="A256GCM", value=b64(b"a root")))
+        self.wrapped = {m: wrapped[m] for m in ("alg", "value", "iv", "tag")}
+        two, done, stop, stepped_in = self.standby(self.second), [], threading.Event(), 0
+        servers = [one, two]
+        threads = [threading.Thread(target=self.load, args=(f"t{t}", servers, done, stop)) for t in range(3)]
+        for t in threads:
+            t.start()
+        try:
+            for _ in range(10):
+                before = len(done)
+                leader = self.etcd.leader()
+                self.etcd.kill(leader)
+                end = time.monotonic() + 60
+                while len(done) < before + 20:
+                    self.assertLess(time.monotonic(), end)
+                    if servers[0].process.poll() is not None:
+                        self.steps_in(servers[1])
+                        servers[0].kill()
+                        ended = servers.pop(0)
+                        servers.append(self.standby(ended.dir))
+                        stepped_in += 1
+                    time.sleep(0.1)
+                self.etcd.start(leader)
+                self.etcd.wait(leader)
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        s = servers[0]
+        b = self.client(s, self.admin_files + ".pem", self.admin_files + ".key")
+        there = self.good(b.get("keys"))["keys"]
+        latest = {k["name"]: k["latest"] for k in there}
+        self.assertEqual(len(latest), len(there))
+        host = self.client(s, host.cert, host.key)
+        granted = [k["name"] for k in self.good(host.get("keys"))["keys"]]
+        lines, n = [], 1
+        while more := self.good(b.get(f"audit/{n}"))["lines"]:
+            lines += more
+            n = lines[-1]["n"] + 1
+        self.assertEqual([line["n"] for line in lines], list(range(1, n)))
+        events = [(line["event"], line.get("key")) for line in lines]
+        for path in done:
+            key = path.split("/")[1]
+            if path.endswith("/unwrapkey"):
+                continue
+            self.assertIn(key, latest)
+            if path.endswith("/rotate"):
+                self.assertEqual((latest[key], events.count(("key.rotate", key))), (2, 1), key)
+            elif path.endswith("/grant"):
+                self.assertEqual((granted.count(key), events.count(("key.grant", key))), (1, 1), key)
+            else:
+                self.assertEqual(events.count(("key.create", key)), 1, key)
+        unwraps = sum(path.endswith("/unwrapkey") for path in done)
+        self.assertGreaterEqual(events.count(("unwrap", "base")), unwraps)
+        self.assertGreater(unwraps, 10)
+        print(f"{len(done)} acknowledged, {len(lines)} lines, {stepped_in} times another server stepped in", file=sys.stderr)
+        for server in servers:
+            server.kill()
+        end = time.monotonic() + 30
+        status = IN_USE
+        while status == IN_USE and time.monotonic() < end:
+            status, _, err = keyd.run("check", self.dir, *self.option)
+            time.sleep(0.5)
+        self.assertEqual(status, OK, err)
+
     def test_tampering_backup_restore(self):
         s = self.serve(self.dir)
         a = self.admin(s)
         self.good(a.post("keys/k"), 201)
+        self.good(a.post("keys/other"), 201)
+        old = self.rows()
+        self.good(a.post("keys/k/disable"))
         key = self.path("backup.key")
         with open(key, "wb") as f:
             f.write(os.urandom(32))
@@ -288,23 +507,30 @@ class Servers(Case):
         self.assertEqual(keyd.run(*back)[0], STORE)
         self.assertFalse(os.path.exists(self.path("back")))
         # Somebody else writes into etcd.
-        everything = self.etcd.call(0, "/v3/kv/range", {"key": "Lw==", "range_end": "MA=="})["kvs"]
-        by_name = {base64.b64decode(kv["key"]).decode(): kv for kv in everything}
-        row = next(name for name in by_name if name.endswith("/row/key/k"))
-        value = base64.b64decode(by_name[row]["value"])
-        for what, new in (("changed", value.replace(b"enabled", b"disable")), ("cut", value[:20]), ("gone", None)):
+        rows = self.rows()
+        row = next(name for name in rows if name.endswith("/row/key/k"))
+        other = next(name for name in rows if name.endswith("/row/key/other"))
+        for what, new in (("changed", {row: rows[row].replace(b"disabled", b"enabled ")}), ("cut", {row: rows[row][:20]}),
+                          ("swapped", {row: rows[other], other: rows[row]}), ("rolled back", {row: old[row]}), ("gone", {row: None})):
             with self.subTest(what):
-                if new is None:
-                    self.etcd.call(0, "/v3/kv/deleterange", {"key": by_name[row]["key"]})
-                else:
-                    self.etcd.call(0, "/v3/kv/put", {"key": by_name[row]["key"], "value": base64.b64encode(new).decode()})
+                for name, value in new.items():
+                    self.put(name, value)
                 self.assertEqual(keyd.run("check", self.dir, *self.option)[0], DAMAGED)
+                for name in new:
+                    self.put(name, rows[name])
+                self.assertEqual(keyd.run("check", self.dir, *self.option)[0], OK)
+        with self.subTest("all of it rolled back"):  # whole in itself: the anchor knows better
+            for name in rows.keys() - old.keys():
+                self.put(name, None)
+            for name, value in old.items():
+                self.put(name, value)
+            self.assertEqual(keyd.run("check", self.dir, *self.option)[0], DAMAGED)
         self.etcd.call(0, "/v3/kv/deleterange", {"key": "Lw==", "range_end": "MA=="})
         status, _, err = keyd.run(*back)
         self.assertEqual(status, OK, err)
         s = self.serve(self.path("back"))
         a = self.client(s, self.dir + "/admin.pem", self.dir + "/admin.key")
-        self.assertEqual(self.good(a.get("keys/k"))["state"], "enabled")
+        self.assertEqual(self.good(a.get("keys/k"))["state"], "disabled")
         self.assertEqual(keyd.run("rekey", self.path("back"), *self.option)[0], IN_USE)
         s.stop()
         self.rekeyed(self.path("back"))
@@ -321,7 +547,7 @@ class Servers(Case):
         for name in ("keyring.json", "keyring.json.bak", "anchor.json"):
             shutil.copy(os.path.join(directory, name), other)
         a = self.client(self.serve(other), self.dir + "/admin.pem", self.dir + "/admin.key")
-        self.assertEqual(self.good(a.get("keys/k"))["state"], "enabled")
+        self.assertEqual(self.good(a.get("keys/k"))["state"], "disabled")
 
     def test_what_is_refused(self):
         for url in ("https://127.0.0.1:1", "http://192.0.2.1:2379", "127.0.0.1:1", "http://localhost:1", "http://127.0.0.1", ""):

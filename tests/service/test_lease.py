@@ -3,7 +3,10 @@
 import json
 import mmap
 import os
+import shutil
+import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -46,6 +49,27 @@ while True:
             n = (row[0] + 1) if row[0] is not None else 0
         except sqlite3.Error:
             pass
+"""
+
+# Translates a small program again and again; says each that was made and runs as it should.
+COMPILER = """
+import os, subprocess, sys, time
+top = sys.argv[1]
+n = 0
+while True:
+    try:
+        with open(top + "/c.c", "w") as f:
+            f.write(f"#include <stdio.h>\\nint main(void) {{ printf(\\"%d\\", {n}); return 0; }}\\n")
+        r = subprocess.run(["cc", "-pipe", "-o", top + "/c", top + "/c.c"], capture_output=True, text=True)
+        ran = subprocess.run([top + "/c"], capture_output=True, text=True) if r.returncode == 0 else None
+        if ran and ran.returncode == 0:
+            print(n if ran.stdout == str(n) else "wrong " + ran.stdout, flush=True)
+            n += 1
+            continue
+        print("away", r.stderr.strip().replace("\\n", " "), ran and ran.returncode, flush=True)
+    except OSError as e:
+        print("away", e, flush=True)
+    time.sleep(0.1)
 """
 
 
@@ -91,16 +115,27 @@ class Lease(Case):
                 raise
             return True
 
+    def touched(self, mapped):
+        """How a process ends that reads the mapping."""
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGBUS, signal.SIG_DFL)
+            mapped[5000]
+            os._exit(0)
+        return os.waitpid(child, 0)[1]
+
     def test_taken_away_and_given_back(self):
-        """A database that is written to and a file that is mapped, across disable and enable; then for a host that is revoked."""
+        """A database that is written to, a compiler and a file that is mapped, across disable and enable, then delete and recover; then for a host
+        that is revoked."""
         self.make_volume()
         point = self.mount("lease=1s")
         self.assertEqual(self.lease()["state"], "held")
         self.assertIn("lease        held: key db, version 1", self.good("status", self.volume))
         with open(point + "/mapped", "wb") as f:
             f.write(b"m" * 65536)
-        writer = Program(self, WRITER, point + "/db")
-        wait_until("rows", lambda: len(writer.numbers()) > 20)
+        os.mkdir(point + "/src")
+        writer, compiler = Program(self, WRITER, point + "/db"), Program(self, COMPILER, point + "/src")
+        wait_until("rows and programs", lambda: len(writer.numbers()) > 20 and len(compiler.numbers()) > 1)
         with open(point + "/mapped", "r+b") as f, mmap.mmap(f.fileno(), 0) as m:
             self.assertEqual(m[5000:5004], b"mmmm")
             m[100:104] = b"kept"  # not written back yet
@@ -108,8 +143,10 @@ class Lease(Case):
             self.service_verb("key", "disable", "db")
             self.wait_state("denied")
             self.assertLess(time.monotonic() - before, 10)
-            wait_until("the writer hears of it", lambda: any(line.startswith("away") for line in writer.lines))
+            for p in (writer, compiler):
+                wait_until("it hears of it", lambda p=p: any(line.startswith("away") for line in p.lines))
             self.assertTrue(self.away(point + "/mapped"))
+            self.assertEqual(self.touched(m), signal.SIGBUS)
             with self.assertRaises(OSError):
                 os.listdir(point)
             status = self.status()
@@ -118,12 +155,23 @@ class Lease(Case):
             self.assertIn("lease        denied", self.good("status", self.volume))
             # Nobody else's root unlocks it.
             self.bad(REFUSED, "unlock", point)
-            seen = writer.numbers()[-1]
+            seen, made = writer.numbers()[-1], len(compiler.numbers())
             before = time.monotonic()
             self.service_verb("key", "enable", "db")
             self.wait_state("held")
             wait_until("the writer goes on", lambda: writer.numbers()[-1] > seen + 5)
+            wait_until("the compiler goes on", lambda: len(compiler.numbers()) > made)
             self.assertLess(time.monotonic() - before, 10)
+            compiler.stop()
+            self.assertNotIn("wrong", " ".join(compiler.lines))
+            self.assertEqual(self.touched(m), 0)
+            self.assertEqual((m[100:104], m[5000:5004]), (b"kept", b"mmmm"))
+            self.service_verb("key", "delete", "db", "--days", "7")
+            self.wait_state("denied")
+            self.assertTrue(self.away(point + "/mapped"))
+            self.assertIn("key_deleted", self.lease()["reason"])
+            self.service_verb("key", "recover", "db")
+            self.wait_state("held")
             self.assertEqual((m[100:104], m[5000:5004]), (b"kept", b"mmmm"))
         self.assertFalse(self.away(point + "/mapped"))
         self.service_verb("client", "revoke", self.fingerprint)
@@ -170,6 +218,95 @@ class Lease(Case):
         self.wait_state("held")
         wait_until("the writer goes on", lambda: writer.numbers()[-1] > seen + 5)
         writer.stop()
+        self.good("umount", point)
+
+    def test_the_service_is_lost_and_restored(self):
+        """From a backup, elsewhere: the mount goes on, and the volume opens, with nothing else changed on the host."""
+        self.make_volume()
+        key, backup, ca = self.path("backup.key"), self.path("backup"), self.path("host-ca.pem")
+        with open(key, "wb") as f:
+            f.write(os.urandom(32))
+        shutil.copy(self.dir + "/ca.pem", ca)
+        self.good("key", "add", self.volume, "--service-key", "db", "--service", f"https://localhost:{self.running.port}", "--ca", ca, "--cert",
+                  self.path("host.pem"), "--key", self.path("host.key"), "--only")
+        point = self.mount("lease=1s", "grace=60s")
+        with open(point + "/f", "w") as f:
+            f.write("the payroll")
+        self.assertEqual(keyd.run("backup", self.dir, "-o", backup, "--backup-key-file", key)[0], keyd.OK)
+        self.running.kill()
+        shutil.rmtree(self.dir)
+        self.wait_state("unreachable")
+        self.dir = self.path("another-machine")
+        self.assertEqual(keyd.run("restore", self.dir, backup, "--backup-key-file", key, "--accept-older")[0], keyd.OK)
+        self.start_again()
+        self.wait_state("held")
+        self.good("umount", point)
+        self.mount("lease=1s")
+        with open(point + "/f") as f:
+            self.assertEqual(f.read(), "the payroll")
+        self.good("umount", point)
+
+    @unittest.skipUnless(LONG, "most of it is waiting")
+    def test_clock_jumps(self):
+        """Years forth and back, in the mount and in its helper: no jump locks it, and none gives it time that it does not have (2)."""
+        self.make_volume()
+        clock, real = self.path("clock"), os.path.join(os.environ["COFFER_LIBEXEC_DIR"], "coffer-service-client")
+
+        def jump(seconds):
+            with open(clock, "r+b" if os.path.exists(clock) else "wb") as f:
+                f.write(struct.pack("q", seconds))
+
+        jump(0)
+        os.mkdir(self.path("libexec"))
+        with open(self.path("libexec", "coffer-service-client"), "w") as f:  # which gets no environment
+            f.write(f'#!/bin/sh\nCOFFER_TEST_CLOCK={clock} LD_PRELOAD={os.environ["CLOCK_SHIM"]} exec {real} "$@"\n')
+        os.chmod(self.path("libexec", "coffer-service-client"), 0o755)
+        self.env |= {"COFFER_LIBEXEC_DIR": self.path("libexec"), "COFFER_TEST_CLOCK": clock, "LD_PRELOAD": os.environ["CLOCK_SHIM"]}
+        point = self.mount("lease=1s", "grace=5s")
+        with open(point + "/f", "w") as f:
+            f.write("x")
+
+        def renewed():
+            before = self.lease()["renewals"]
+            wait_until("renewals", lambda: self.lease()["renewals"] > before + 1)
+            self.assertEqual((self.state(), self.away(point + "/f")), ("held", False))
+
+        for seconds in (3600, -3600, 300 * 86400):
+            jump(seconds)
+            renewed()
+        # Where the certificate of who answers is not in date by the host's clock, he is not the service; that is no revocation, and it passes.
+        for seconds, reason in ((4000 * 86400, "expired"), (-4000 * 86400, "not yet valid")):
+            jump(seconds)
+            renewed()  # over the connection that is there
+            self.running.kill()
+            self.start_again()
+            wait_until(reason, lambda reason=reason: reason in self.lease()["reason"])
+            self.assertEqual((self.state(), self.away(point + "/f")), ("unreachable", False))
+            jump(0)
+            self.wait_state("held")
+            renewed()
+        self.running.kill()
+        self.wait_state("unreachable")
+        before = time.monotonic()
+        for seconds in range(5):
+            jump(-86400 * seconds)
+            time.sleep(0.2)
+        self.wait_state("expired")
+        self.assertTrue(2 < time.monotonic() - before < 15)
+        self.assertTrue(self.away(point + "/f"))
+
+    @unittest.skipUnless(LONG, "a minute of waiting")
+    def test_within_a_minute(self):
+        """With nothing but the defaults."""
+        self.make_volume()
+        point = self.mount()
+        with open(point + "/f", "w") as f:
+            f.write("x")
+        for verb, away in (("disable", True), ("enable", False)):
+            before = time.monotonic()
+            self.service_verb("key", verb, "db")
+            wait_until(verb, lambda away=away: self.away(point + "/f") == away, 60)
+            print(f"{verb}: {time.monotonic() - before:.1f} s", file=sys.stderr)
         self.good("umount", point)
 
     def test_impostors(self):

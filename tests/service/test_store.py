@@ -362,6 +362,8 @@ class Kills(Case):
                     created.append(key)
                     if c.post(f"keys/{key}/rotate")[0] == 200:
                         created.append(key + "/2")
+                    if c.post(f"keys/{key}/grant", client=self.host)[0] == 200:
+                        self.granted.append(key)
                 status, answer = c.post("keys/base/1/unwrapkey", **wrapped)
                 if status == 200:
                     unwraps.append(answer["value"])
@@ -372,8 +374,11 @@ class Kills(Case):
         rounds = 100 if LONG else 4 if SCALE == 1 else 2
         moments = random.Random(15)
         created, unwraps = [], []
+        self.granted = []
         s = self.service()
         a = self.admin(s)
+        host = self.accepted(s, "host")
+        self.host = host.fingerprint()
         self.assertEqual(a.post("keys/base")[0], 201)
         answer = a.post("keys/base/wrapkey", alg="A256GCM", value=b64(b"x" * 32))[1]
         wrapped = {m: answer[m] for m in ("alg", "value", "iv", "tag")}
@@ -395,6 +400,10 @@ class Kills(Case):
         for name in created:
             key, _, version = name.partition("/")
             self.assertGreaterEqual(there.get(key, 0), int(version or 1), name)
+        host = self.client(s, host.cert, host.key)
+        may = [k["name"] for k in host.get("keys")[1]["keys"]]
+        self.assertEqual((len(may), set(self.granted) - set(may)), (len(set(may)), set()))
+        self.assertGreater(len(may), 0)
         self.assertEqual(a.post("keys/base/1/unwrapkey", **wrapped)[1]["value"], b64(b"x" * 32))
         s.stop()
         with sqlite3.connect(self.dir + "/service.db") as db:
@@ -405,6 +414,7 @@ class Kills(Case):
         self.assertLessEqual(events.count("unwrap"), len(unwraps) + 1 + 3 * rounds)
         self.assertEqual(events.count("key.create"), len(there))
         self.assertEqual(events.count("key.rotate"), sum(there.values()) - len(there))
+        self.assertEqual(events.count("key.grant"), len(may))
         self.assertGreater(len(unwraps), rounds)
 
     def test_many_share_a_commit(self):
