@@ -38,9 +38,9 @@ const char *frames_read(size_t max, struct secret **out)
 	return NULL;
 }
 
-const char *frames_split(const struct secret *s, struct span *frames, unsigned count)
+const char *frames_take(const uint8_t *bytes, size_t size, struct span *frames, unsigned count)
 {
-	struct span left = {s->bytes, s->size};
+	struct span left = {bytes, size};
 
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t n = left.size < 4 ? 0 : get_le32(left.at);
@@ -51,6 +51,11 @@ const char *frames_split(const struct secret *s, struct span *frames, unsigned c
 		left = (struct span){left.at + 4 + n, left.size - 4 - n};
 	}
 	return left.size == 0 ? NULL : "there are more frames than expected";
+}
+
+const char *frames_split(const struct secret *s, struct span *frames, unsigned count)
+{
+	return frames_take(s->bytes, s->size, frames, count);
 }
 
 const char *frames_write(const struct secret *s)

@@ -15,7 +15,8 @@ struct span {
 const char *frames_prepare(size_t arena) MUST_CHECK;
 /* Standard input to its end, at most `max` bytes. */
 const char *frames_read(size_t max, struct secret **out) MUST_CHECK;
-/* Exactly `count` frames, in place. */
+/* Exactly `count` frames, in place: of so many bytes, or of all that was read. */
+const char *frames_take(const uint8_t *bytes, size_t n, struct span *frames, unsigned count) MUST_CHECK;
 const char *frames_split(const struct secret *s, struct span *frames, unsigned count) MUST_CHECK;
 /* All of it to standard output. */
 const char *frames_write(const struct secret *s) MUST_CHECK;
