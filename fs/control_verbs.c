@@ -38,6 +38,7 @@ static void put_lease(struct control_call *c, struct lease *l)
 		return;
 	lease_status(l, &now);
 	control_put_text(c, "lease", lease_state_name(now.state));
+	control_put_text(c, "lease_by", now.by);
 	control_put_text(c, "lease_key", now.key);
 	control_put_number(c, "lease_version", now.version);
 	control_put_number(c, "lease_renewals", now.renewals);

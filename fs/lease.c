@@ -211,10 +211,12 @@ static void *keep(void *data)
 
 static int prepare(struct lease *l, struct fault *why)
 {
-	int r = lease_service_new(&l->p, &l->source, why);
+	int r = l->p.opened->service ? lease_service_new(&l->p, &l->source, why)
+				     : lease_kmip_new(&l->p, &l->source, why);
 
 	if (r < 0)
 		return r;
+	l->now.by = l->source->ops->type;
 	memcpy(l->now.key, l->source->key, sizeof l->now.key);
 	l->now.version = l->source->version;
 	l->last_yes = boot_seconds();
@@ -232,7 +234,7 @@ int lease_start(const struct lease_parts *p, struct lease **out, struct fault *w
 	int r;
 
 	*out = NULL;
-	if (!p->opened->service)
+	if (!p->opened->service && !p->opened->kmip)
 		return 0;
 	l = calloc(1, sizeof *l);
 	if (!l)

@@ -209,6 +209,7 @@ static void free_it(struct lease_source *s)
 }
 
 static const struct lease_source_ops ops = {
+	.type = "key-service",
 	.who = "the key service",
 	.ask = ask,
 	.unlock = unlock,

@@ -1,4 +1,4 @@
-/* Whom a lease asks, behind one table: the key service is one.  lease.c has the states, the lock and the thread; all here is called by that thread, but
+/* Whom a lease asks, behind one table: the key service, or a KMIP server.  lease.c has the states, the lock and the thread; all here is called by that thread, but
  * for `cancel`. */
 #ifndef COFFER_FS_LEASE_SOURCE_H
 #define COFFER_FS_LEASE_SOURCE_H
@@ -20,7 +20,8 @@ struct lease_answer {
 struct lease_source;
 
 struct lease_source_ops {
-	const char *who; /* in messages */
+	const char *type; /* of the protector */
+	const char *who;  /* in messages */
 	/* One question.  -ECANCELED: nothing is to be made of it. */
 	int (*ask)(struct lease_source *s, struct lease_answer *out);
 	/* As at the mount. */
@@ -40,7 +41,8 @@ struct lease_source {
 	struct managed_policy policy; /* lease.h (6) */
 };
 
-/* p->opened->service is there. */
+/* p->opened->service is there; p->opened->kmip. */
 int lease_service_new(const struct lease_parts *p, struct lease_source **out, struct fault *why) MUST_CHECK;
+int lease_kmip_new(const struct lease_parts *p, struct lease_source **out, struct fault *why) MUST_CHECK;
 
 #endif

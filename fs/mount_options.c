@@ -85,6 +85,7 @@ static bool set_unlock(const char *option, const char *value, struct unlock_sour
 		{"identity", &u->identity},
 		{"pin_file", &u->pin_file},
 		{"service_config", &u->service.file},
+		{"kmip_config", &u->kmip.file},
 	};
 
 	for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {

@@ -14,7 +14,7 @@
 #include "keymgr/entry.h"
 #include "keymgr/pin.h"
 #include "keymgr/rotate_root.h"
-#include "keymgr/service_use.h"
+#include "keymgr/unlock_from.h"
 #include "util/base/crypto.h"
 #include "util/base/log.h"
 
@@ -75,6 +75,22 @@ static int note_service(struct opened *o, const struct unlock_source *from, stru
 	return service_place_read(&from->service, &p->config, why);
 }
 
+static int note_kmip(struct opened *o, const struct unlock_source *from, struct fault *why)
+{
+	struct kmip_protector *p = calloc(1, sizeof *p);
+	int r = p ? keyring_kmip(o->keyring, keyring_opened_by(o->keyring), p) : -ENOMEM;
+
+	if (r < 0) {
+		free(p);
+		return r == -ENOENT ? 0 : fault_errno(why, EXIT_FAILED, r, "cannot note the KMIP server");
+	}
+	o->kmip = p;
+	if (!service_place_given(&from->kmip))
+		return 0;
+	service_config_free(&p->config);
+	return service_place_read(&from->kmip, &p->config, why);
+}
+
 static int unlock_keyring(struct opened *o, const char *dir, const struct unlock_source *from, struct fault *why)
 {
 	int r = keyring_read(o->store, o->dot, &o->keyring, why);
@@ -89,6 +105,8 @@ static int unlock_keyring(struct opened *o, const char *dir, const struct unlock
 		r = enter(o, from, why);
 	if (r == 0)
 		r = note_service(o, from, why);
+	if (r == 0)
+		r = note_kmip(o, from, why);
 	if (r < 0)
 		return r;
 	o->keys = keyring_keys(o->keyring);
@@ -253,6 +271,9 @@ void opened_stop(struct opened *o)
 	if (o->service)
 		service_protector_free(o->service);
 	free(o->service);
+	if (o->kmip)
+		kmip_protector_free(o->kmip);
+	free(o->kmip);
 	keys_unref(o->keys);
 	if (o->keyring && !o->borrowed)
 		keyring_free(&o->keyring);

@@ -3,6 +3,7 @@
 #define COFFER_FS_OPENED_H
 
 #include "fs/engine.h"
+#include "keymgr/kmip.h"
 #include "keymgr/service_use.h"
 
 /* Who else may use the volume meanwhile. */
@@ -20,10 +21,12 @@ struct opened {
 	struct keys *keys;
 	enum opened_how how;
 	bool store_read_only;
-	bool read_only;                    /* the store is, or it is opened so, or a feature flag asks it */
-	bool noted;                        /* the lock file has our number */
-	bool borrowed;                     /* the keyring is somebody else's */
-	struct service_protector *service; /* the root came from the key service, asked in this way; else NULL */
+	bool read_only; /* the store is, or it is opened so, or a feature flag asks it */
+	bool noted;     /* the lock file has our number */
+	bool borrowed;  /* the keyring is somebody else's */
+	/* The root came from the key service, or a KMIP server, asked in this way; else NULL. */
+	struct service_protector *service;
+	struct kmip_protector *kmip;
 };
 
 /* Starts secrets and cryptography in this process; once, after the last fork. */

@@ -111,8 +111,9 @@ static int try_kind(struct keyring *k, const struct unlock_secret *with, struct 
 		ret = protector_open(p, with, k->settings.volume_id, root, why);
 		if (ret == -EKEYREJECTED)
 			continue;
-		/* Another key of the service, or another token, may be in reach. */
-		if (ret < 0 && ret != -EBADMSG && (with->kind == SECRET_SERVICE || ret == -ENODEV)) {
+		/* Another key of the service, another server, or another token, may be in reach. */
+		if (ret < 0 && ret != -EBADMSG &&
+		    (with->kind == SECRET_SERVICE || with->kind == SECRET_KMIP || ret == -ENODEV)) {
 			if (!first)
 				first_fault = *why;
 			first = first ? first : ret;
@@ -174,6 +175,7 @@ int keyring_unlock(struct keyring *k, const struct unlock_secret *with, struct f
 				 : with->kind == SECRET_TPM     ? "nothing here is sealed by this TPM"
 				 : with->kind == SECRET_PIN     ? "no key in a token opens this"
 				 : with->kind == SECRET_SERVICE ? "no key of the key service protects this"
+				 : with->kind == SECRET_KMIP    ? "no key of a KMIP server opens this"
 								: "wrong passphrase, key file or recovery key");
 	if (ret < 0)
 		return ret;

@@ -19,6 +19,8 @@ static const char *way(const struct keyring *k)
 			return "who has the PIN of the token can seal any root";
 		else if (k->protectors[i].id == k->opened_by && k->protectors[i].handler == &protector_tpm2)
 			return "who may use the TPM can seal any root";
+		else if (k->protectors[i].id == k->opened_by && k->protectors[i].handler == &protector_kmip)
+			return "who may use the key in the KMIP server can seal any root";
 	return "anyone can encrypt to a certificate";
 }
 

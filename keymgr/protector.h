@@ -34,7 +34,7 @@ struct protector_type {
 };
 
 extern const struct protector_type protector_passphrase, protector_key_file, protector_recovery_key, protector_shares,
-	protector_certificate, protector_service, protector_pkcs11, protector_tpm2;
+	protector_certificate, protector_service, protector_pkcs11, protector_tpm2, protector_kmip;
 
 /* NULL if unknown. */
 const struct protector_type *protector_type_named(const char *name);

@@ -11,23 +11,15 @@
 #include "keymgr/helper/service_protocol.h"
 #include "keymgr/internal.h"
 #include "keymgr/protector.h"
+#include "keymgr/protector_server.h"
 #include "keymgr/service_use.h"
 #include "util/base/encode.h"
 #include "util/base/kdf_labels.h"
 
-enum { URLS_TEXT_MAX = 2400, ROOT_SIZE = 32 };
+enum { ROOT_SIZE = 32 };
 #define ALGORITHM "A256GCM"
 
 /* --- the members */
-
-static int load_path(json_object *o, const char *name, const char **out, struct problem *p)
-{
-	int ret = member_string(o, name, out, p);
-
-	if (ret == 0 && (**out != '/' || strlen(*out) >= SERVICE_PATH_MAX))
-		ret = problem_set(p, "\"%s\" of a protector of the key service is no absolute path", name);
-	return ret;
-}
 
 static int load_wrapped(json_object *o, struct service_wrapped *out, struct problem *p)
 {
@@ -41,7 +33,8 @@ static int load_wrapped(json_object *o, struct service_wrapped *out, struct prob
 }
 
 struct members {
-	const char *key, *service, *ca, *cert, *private_key; /* inside the document */
+	const char *key; /* inside the document */
+	struct server_members server;
 	struct service_wrapped wrapped;
 };
 
@@ -52,15 +45,7 @@ static int load(json_object *o, struct members *out, struct problem *p)
 	if (ret == 0 && (!*out->key || strlen(out->key) > SERVICE_KEY_NAME_MAX || strpbrk(out->key, "/%? ")))
 		ret = problem_set(p, "\"key\" of a protector of the key service is malformed");
 	if (ret == 0)
-		ret = member_string(o, "service", &out->service, p);
-	if (ret == 0 && (!*out->service || strlen(out->service) > URLS_TEXT_MAX))
-		ret = problem_set(p, "\"service\" of a protector of the key service is malformed");
-	if (ret == 0)
-		ret = load_path(o, "ca", &out->ca, p);
-	if (ret == 0)
-		ret = load_path(o, "cert", &out->cert, p);
-	if (ret == 0)
-		ret = load_path(o, "private_key", &out->private_key, p);
+		ret = server_members_load(o, &server_key_service, &out->server, p);
 	return ret == 0 ? load_wrapped(o, &out->wrapped, p) : ret;
 }
 
@@ -80,57 +65,6 @@ static int put_wrapped(json_object *o, const struct service_wrapped *w)
 	if (ret == 0)
 		ret = put_bytes(o, "iv", w->iv, sizeof(w->iv));
 	return ret == 0 ? put_bytes(o, "tag", w->tag, sizeof(w->tag)) : ret;
-}
-
-static int put_config(json_object *o, const char *key, const struct service_config *c)
-{
-	char urls[URLS_TEXT_MAX + 1];
-	int ret = put_string(o, "key", key);
-
-	if (strlen(c->urls) > URLS_TEXT_MAX)
-		return -EINVAL;
-	strcpy(urls, c->urls);
-	for (char *at = urls; *at; at++)
-		if (*at == '\n')
-			*at = ',';
-	if (ret == 0)
-		ret = put_string(o, "service", urls);
-	if (ret == 0)
-		ret = put_string(o, "ca", c->ca);
-	if (ret == 0)
-		ret = put_string(o, "cert", c->cert);
-	return ret == 0 ? put_string(o, "private_key", c->key) : ret;
-}
-
-/* The document takes nothing else. */
-static bool is_plain(const char *text)
-{
-	for (; *text; text++)
-		if (*text < ' ' || *text > '~' || *text == '\\' || *text == '"')
-			return false;
-	return true;
-}
-
-static int check_paths(const struct service_config *c, struct fault *why)
-{
-	const char *const paths[] = {c->ca, c->cert, c->key};
-
-	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
-		if (*paths[i] != '/' || !is_plain(paths[i]))
-			return fault_set(why, EXIT_USAGE, EINVAL,
-					 "a path that the volume is to remember has to be absolute, of printable ASCII "
-					 "characters, without quotes and backslashes");
-	return 0;
-}
-
-static int copy_config(const struct members *m, struct service_config *out)
-{
-	int ret = service_config_set_urls(out, m->service);
-
-	out->ca = strdup(m->ca);
-	out->cert = strdup(m->cert);
-	out->key = strdup(m->private_key);
-	return ret == 0 && out->ca && out->cert && out->key ? 0 : -ENOMEM;
 }
 
 /* (1): what the host's own file names as well is named by the host. */
@@ -227,7 +161,7 @@ static int open_by_service(json_object *o, const struct unlock_secret *s, const 
 
 	s->service->vouched = false;
 	if (ret == 0 && !c) {
-		ret = copy_config(&with, &config);
+		ret = server_members_config(&with.server, &server_key_service, &config);
 		if (ret == 0)
 			compare_with_host(&config);
 		if (ret == 0)
@@ -326,14 +260,16 @@ static int make(json_object *o, const struct unlock_secret *s, const struct prot
 	if (ret == 0 && !remembered->urls)
 		remembered = service_client_config(c);
 	if (ret == 0)
-		ret = check_paths(remembered, why);
+		ret = server_paths_check(remembered, why);
 
 	if (ret == 0)
 		ret = wrap_and_accept(c, s->service->key, what, &w, &accepted, why);
 	if (ret == 0 && !accepted)
 		ret = try_out(c, s->service->key, what, &w, why);
 	if (ret == 0)
-		ret = put_config(o, s->service->key, remembered);
+		ret = put_string(o, "key", s->service->key);
+	if (ret == 0)
+		ret = server_members_put(o, remembered);
 	if (ret == 0)
 		ret = put_wrapped(o, &w);
 	return ret == 0 ? kdf_extract(what->root->bytes, what->root->size, prk) : ret;
@@ -362,14 +298,6 @@ const struct protector_type protector_service = {
 
 /* --- in a keyring */
 
-bool keyring_has_service(const struct keyring *k)
-{
-	for (uint32_t i = 0; i < k->protector_count; i++)
-		if (k->protectors[i].handler == &protector_service)
-			return true;
-	return false;
-}
-
 static const struct protector *find(const struct keyring *k, uint32_t id)
 {
 	for (uint32_t i = 0; i < k->protector_count; i++)
@@ -390,7 +318,7 @@ int keyring_service(const struct keyring *k, uint32_t id, struct service_protect
 		return ret;
 	memcpy(out->key, with.key, strlen(with.key) + 1);
 	out->wrapped = with.wrapped;
-	ret = copy_config(&with, &out->config);
+	ret = server_members_config(&with.server, &server_key_service, &out->config);
 	if (ret < 0)
 		service_protector_free(out);
 	else

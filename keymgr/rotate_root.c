@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "keymgr/internal.h"
+#include "keymgr/kmip.h"
 #include "keymgr/protector.h"
 #include "keymgr/service_use.h"
 #include "util/base/encode.h"
@@ -128,6 +129,7 @@ static int renew(struct work *w, const struct protector *p, const struct unlock_
 {
 	_cleanup_secret_ struct secret *certificate = NULL;
 	_cleanup_(service_use_free) struct service_use *service = NULL;
+	_cleanup_(kmip_use_free) struct kmip_use *kmip = NULL;
 	struct unlock_secret s = *with;
 	bool has_pin = true;
 	int ret = 0;
@@ -144,6 +146,10 @@ static int renew(struct work *w, const struct protector *p, const struct unlock_
 	if (with->kind == SECRET_SERVICE) {
 		ret = service_use_renew(w->k, p->id, with->service, &service, why);
 		s.service = service;
+	}
+	if (with->kind == SECRET_KMIP) {
+		ret = kmip_use_renew(w->k, p->id, with->kmip, &kmip, why);
+		s.kmip = kmip;
 	}
 	if (ret == 0)
 		ret = protector_make(&s, p->id, w->k->settings.volume_id, w->root, out, why);

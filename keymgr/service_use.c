@@ -4,10 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "keymgr/entry.h"
-#include "keymgr/terminal.h"
-#include "keymgr/unlock.h"
-
 static bool name_is_sound(const char *name)
 {
 	size_t n = strlen(name);
@@ -87,92 +83,5 @@ int service_use_renew(const struct keyring *k, uint32_t id, const struct service
 	service_protector_free(&p);
 	if (ret < 0)
 		service_use_free(out);
-	return ret;
-}
-
-/* Whether there is somebody to ask for another secret, and one that would help. */
-static bool may_ask(const struct keyring *k)
-{
-	struct protector_info all[PROTECTORS_MAX];
-	uint32_t n = keyring_protectors(k, all), others = 0;
-	_cleanup_close_ int tty = terminal_open();
-
-	for (uint32_t i = 0; i < n; i++)
-		others += strcmp(all[i].type, "passphrase") == 0 || strcmp(all[i].type, "recovery-key") == 0 ||
-			  strcmp(all[i].type, "pkcs11") == 0;
-	return tty >= 0 && others > 0;
-}
-
-/* Where no passphrase is among what opens, a token is.  (A recovery key may be typed in the place of either.) */
-static bool wants_pin(const struct keyring *k)
-{
-	struct protector_info all[PROTECTORS_MAX];
-	uint32_t n = keyring_protectors(k, all), pins = 0, passphrases = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		pins += strcmp(all[i].type, "pkcs11") == 0;
-		passphrases += strcmp(all[i].type, "passphrase") == 0;
-	}
-	return pins > 0 && passphrases == 0;
-}
-
-static int obtain_other(const struct keyring *k, const struct unlock_source *from, const char *prompt,
-			struct unlock_secret *out, struct fault *why)
-{
-	return !unlock_source_given(from) && wants_pin(k)
-		       ? unlock_ask_pin(from, "PIN of the token (or the recovery key): ", out, why)
-		       : unlock_obtain(from, prompt, false, out, why);
-}
-
-int keyring_obtain(const struct keyring *k, const struct unlock_source *from, const char *prompt,
-		   struct unlock_secret *out, struct fault *why)
-{
-	if (unlock_source_given(from) || !keyring_has_service(k))
-		return obtain_other(k, from, prompt, out, why);
-	*out = (struct unlock_secret){.kind = SECRET_SERVICE};
-	return service_use_new(NULL, NULL, &out->service, why);
-}
-
-static int unlock_once(struct keyring *k, const struct unlock_source *from, const char *prompt, bool by_service,
-		       struct unlock_secret *with, struct fault *why)
-{
-	struct unlock_secret secret = {0};
-	int ret = by_service ? keyring_obtain(k, from, prompt, &secret, why)
-			     : obtain_other(k, from, prompt, &secret, why);
-
-	if (ret == 0)
-		ret = keyring_unlock(k, &secret, why);
-	if (ret == -EKEYREJECTED)
-		keyring_refused(k);
-	if (ret == 0 && with)
-		*with = secret;
-	else
-		unlock_secret_wipe(&secret);
-	return ret;
-}
-
-static void say_and_forget(struct fault *why)
-{
-	fprintf(stderr, "coffer: %s\n", why->text);
-	*why = (struct fault){.status = EXIT_OK};
-}
-
-int keyring_unlock_from(struct keyring *k, const struct unlock_source *from, const char *prompt, unsigned tries,
-			struct unlock_secret *with, struct fault *why)
-{
-	bool given = unlock_source_given(from);
-	int ret;
-
-	if (!given && keyring_has_service(k)) {
-		ret = unlock_once(k, from, prompt, true, with, why);
-		if (ret == 0 || !may_ask(k))
-			return ret;
-		say_and_forget(why);
-	}
-	ret = unlock_once(k, from, prompt, false, with, why);
-	while (ret == -EKEYREJECTED && !given && --tries > 0) {
-		say_and_forget(why);
-		ret = unlock_once(k, from, prompt, false, with, why);
-	}
 	return ret;
 }

@@ -1,4 +1,4 @@
-/* Unlocking by the key service, and what a protector of the type key-service says (docs/format-keyring.md section 5). */
+/* The key service in the place of a secret, and what a protector of the type key-service says (docs/format-keyring.md section 5). */
 #ifndef COFFER_KEYMGR_SERVICE_USE_H
 #define COFFER_KEYMGR_SERVICE_USE_H
 
@@ -38,8 +38,6 @@ static inline void service_protector_free(struct service_protector *p)
 	service_config_free(&p->config);
 }
 
-/* Whether one of its protectors is of that type. */
-bool keyring_has_service(const struct keyring *k);
 /* What protector `id` says; -ENOENT, without a fault: it is not of that type. */
 int keyring_service(const struct keyring *k, uint32_t id, struct service_protector *out) MUST_CHECK;
 
@@ -49,13 +47,5 @@ int service_rewrap(struct service_client *c, const char *key, const uint8_t volu
 /* Puts that into protector `id`, if its version is the older one still; inside a change.  -EALREADY: it is not. */
 int keyring_put_rewrapped(struct keyring *k, uint32_t id, uint32_t older, const struct service_wrapped *new,
 			  struct fault *why) MUST_CHECK;
-
-/* Gets a secret and unlocks with it.  Where none is given and the keyring has a protector of that type, the service opens; where that fails, another
- * secret is asked for, if there is a terminal.  A person has so many tries.  with: NULL, or keeps the secret. */
-int keyring_unlock_from(struct keyring *k, const struct unlock_source *from, const char *prompt, unsigned tries,
-			struct unlock_secret *with, struct fault *why) MUST_CHECK;
-/* The first half of it: where nothing is given, the service is what opens, or a token. */
-int keyring_obtain(const struct keyring *k, const struct unlock_source *from, const char *prompt,
-		   struct unlock_secret *out, struct fault *why) MUST_CHECK;
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "keymgr/cms.h"
+#include "keymgr/kmip.h"
 #include "keymgr/pkcs11.h"
 #include "keymgr/secret_input.h"
 #include "keymgr/service_use.h"
@@ -34,13 +35,15 @@ void unlock_secret_wipe(struct unlock_secret *s)
 	secret_free(&s->bytes);
 	secret_free(&s->passphrase);
 	service_use_free(&s->service);
+	kmip_use_free(&s->kmip);
 }
 
 static int sources(const struct unlock_source *u)
 {
 	return !!u->passphrase_file + (u->passphrase_fd >= 0) + !!u->passphrase_command + !!u->key_file +
 	       !!u->credential + !!u->identity + !!u->certificate +
-	       (u->service_key || service_place_given(&u->service)) + (u->pin_file || u->pkcs11) + u->tpm;
+	       (u->service_key || service_place_given(&u->service)) + (u->kmip_key || service_place_given(&u->kmip)) +
+	       (u->pin_file || u->pkcs11) + u->tpm;
 }
 
 bool unlock_source_given(const struct unlock_source *u)
@@ -361,6 +364,10 @@ static int obtain(const struct unlock_source *u, const char *prompt, bool confir
 		out->kind = SECRET_SERVICE;
 		return service_use_new(&u->service, u->service_key, &out->service, why);
 	}
+	if (u->kmip_key || service_place_given(&u->kmip)) {
+		out->kind = SECRET_KMIP;
+		return kmip_use_new(&u->kmip, u->kmip_key, &out->kmip, why);
+	}
 	if (u->pkcs11 || u->pin_file)
 		return from_token(u, out, why);
 	if (u->tpm)
@@ -378,9 +385,8 @@ int unlock_obtain(const struct unlock_source *u, const char *prompt, bool confir
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,
 			"more than one of --passphrase-file, --passphrase-fd, --passphrase-command, --key-file, "
-			"--identity, --certificate, --service-key, --service-config (or --service), --pin-file, --tpm "
-			"and --credential is given; give "
-			"one");
+			"--identity, --certificate, --service-key, --service-config (or --service), --kmip-key, "
+			"--kmip-config (or --kmip), --pin-file, --tpm and --credential is given; give one");
 	if (u->identity_passphrase_file && !u->identity)
 		return fault_set(why, EXIT_USAGE, EINVAL, "--identity-passphrase-file goes with --identity");
 	if ((u->tpm_pin_file || u->pcrs) && !u->tpm)

@@ -19,9 +19,11 @@ enum secret_kind {
 	SECRET_SERVICE,     /* none either: the key service opens, for who has a certificate of its own */
 	SECRET_PIN,         /* of a PKCS #11 token, which opens */
 	SECRET_TPM,         /* none: the TPM opens, with a PIN or without */
+	SECRET_KMIP,        /* none: a KMIP server opens, for who has a certificate */
 };
 
 struct service_use;
+struct kmip_use;
 
 struct unlock_secret {
 	enum secret_kind kind;
@@ -33,6 +35,7 @@ struct unlock_secret {
 	const struct argon2_cost *cost;
 	uint8_t share_threshold, share_count; /* where a new protector is made of SECRET_SHARES */
 	struct service_use *service;          /* of SECRET_SERVICE (service_use.h) */
+	struct kmip_use *kmip;                /* of SECRET_KMIP (kmip.h) */
 	/* Of SECRET_PIN (pkcs11.h): NULL, or the driver; the key, where a new protector is made.  They belong to the source. */
 	const char *token_module, *token_uri;
 	/* Of SECRET_TPM (tpm2.h): NULL, or how it is reached; the PCRs, where a new protector is made.  As above. */
@@ -51,6 +54,8 @@ struct unlock_source {
 	const char *certificate;      /* a file; only where a new protector is made */
 	const char *service_key;      /* the name of a key of the key service; only where a new protector is made */
 	struct service_place service; /* where that service is; without a key's name: the service opens */
+	const char *kmip_key;         /* the identifier of a key of a KMIP server; only where a new protector is made */
+	struct service_place kmip;    /* where that server is; without a key: it opens */
 	const char *pin_file;         /* of a token; "-" is standard input */
 	const char *pkcs11;           /* the URI of a key in a token; only where a new protector is made */
 	/* The token's driver, an absolute path; NULL: as p11-kit is configured.  No source. */

@@ -8,7 +8,7 @@
 set -u
 
 run="gcc libc6-dev pkg-config meson ninja-build libfuse3-dev fuse3 libgcrypt20-dev libjson-c-dev libexpat1-dev libqrencode-dev libssl-dev libevent-dev libsqlite3-dev libp11-kit-dev libtss2-dev"
-test="check python3 python3-cryptography python3-argon2 python3-ruamel.yaml python3-lxml openssl attr acl psmisc util-linux make git sqlite3 rsync libcap2-bin strace e2fsprogs xfsprogs btrfs-progs postgresql mariadb-server-core mariadb-client-core softhsm2 swtpm"
+test="check python3 python3-cryptography python3-argon2 python3-ruamel.yaml python3-lxml openssl attr acl psmisc util-linux make git sqlite3 rsync libcap2-bin strace e2fsprogs xfsprogs btrfs-progs postgresql mariadb-server-core mariadb-client-core softhsm2 swtpm python3-pykmip"
 soak="etcd-server stunnel4 chromium libnss3-tools sslscan testssl.sh"
 ci="clang clang-tidy clang-format-14 libclang-rt-14-dev cppcheck shellcheck mandoc"
 

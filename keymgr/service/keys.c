@@ -5,7 +5,7 @@
 
 #include "keymgr/entry.h"
 #include "keymgr/lone_keyring.h"
-#include "keymgr/service_use.h"
+#include "keymgr/unlock_from.h"
 #include "util/base/kdf_labels.h"
 
 static void forget(struct service_keys *k)

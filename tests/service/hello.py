@@ -97,3 +97,20 @@ class Answer:
 
 def ask(port, *arguments, **kw):
     return Answer(port, hello(*arguments, **kw))
+
+
+class Offer:
+    """What a client says in its hello: version, suites, extensions."""
+
+    def __init__(self, data):
+        self.version = int.from_bytes(data[9:11], "big")
+        at = 43 + 1 + data[43]
+        n = int.from_bytes(data[at:at + 2], "big")
+        self.suites = {int.from_bytes(data[at + 2 + i:at + 4 + i], "big") for i in range(0, n, 2)}
+        at += 2 + n + 2
+        end = at + 2 + int.from_bytes(data[at:at + 2], "big")
+        at += 2
+        self.extensions = set()
+        while at < end:
+            self.extensions.add(int.from_bytes(data[at:at + 2], "big"))
+            at += 4 + int.from_bytes(data[at + 2:at + 4], "big")

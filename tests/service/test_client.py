@@ -1,10 +1,8 @@
 """The key service's clients without a mount: the verbs, registration and renewal, protectors, the pin, who is believed (protector_service.c (1), (2),
 service_tls.c (1) to (3), service_files.c, service_identity.c, talk.h (3))."""
 
-import hashlib
 import json
 import os
-import re
 import shutil
 import socket
 import sqlite3
@@ -246,20 +244,7 @@ class Believed(Case):
         server.close()
         p.communicate(timeout=keyd.TIMEOUT)
         self.assertEqual(p.returncode, UNREACHABLE)
-        self.assertEqual(hello[9:11], b"\x03\x03")
-        at = 43 + 1 + hello[43]
-        n = int.from_bytes(hello[at:at + 2], "big")
-        offered = {int.from_bytes(hello[at + 2 + i:at + 4 + i], "big") for i in range(0, n, 2)}
-        self.assertEqual(offered - {0x00FF}, set(keyd.SUITES.values()))
-        at += 2 + n + 2
-        extensions = set()
-        end = at + 2 + int.from_bytes(hello[at:at + 2], "big")
-        at += 2
-        while at < end:
-            extensions.add(int.from_bytes(hello[at:at + 2], "big"))
-            at += 4 + int.from_bytes(hello[at + 2:at + 4], "big")
-        self.assertLessEqual({22, 23}, extensions)  # encrypt-then-MAC, extended master secret
-        self.assertNotIn(43, extensions)            # supported_versions: TLS 1.3
+        self.assert_the_eight(hello)
 
 
 class Protector(Case):
@@ -346,21 +331,6 @@ class Protector(Case):
         self.good("key", "test", self.volume, env=env)  # known from now on
         env["COFFER_STATE_DIR"] = self.path("third")
         self.good("key", "test", self.volume, "--service-config", self.host, env=env)
-
-    def put_protector(self, **members):
-        """The keyring with other members of its protector, and the hash that belongs to it; its MAC is wrong then."""
-        with open(self.volume + "/.coffer/keyring.json") as f:
-            document, seal = re.fullmatch(r"(.*\n)(#coffer-seal mac=\S+ sha256=)\S+\n", f.read(), re.S).groups()
-        document = json.loads(document)
-        for name, value in members.items():
-            if value is None:
-                del document["protectors"][0][name]
-            else:
-                document["protectors"][0][name] = value
-        text = json.dumps(document, indent=2) + "\n" + seal
-        for name in ("keyring.json", "keyring.json.bak"):
-            with open(self.volume + "/.coffer/" + name, "w") as f:
-                f.write(text + hashlib.sha256(text.encode()).hexdigest() + "\n")
 
     def test_malformed(self):
         shutil.copytree(self.volume, self.path("good"), symlinks=True)

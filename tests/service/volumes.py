@@ -1,13 +1,16 @@
 """What the tests of the key service's clients share: coffer beside a service, a host that was accepted, volumes and mounts."""
 
+import hashlib
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
 import threading
 import time
 
+import hello
 import keyd
 from keyd import OK, TIMEOUT
 
@@ -26,7 +29,7 @@ def wait_until(what, true, seconds=20):
 class Impostor(threading.Thread):
     """Answers every request of whoever comes, with one answer, over TLS (or none): what it is asked is not looked at."""
 
-    def __init__(self, cert, key, ask=None, status="403 Forbidden", code="key_disabled", port=0, tls=True, body=None):
+    def __init__(self, cert, key, ask=None, status="403 Forbidden", code="key_disabled", port=0, tls=True, body=None, answer=None):
         super().__init__(daemon=True)
         self.context = None
         if tls:
@@ -40,6 +43,8 @@ class Impostor(threading.Thread):
             body = json.dumps({"error": {"code": code, "message": "so it is said"}})
         self.answer = (f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
                        f"Connection: close\r\n\r\n{body}").encode()
+        if answer is not None:
+            self.answer = answer
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(("127.0.0.1", port))
@@ -72,22 +77,12 @@ class Impostor(threading.Thread):
         self.join(TIMEOUT)
 
 
-class Case(keyd.Case):
+class Commands:
+    """coffer, on a host that knows nothing yet (self.top is a directory of its own), and its mounts."""
+
     def setUp(self):
         super().setUp()
         self.env = {**os.environ, "COFFER_STATE_DIR": self.path("state"), "XDG_RUNTIME_DIR": self.top}
-        self.running = self.service()
-        self.host = self.config("host")
-
-    def config(self, name, port=None, **more):
-        """A configuration file for `name`, whose certificate may not be there yet."""
-        path = self.path(name + ".conf")
-        cert = {"admin": "d/admin"}.get(name, name)
-        lines = {"service": f"https://localhost:{port or self.running.port}", "ca": "d/ca.pem", "cert": cert + ".pem",
-                 "key": cert + ".key", **more}
-        with open(path, "w") as f:
-            f.write("# of a test\n" + "".join(f"{k} = {v}\n" for k, v in lines.items()))
-        return path
 
     def coffer(self, *arguments, input=None, env=None):
         r = subprocess.run([COFFER, *arguments], input=input, stdin=subprocess.DEVNULL if input is None else None,
@@ -105,6 +100,65 @@ class Case(keyd.Case):
         self.assertIn(says, err)
         self.assertEqual(err.count("\n"), 1, err)
         return err
+
+    def assert_the_eight(self, data):
+        """A client's hello: TLS 1.2 and the eight suites, nothing else."""
+        offer = hello.Offer(data)
+        self.assertEqual(offer.version, 0x0303)
+        self.assertEqual(offer.suites - {0x00FF}, set(keyd.SUITES.values()))
+        self.assertLessEqual({hello.ENCRYPT_THEN_MAC, hello.EXTENDED_MASTER_SECRET}, offer.extensions)
+        self.assertNotIn(hello.SUPPORTED_VERSIONS, offer.extensions)  # TLS 1.3
+
+    def mount(self, *options, volume=None):
+        point = self.path("m")
+        os.makedirs(point, exist_ok=True)
+        self.good("mount", volume or self.volume, point, *(("-o", ",".join(options)) if options else ()))
+        self.addCleanup(self.unmount, point)
+        return point
+
+    def unmount(self, point):
+        """In whatever state it is."""
+        with open("/proc/self/mounts") as f:
+            if f" {point} " in f.read():
+                subprocess.run(["umount", "-l", point], check=False, capture_output=True, timeout=TIMEOUT)
+
+    def status(self):
+        return json.loads(self.good("status", self.volume, "--json"))
+
+    def lease(self):
+        return self.status()["process"]["lease"]
+
+    def put_protector(self, **members):
+        """The keyring with other members of its protector, and the hash that belongs to it; its MAC is wrong then."""
+        with open(self.volume + "/.coffer/keyring.json") as f:
+            document, seal = re.fullmatch(r"(.*\n)(#coffer-seal mac=\S+ sha256=)\S+\n", f.read(), re.S).groups()
+        document = json.loads(document)
+        for name, value in members.items():
+            if value is None:
+                del document["protectors"][0][name]
+            else:
+                document["protectors"][0][name] = value
+        text = json.dumps(document, indent=2) + "\n" + seal
+        for name in ("keyring.json", "keyring.json.bak"):
+            with open(self.volume + "/.coffer/" + name, "w") as f:
+                f.write(text + hashlib.sha256(text.encode()).hexdigest() + "\n")
+
+
+class Case(Commands, keyd.Case):
+    def setUp(self):
+        super().setUp()
+        self.running = self.service()
+        self.host = self.config("host")
+
+    def config(self, name, port=None, **more):
+        """A configuration file for `name`, whose certificate may not be there yet."""
+        path = self.path(name + ".conf")
+        cert = {"admin": "d/admin"}.get(name, name)
+        lines = {"service": f"https://localhost:{port or self.running.port}", "ca": "d/ca.pem", "cert": cert + ".pem",
+                 "key": cert + ".key", **more}
+        with open(path, "w") as f:
+            f.write("# of a test\n" + "".join(f"{k} = {v}\n" for k, v in lines.items()))
+        return path
 
     def service_verb(self, *arguments, by="admin"):
         return json.loads(self.good("service", *arguments, "--config", self.path(by + ".conf"), "--json"))
@@ -130,19 +184,6 @@ class Case(keyd.Case):
         self.good("init", self.volume, "--service-key", "db", "--service-config", self.host, "--no-recovery-key", *options)
         return self.volume
 
-    def mount(self, *options, volume=None):
-        point = self.path("m")
-        os.makedirs(point, exist_ok=True)
-        self.good("mount", volume or self.volume, point, *(("-o", ",".join(options)) if options else ()))
-        self.addCleanup(self.unmount, point)
-        return point
-
-    def unmount(self, point):
-        """In whatever state it is."""
-        with open("/proc/self/mounts") as f:
-            if f" {point} " in f.read():
-                subprocess.run(["umount", "-l", point], check=False, capture_output=True, timeout=TIMEOUT)
-
     def start_again(self, *options):
         """The service at the port that it had."""
         service = keyd.Service(self.dir, *options)
@@ -154,9 +195,3 @@ class Case(keyd.Case):
         service.port = port
         self.running = service
         self.addCleanup(service.kill)
-
-    def status(self):
-        return json.loads(self.good("status", self.volume, "--json"))
-
-    def lease(self):
-        return self.status()["process"]["lease"]

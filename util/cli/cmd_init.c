@@ -33,6 +33,10 @@ static int check_options(struct init *i, struct fault *why)
 	if (service_place_given(&i->unlock.service) && !i->unlock.service_key)
 		return fault_set(why, EXIT_USAGE, EINVAL,
 				 "init: --service-config, --service, --ca, --cert and --key go with --service-key");
+	if (service_place_given(&i->unlock.kmip) && !i->unlock.kmip_key)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "init: --kmip, --kmip-config, --kmip-ca, --kmip-cert and --kmip-private-key go with "
+				 "--kmip-key");
 	if (i->unlock.pin_file && !i->unlock.pkcs11)
 		return fault_set(why, EXIT_USAGE, EINVAL, "init: --pin-file goes with --pkcs11");
 	if (!i->no_recovery && !i->recovery_file && !terminal_present())

@@ -24,6 +24,10 @@ static int check_options(const struct addition *a, const struct unlock_source *u
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,
 			"key add: --new-service-config, --service, --ca, --cert and --key go with --service-key");
+	if (service_place_given(&a->source.kmip) && !a->source.kmip_key)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "key add: --kmip, --new-kmip-config, --kmip-ca, --kmip-cert and --kmip-private-key go "
+				 "with --kmip-key");
 	if (a->source.pin_file && !a->source.pkcs11)
 		return fault_set(
 			why, EXIT_USAGE, EINVAL,
@@ -36,8 +40,8 @@ static int check_options(const struct addition *a, const struct unlock_source *u
 			"--unlock-tpm (--unlock-tpm-pin-file)");
 	if (unlock->tpm_pin_file && !unlock->tpm)
 		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --unlock-tpm-pin-file goes with --unlock-tpm");
-	if (a->only && !a->source.service_key)
-		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --only goes with --service-key");
+	if (a->only && !a->source.service_key && !a->source.kmip_key)
+		return fault_set(why, EXIT_USAGE, EINVAL, "key add: --only goes with --service-key or --kmip-key");
 	if (a->recovery && !a->recovery_file && !terminal_present())
 		return fault_set(why, EXIT_REFUSED, ENOTTY,
 				 "no terminal to show a recovery key on: give --recovery-key-file OUT");
@@ -92,14 +96,14 @@ int key_add(struct cli_volume *v, const struct unlock_secret *secret, uint32_t *
 	return key_change(v, edit, &n, why);
 }
 
-/* A lease binds only what was opened by the service. */
-static void tell_of_others(const struct cli_volume *v, uint32_t id)
+/* A lease binds only what was opened by the server. */
+static void tell_of_others(const struct cli_volume *v, uint32_t id, const char *who)
 {
 	struct protector_info all[PROTECTORS_MAX];
 	uint32_t n = keyring_protectors(v->keyring, all);
 
 	if (n > 1)
-		puts("these open it as well, and what they open goes on whatever the key service says:");
+		printf("these open it as well, and what they open goes on whatever %s says:\n", who);
 	for (uint32_t i = 0; i < n; i++)
 		if (all[i].id != id)
 			printf("  %" PRIu32 "  %s, made %s\n", all[i].id, all[i].type, all[i].created);
@@ -126,8 +130,8 @@ static void report(const struct addition *a, const struct cli_volume *volume, ui
 		printf("added protector %" PRIu32 " (%s)\n", id, info.type);
 	if (a->source.certificate) /* nothing here could try it */
 		printf("try it: coffer key test %s --identity KEY.pem\n", volume->dir);
-	if (a->source.service_key)
-		tell_of_others(volume, id);
+	if (a->source.service_key || a->source.kmip_key)
+		tell_of_others(volume, id, a->source.service_key ? "the key service" : "the KMIP server");
 }
 
 static int add(const struct addition *a, struct cli_volume *volume, struct fault *why)
@@ -161,6 +165,9 @@ int cmd_key_add(const struct verb *v, int argc, char **argv, struct fault *why)
 		{OPTION_TEXT, 0, 'n', "service-key", &a.source.service_key},
 		{OPTION_TEXT, 0, 0, "new-service-config", &a.source.service.file},
 		OPTIONS_PLACE(&a.source.service),
+		{OPTION_TEXT, 0, 'n', "kmip-key", &a.source.kmip_key},
+		{OPTION_TEXT, 0, 0, "new-kmip-config", &a.source.kmip.file},
+		OPTIONS_KMIP_PLACE(&a.source.kmip),
 		{OPTION_TEXT, 0, 'n', "pkcs11", &a.source.pkcs11},
 		{OPTION_TEXT, 0, 0, "pin-file", &a.source.pin_file},
 		{OPTION_FLAG, 0, 'n', "tpm", &a.source.tpm},

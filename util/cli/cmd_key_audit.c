@@ -28,7 +28,7 @@ static int verify(struct key_work *w, void (*each)(void *context, const char *li
 static int open_work(const struct verb *v, int argc, char **argv, const struct option_spec *more, struct key_work *w,
 		     struct fault *why)
 {
-	struct option_spec specs[32] = {OPTIONS_UNLOCK(&w->unlock), {OPTION_FLAG, 0, 0, "json", &w->json}};
+	struct option_spec specs[36] = {OPTIONS_UNLOCK(&w->unlock), {OPTION_FLAG, 0, 0, "json", &w->json}};
 	struct words words;
 	unsigned n = 0;
 

@@ -25,7 +25,9 @@
 	"                          --tpm-tcti T: another TPM than /dev/tpmrm0, as tpm2-tss names it\n"                 \
 	"  --credential NAME       a passphrase from systemd's $CREDENTIALS_DIRECTORY\n"                               \
 	"  --service-config F      the key service, reached as F says; without an option it is asked, if it protects " \
-	"the volume\n" place "  --accept-older-keyring  although this host has seen a newer one\n"                     \
+	"the volume\n" place                                                                                           \
+	"  --kmip-config F         a KMIP server, reached as F says; without an option likewise\n"                     \
+	"  --accept-older-keyring  although this host has seen a newer one\n"                                          \
 	"  --expect-root HEX       only if the volume has the root of this fingerprint\n"
 
 /* For verbs that need no secret. */
@@ -33,7 +35,8 @@
 
 #define ARGUMENTS_INIT                                                                                                 \
 	"DIR [--passphrase-file F | --key-file F | --certificate CERT.pem | --service-key NAME\n"                      \
-	"         | --pkcs11 URI [--pin-file F] [--pkcs11-module PATH] | --tpm [--pcrs LIST] [--tpm-pin-file F]]\n"    \
+	"         | --pkcs11 URI [--pin-file F] [--pkcs11-module PATH] | --tpm [--pcrs LIST] [--tpm-pin-file F]\n"     \
+	"         | --kmip HOST[:PORT] --kmip-key ID [--kmip-ca F] [--kmip-cert F] [--kmip-private-key F]]\n"          \
 	"         [--cipher aes-256-ocb|aes-256-gcm|chacha20-poly1305|auto] [--portable]\n"                            \
 	"         [--journal-size N] [--no-recovery-key | --recovery-key-file OUT]"
 #define HELP_INIT                                                                                                      \
@@ -54,7 +57,10 @@
 	"                          for; --pkcs11-module PATH is the token's driver, else those that p11-kit knows\n"   \
 	"  --tpm                   opened by this machine's TPM, while the PCRs of --pcrs LIST (default 7) stay as "   \
 	"they\n"                                                                                                       \
-	"                          are, and with the PIN of --tpm-pin-file F if one is given; --tpm-tcti T\n\n"        \
+	"                          are, and with the PIN of --tpm-pin-file F if one is given; --tpm-tcti T\n"          \
+	"  --kmip-key ID           opened by this AES-256 key in the KMIP server of --kmip HOST[:PORT][,...];\n"       \
+	"                          --kmip-ca F, --kmip-cert F and --kmip-private-key F say how; what is not given\n"   \
+	"                          is read from --kmip-config F, else /etc/coffer/kmip.conf\n\n"                       \
 	"example:\n"                                                                                                   \
 	"  coffer init ~/vault\n"                                                                                      \
 	"  coffer init /srv/vault --key-file /root/vault.key --recovery-key-file /media/usb/vault.recovery\n"
@@ -173,7 +179,8 @@
 	"  --certificate CERT.pem  opened by its private key\n"                                                        \
 	"  --service-key NAME      opened by the key service, found as at coffer init\n"                               \
 	"  --pkcs11 URI            opened by a key in a token, as at coffer init\n"                                    \
-	"  --tpm                   opened by the TPM, as at coffer init (--pcrs, --tpm-pin-file)\n\n"                  \
+	"  --tpm                   opened by the TPM, as at coffer init (--pcrs, --tpm-pin-file)\n"                    \
+	"  --kmip-key ID           opened by a key in a KMIP server, as at coffer init\n\n"                            \
 	"example:\n"                                                                                                   \
 	"  coffer key init ~/fields.keyring\n"
 
@@ -188,6 +195,7 @@
 	"       | --service-key NAME [--new-service-config F] [--only]\n"                                              \
 	"       | --pkcs11 URI [--pin-file F] [--pkcs11-module PATH]\n"                                                \
 	"       | --tpm [--pcrs LIST] [--tpm-pin-file F]\n"                                                            \
+	"       | --kmip HOST[:PORT] --kmip-key ID [--kmip-ca F] [--kmip-cert F] [--kmip-private-key F] [--only]\n"    \
 	"       | --recovery-key [--recovery-key-file OUT]) [--json]"
 #define HELP_KEY_ADD                                                                                                   \
 	"Adds a protector: one more secret that opens the volume.  Without one of these a passphrase is asked "        \
@@ -203,6 +211,11 @@
 	"  --tpm                   this machine's TPM, as long as the PCRs of --pcrs LIST stay as they are now\n"      \
 	"  --pcrs LIST             such as 7,11; default 7; none: only the PIN\n"                                      \
 	"  --tpm-pin-file F        and a PIN, at most 32 bytes\n"                                                      \
+	"  --kmip-key ID           an AES-256 key in the KMIP server of --kmip HOST[:PORT][,...], which locks "        \
+	"mounts\n"                                                                                                     \
+	"                          opened by it when it is revoked; --kmip-ca F, --kmip-cert F, --kmip-private-key "   \
+	"F,\n"                                                                                                         \
+	"                          else as --new-kmip-config F or /etc/coffer/kmip.conf says\n"                        \
 	"  --recovery-key          makes a recovery key and shows it once,\n"                                          \
 	"  --recovery-key-file OUT or writes it to OUT, a new file\n"                                                  \
 	"  --json                  for programs\n\n" HELP_UNLOCK_KEYS "\nexample:\n"                                   \

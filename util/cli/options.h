@@ -55,12 +55,20 @@ struct option_spec {
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "key", &(p)->key                                                                    \
 	}
+/* Where a KMIP server is; to unlock a file says it. */
+#define OPTIONS_KMIP_PLACE(p)                                                                                          \
+	{OPTION_TEXT, 0, 0, "kmip", &(p)->urls}, {OPTION_TEXT, 0, 0, "kmip-ca", &(p)->ca},                             \
+		{OPTION_TEXT, 0, 0, "kmip-cert", &(p)->cert},                                                          \
+	{                                                                                                              \
+		OPTION_TEXT, 0, 0, "kmip-private-key", &(p)->key                                                       \
+	}
 /* Where that of something new comes from: a certificate in the place of a private key. */
 #define OPTIONS_FIRST_SECRET(u)                                                                                        \
 	OPTIONS_SECRET(u), OPTIONS_PLACE(&(u)->service), {OPTION_TEXT, 0, 'u', "certificate", &(u)->certificate},      \
 		{OPTION_TEXT, 0, 'u', "service-key", &(u)->service_key}, OPTIONS_TOKEN(u, "pin-file", 0),              \
 		{OPTION_TEXT, 0, 'u', "pkcs11", &(u)->pkcs11}, OPTIONS_TPM(u, ""),                                     \
-		{OPTION_TEXT, 0, 0, "pcrs", &(u)->pcrs},                                                               \
+		{OPTION_TEXT, 0, 0, "pcrs", &(u)->pcrs}, {OPTION_TEXT, 0, 'u', "kmip-key", &(u)->kmip_key},            \
+		OPTIONS_KMIP_PLACE(&(u)->kmip), {OPTION_TEXT, 0, 0, "kmip-config", &(u)->kmip.file},                   \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "service-config", &(u)->service.file                                                \
 	}
@@ -70,6 +78,7 @@ struct option_spec {
 #define OPTIONS_UNLOCK_BESIDE(u, how)                                                                                  \
 	OPTIONS_SECRET(u), OPTIONS_IDENTITY(u), OPTIONS_TOKEN(u, how "pin-file", 'u'), OPTIONS_TPM(u, how),            \
 		{OPTION_TEXT, 0, 'u', "service-config", &(u)->service.file},                                           \
+		{OPTION_TEXT, 0, 'u', "kmip-config", &(u)->kmip.file},                                                 \
 		{OPTION_FLAG, 0, 0, "accept-older-keyring", &(u)->accept_older},                                       \
 	{                                                                                                              \
 		OPTION_TEXT, 0, 0, "expect-root", &(u)->expect_root                                                    \

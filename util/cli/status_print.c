@@ -103,6 +103,13 @@ static void print_policy(const struct volume_status *s)
 		       process_number(s, "read_only") ? "; nothing of it while read-only" : "");
 }
 
+static const char *lease_by(const struct volume_status *s)
+{
+	const char *type = control_text(&s->process, "lease_by");
+
+	return type && strcmp(type, "kmip") == 0 ? "the KMIP server" : "the key service";
+}
+
 static void print_lease(const struct volume_status *s)
 {
 	const char *reason = s->reached ? control_text(&s->process, "lease_reason") : NULL,
@@ -110,15 +117,17 @@ static void print_lease(const struct volume_status *s)
 
 	if (!reason || !key)
 		return;
-	if (lease_is(s, "held"))
+	if (lease_is(s, "held") && process_number(s, "lease_version"))
 		printf("lease        held: key %s, version %" PRIu64 ", renewed %" PRIu64 " s ago\n", key,
 		       process_number(s, "lease_version"), process_number(s, "lease_age"));
+	else if (lease_is(s, "held"))
+		printf("lease        held: key %s, renewed %" PRIu64 " s ago\n", key, process_number(s, "lease_age"));
 	else if (lease_is(s, "unreachable"))
 		printf("lease        not renewed for %" PRIu64 " s, locks itself in %" PRIu64 " s: %s\n",
 		       process_number(s, "lease_age"), process_number(s, "lease_grace_left"), reason);
 	else
-		printf("lease        %s, the mount is locked until the key service lets it go on: %s\n",
-		       lease_is(s, "denied") ? "denied" : "expired", reason);
+		printf("lease        %s, the mount is locked until %s lets it go on: %s\n",
+		       lease_is(s, "denied") ? "denied" : "expired", lease_by(s), reason);
 	print_policy(s);
 }
 
@@ -377,8 +386,12 @@ static json_object *lease_json(const struct volume_status *s)
 	json_object *o = json_object_new_object();
 
 	json_add_text(o, "state", control_text(&s->process, "lease"));
+	json_add_text(o, "by", control_text(&s->process, "lease_by"));
 	json_add_text(o, "key", control_text(&s->process, "lease_key"));
-	json_add_number(o, "version", process_number(s, "lease_version"));
+	if (process_number(s, "lease_version"))
+		json_add_number(o, "version", process_number(s, "lease_version"));
+	else
+		json_object_object_add(o, "version", NULL);
 	json_add_number(o, "renewals", process_number(s, "lease_renewals"));
 	json_add_number(o, "age", process_number(s, "lease_age"));
 	json_add_number(o, "grace_left", process_number(s, "lease_grace_left"));

@@ -6,7 +6,7 @@
 
 #include "keymgr/entry.h"
 #include "keymgr/lone_keyring.h"
-#include "keymgr/service_use.h"
+#include "keymgr/unlock_from.h"
 #include "util/base/crypto.h"
 #include "util/cli/cli.h"
 #include "util/cli/mounts.h"

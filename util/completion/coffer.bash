@@ -13,7 +13,7 @@ _coffer_mounts()
 _coffer_field()
 {
 	local cur=$2 options=""
-	local keyring="--keyring --passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --pin-file --pkcs11-module --tpm --tpm-pin-file --tpm-tcti --credential --service-config --service --ca --cert --key --accept-older-keyring --expect-root"
+	local keyring="--keyring --passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --pin-file --pkcs11-module --tpm --tpm-pin-file --tpm-tcti --credential --kmip-config --service-config --service --ca --cert --key --accept-older-keyring --expect-root"
 	local format="--format --name --lenient --no-header --separator --dialect"
 	local binding="--rules --bind --context"
 
@@ -107,7 +107,7 @@ _coffer_service()
 _coffer()
 {
 	local cur prev verb i words_seen=0
-	local unlock="--passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --pin-file --pkcs11-module --tpm --tpm-pin-file --tpm-tcti --credential --service-config --service --ca --cert --key --accept-older-keyring --expect-root"
+	local unlock="--passphrase-file --passphrase-fd --passphrase-command --key-file --identity --identity-passphrase-file --pin-file --pkcs11-module --tpm --tpm-pin-file --tpm-tcti --credential --kmip-config --service-config --service --ca --cert --key --accept-older-keyring --expect-root"
 	local options=""
 	cur=${COMP_WORDS[COMP_CWORD]}
 	prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -179,7 +179,7 @@ _coffer()
 	fi
 
 	case $prev in
-	--output | --share | --share-dir | --backup-passphrase-file | --backup-key-file | --backup-identity | --backup-identity-passphrase-file | --recipient | --certificate | --identity | --identity-passphrase-file | --keep-certificate | --pin-file | --unlock-pin-file | --tpm-pin-file | --unlock-tpm-pin-file | --keep-pin-file | --pkcs11-module | --passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file | --service-config | --new-service-config | --ca | --cert | --key)
+	--output | --share | --share-dir | --backup-passphrase-file | --backup-key-file | --backup-identity | --backup-identity-passphrase-file | --recipient | --certificate | --identity | --identity-passphrase-file | --keep-certificate | --pin-file | --unlock-pin-file | --tpm-pin-file | --unlock-tpm-pin-file | --keep-pin-file | --pkcs11-module | --kmip-ca | --kmip-cert | --kmip-private-key | --kmip-config | --new-kmip-config | --passphrase-file | --key-file | --new-passphrase-file | --new-key-file | --recovery-key-file | --service-config | --new-service-config | --ca | --cert | --key)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -188,7 +188,7 @@ _coffer()
 		mapfile -t COMPREPLY < <(compgen -W "auto aes-256-ocb aes-256-gcm chacha20-poly1305" -- "$cur")
 		return
 		;;
-	--passphrase-fd | --passphrase-command | --credential | --expect-root | --pkcs11 | --pcrs | --tpm-tcti | --journal-size | --timeout)
+	--passphrase-fd | --passphrase-command | --credential | --expect-root | --pkcs11 | --kmip | --kmip-key | --pcrs | --tpm-tcti | --journal-size | --timeout)
 		return
 		;;
 	--scope)
@@ -199,7 +199,7 @@ _coffer()
 		if [[ $verb == mount ]]; then
 			compopt -o nospace 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -P "${cur%"${cur##*,}"}" -W \
-				"ro rw allow_other noexec nosuid nodev noatime relatime idle= field_rights= commit= memory= writeback ask_open noxattr metrics= journal= nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= pin_file= pkcs11_module= tpm tpm_pin_file= tpm_tcti= credential= service_config= grace=" \
+				"ro rw allow_other noexec nosuid nodev noatime relatime idle= field_rights= commit= memory= writeback ask_open noxattr metrics= journal= nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= pin_file= pkcs11_module= tpm tpm_pin_file= tpm_tcti= credential= service_config= kmip_config= grace=" \
 				-- "${cur##*,}")
 			return
 		fi
@@ -207,7 +207,7 @@ _coffer()
 	esac
 
 	case $verb in
-	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --service-key --service-config --service --ca --cert --key --pkcs11 --pin-file --pkcs11-module --tpm --pcrs --tpm-pin-file --tpm-tcti --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
+	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --kmip-key --kmip --kmip-ca --kmip-cert --kmip-private-key --kmip-config --service-key --service-config --service --ca --cert --key --pkcs11 --pin-file --pkcs11-module --tpm --pcrs --tpm-pin-file --tpm-tcti --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
 	mount) options="$unlock -f --foreground -o --options" ;;
 	status) options="--json --size --watch --interval --count" ;;
 	check) options="$unlock --deep --repair --no-recover --json" ;;
@@ -215,9 +215,9 @@ _coffer()
 	erase) options="--yes --share" ;;
 	adopt) options="$unlock --json" ;;
 	path) options="$unlock --decrypt" ;;
-	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --service-key --service-config --service --ca --cert --key --pkcs11 --pin-file --pkcs11-module --tpm --pcrs --tpm-pin-file --tpm-tcti --credential --no-recovery-key --recovery-key-file --json" ;;
+	"key init") options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --kmip-key --kmip --kmip-ca --kmip-cert --kmip-private-key --kmip-config --service-key --service-config --service --ca --cert --key --pkcs11 --pin-file --pkcs11-module --tpm --pcrs --tpm-pin-file --tpm-tcti --credential --no-recovery-key --recovery-key-file --json" ;;
 	"key list") options="$unlock --json" ;;
-	"key add") options="${unlock/--pin-file --pkcs11-module --tpm --tpm-pin-file/--unlock-pin-file --pkcs11-module --unlock-tpm --unlock-tpm-pin-file} --new-passphrase-file --new-key-file --certificate --service-key --new-service-config --service --ca --cert --key --pkcs11 --pin-file --tpm --pcrs --tpm-pin-file --only --recovery-key --recovery-key-file --json" ;;
+	"key add") options="${unlock/--pin-file --pkcs11-module --tpm --tpm-pin-file/--unlock-pin-file --pkcs11-module --unlock-tpm --unlock-tpm-pin-file} --new-passphrase-file --new-key-file --certificate --kmip-key --kmip --kmip-ca --kmip-cert --kmip-private-key --new-kmip-config --service-key --new-service-config --service --ca --cert --key --pkcs11 --pin-file --tpm --pcrs --tpm-pin-file --only --recovery-key --recovery-key-file --json" ;;
 	"key remove") options="$unlock --json" ;;
 	"key passwd") options="$unlock --new-passphrase-file --json" ;;
 	"key test") options="$unlock --json" ;;

@@ -9,7 +9,7 @@
 #include "keymgr/entry.h"
 #include "keymgr/keyring.h"
 #include "keymgr/lone_keyring.h"
-#include "keymgr/service_use.h"
+#include "keymgr/unlock_from.h"
 #include "util/field/agent.h"
 #include "util/field/library.h"
 #include "util/field/mount.h"
