@@ -30,9 +30,10 @@ static const char usage[] =
 	"\n"
 	"The keyring opens by --passphrase-file F, --passphrase-fd N, --key-file F, --credential NAME, by\n"
 	"a PKCS #11 token, whose PIN is --pin-file F (init, restore: --pkcs11 URI, the key in it;\n"
-	"--pkcs11-module PATH: its driver), or by --tpm (init, restore: --pcrs LIST; --tpm-pin-file F,\n"
-	"--tpm-tcti T).  Without one init makes DIR/keyring.key, and whoever has that and the database\n"
-	"has the keys.\n"
+	"--pkcs11-module PATH: its driver), by --tpm (init, restore: --pcrs LIST; --tpm-pin-file F,\n"
+	"--tpm-tcti T), or by itself by a key in a KMIP server (init, restore: --kmip HOST:PORT --kmip-key ID\n"
+	"--kmip-ca F --kmip-cert F --kmip-private-key F, or --kmip-config F for the most of it).  Without one\n"
+	"init makes DIR/keyring.key, and whoever has that and the database has the keys.\n"
 	"\n"
 	"  --anchor FILE          where the end of the log is kept outside the database (DIR/anchor.json)\n"
 	"  --etcd URL,URL         where the store is, instead of in DIR: http://127.0.0.1:PORT; of several\n"
@@ -75,6 +76,12 @@ enum {
 	TPM_TCTI,
 	TPM_PIN_FILE,
 	PCRS,
+	KMIP,
+	KMIP_KEY,
+	KMIP_CA,
+	KMIP_CERT,
+	KMIP_PRIVATE_KEY,
+	KMIP_CONFIG,
 	ANCHOR,
 	ETCD,
 	STORE,
@@ -122,6 +129,12 @@ static const struct option options[] = {
 	{"tpm-tcti", required_argument, NULL, TPM_TCTI},
 	{"tpm-pin-file", required_argument, NULL, TPM_PIN_FILE},
 	{"pcrs", required_argument, NULL, PCRS},
+	{"kmip", required_argument, NULL, KMIP},
+	{"kmip-key", required_argument, NULL, KMIP_KEY},
+	{"kmip-ca", required_argument, NULL, KMIP_CA},
+	{"kmip-cert", required_argument, NULL, KMIP_CERT},
+	{"kmip-private-key", required_argument, NULL, KMIP_PRIVATE_KEY},
+	{"kmip-config", required_argument, NULL, KMIP_CONFIG},
 	{"anchor", required_argument, NULL, ANCHOR},
 	{"etcd", required_argument, NULL, ETCD},
 	{"store", required_argument, NULL, STORE},
@@ -176,6 +189,33 @@ static int add_share(struct arguments *a, const char *file, struct fault *why)
 	return 0;
 }
 
+/* Of the KMIP server.  1: no such option. */
+static int take_kmip(struct unlock_source *s, int option, const char *value)
+{
+	switch (option) {
+	case KMIP:
+		s->kmip.urls = value;
+		return 0;
+	case KMIP_KEY:
+		s->kmip_key = value;
+		return 0;
+	case KMIP_CA:
+		s->kmip.ca = value;
+		return 0;
+	case KMIP_CERT:
+		s->kmip.cert = value;
+		return 0;
+	case KMIP_PRIVATE_KEY:
+		s->kmip.key = value;
+		return 0;
+	case KMIP_CONFIG:
+		s->kmip.file = value;
+		return 0;
+	default:
+		return 1;
+	}
+}
+
 /* Of what opens the keyring.  1: no such option. */
 static int take_secret(struct unlock_source *s, int option, const char *value, struct fault *why)
 {
@@ -213,7 +253,7 @@ static int take_secret(struct unlock_source *s, int option, const char *value, s
 		s->pcrs = value;
 		return 0;
 	default:
-		return 1;
+		return take_kmip(s, option, value);
 	}
 }
 
@@ -376,13 +416,19 @@ static int check_store(const struct arguments *a, struct fault *why)
 			      : "give sqlite, or etcd and --etcd; not one and the other");
 }
 
-/* Which key of a token, and which PCRs, is asked where a keyring is made; afterwards it says so itself. */
+/* Which key of a token or a KMIP server, and which PCRs, is asked where a keyring is made; afterwards it says so itself. */
 static int check_secret(const struct arguments *a, const char *verb, bool makes, struct fault *why)
 {
 	const struct unlock_source *s = &a->source;
 
 	if (makes && s->pin_file && !s->pkcs11)
 		return fault_set(why, EXIT_USAGE, EINVAL, "%s: --pin-file goes with --pkcs11", verb);
+	if (makes && service_place_given(&s->kmip) && !s->kmip_key)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s: where a KMIP server is goes with --kmip-key", verb);
+	if (!makes && s->kmip_key)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "%s: --kmip-key is for a keyring that is made; this one says itself what opens it",
+				 verb);
 	if (makes || (!s->pkcs11 && !s->pcrs))
 		return 0;
 	return fault_set(why, EXIT_USAGE, EINVAL,

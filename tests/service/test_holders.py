@@ -1,4 +1,4 @@
-"""A service whose keyring opens by a token or a TPM and by nothing else: database, keyring and any passphrase then open nothing elsewhere."""
+"""A service whose keyring opens by a token, a TPM or a KMIP server and by nothing else: database, keyring and any passphrase then open nothing elsewhere."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import unittest
 
 import keyd
+import kmip
 from keyd import NO_SECRET, OK, USAGE, WRONG_SECRET, Case, b64
 
 sys.path.insert(0, os.path.join(os.environ["SOURCE_ROOT"], "tests", "cli"))
@@ -145,6 +146,34 @@ class Sealed(HolderCase):
         self.serves(self.dir, *by)
         self.refused(NO_SECRET, "--tpm-pin-file", "check", self.dir, *by[:3])
         self.refused(USAGE, "--tpm", "check", self.dir, *by, "--pcrs", "7")
+
+
+@unittest.skipUnless(kmip.SERVER, "no PyKMIP")
+class Kmip(HolderCase):
+    def test_alone(self):
+        """Nothing has to be given; a key that is revoked lets nobody start it."""
+        os.mkdir(self.path("kmip"))
+        server = kmip.Server(self.path("kmip"))
+        server.client("host")
+        server.start()
+        self.addCleanup(server.kill)
+        key = server.key("host")
+        at = ["--kmip", f"localhost:{server.port}", "--kmip-ca", server.path("ca.pem"), "--kmip-cert", server.path("host.pem"),
+              "--kmip-private-key", server.path("host.key")]
+        made_by = [*at, "--kmip-key", key]
+        self.dir = self.path("own")
+        self.refused(USAGE, "--kmip-key", "init", self.dir, "--host", "localhost", *at)
+        self.good("init", self.dir, "--host", "localhost", "--host", "127.0.0.1", *made_by)
+        self.assertEqual(self.protectors(self.dir), ["kmip"])
+        self.assertFalse(os.path.exists(os.path.join(self.dir, "keyring.key")))
+        self.serves(self.dir)
+        self.refused(USAGE, "--kmip-key", "check", self.dir, *made_by)
+        self.lost_and_restored([], made_by)
+        self.good("check", self.path("restored"))
+        server.revoke("host", key)
+        self.refused(REFUSED, "refuses the key", "check", self.path("restored"))
+        server.kill()
+        self.refused(UNREACHABLE, "cannot be reached", "check", self.path("restored"))
 
 
 if __name__ == "__main__":
