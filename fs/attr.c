@@ -8,6 +8,7 @@
 #include "fs/file.h"
 #include "fs/look.h"
 #include "fs/node.h"
+#include "fs/shared.h"
 #include "fs/side.h"
 #include "fs/symlink.h"
 
@@ -178,8 +179,11 @@ int fs_setattr(struct engine *e, uint64_t node, const struct setattr_request *r,
 	if (error == 0)
 		error = node_use(e, n);
 	if (error == 0) {
-		error = change(e, n, r);
-		dirty_metadata(e, n);
+		error = shared_look(e, n);
+		if (error == 0) {
+			error = change(e, n, r);
+			dirty_metadata(e, n);
+		}
 		node_unuse(e, n);
 	}
 	if (error == 0)

@@ -68,6 +68,9 @@ static int run_status(struct control_call *c, struct fault *why)
 	snprintf(volume, sizeof volume, "%" PRIu64 ":%" PRIu64, st.dev, st.ino);
 	control_put_text(c, "volume", volume);
 	control_put_flag(c, "read_only", s->read_only || counts.read_only);
+	control_put_flag(c, "shared_store", s->shared);
+	if (s->shared)
+		control_put_number(c, "shared_seconds", s->shared_seconds);
 	control_put_flag(c, "frozen", freeze.frozen);
 	control_put_number(c, "seconds_left", freeze.seconds_left);
 	control_put_number(c, "held_requests", freeze.kept);

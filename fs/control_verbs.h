@@ -16,7 +16,9 @@ struct control_subject {
 	struct live_keys *live_keys;
 	struct reencrypt *reencrypt;
 	bool read_only;
-	struct lease *lease; /* NULL: there is none */
+	bool shared;             /* others may change the store */
+	unsigned shared_seconds; /* for which the kernel believes what it was told */
+	struct lease *lease;     /* NULL: there is none */
 };
 
 /* data: the struct control_subject. */

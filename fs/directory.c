@@ -8,6 +8,7 @@
 #include "fs/dirty.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/shared.h"
 #include "util/base/encode.h"
 
 /* Referenced, open and loaded, but not locked. */
@@ -17,7 +18,9 @@ static int hold(struct engine *e, uint64_t id, struct node **out)
 	int r = n ? (n->dir ? node_use(e, n) : -ENOTDIR) : -ESTALE;
 
 	if (r == 0) {
-		r = names_load_directory(e, n);
+		r = shared_look(e, n);
+		if (r == 0)
+			r = names_load_directory(e, n);
 		if (r < 0)
 			node_unuse(e, n);
 	}

@@ -25,6 +25,7 @@ struct engine_options {
 	bool relatime;         /* let the store keep access times of reads */
 	bool inspect;          /* for the check: no probing, no sweeping, data/ may be wrong, copies may change */
 	bool journal;          /* use .coffer/journal; without, changes are written through */
+	bool shared;           /* others may change the store meanwhile (shared.h); only without a journal */
 	uint64_t journal_size; /* make it so large, in bytes, if it is not; 0: as it is */
 	uint32_t
 		commit_seconds; /* everything is durable after so long; 0: 5 seconds; UINT32_MAX: when it is asked for */
@@ -79,6 +80,10 @@ void fs_forget(struct engine *e, uint64_t node, uint64_t count);
 int fs_getattr(struct engine *e, uint64_t node, struct node_attr *out);
 /* Who opens a file is told that it is locked: -ENOKEY. */
 int fs_open(struct engine *e, uint64_t node);
+/* The same on a shared store, also of a directory: -ESTALE if below something else has its names.  What the kernel has read of a file may be
+ * believed if *as_read.  If *held, its content stays until fs_release, whatever others put in its place. */
+int fs_open_shared(struct engine *e, uint64_t node, bool *as_read, bool *held);
+void fs_release(struct engine *e, uint64_t node);
 int fs_setattr(struct engine *e, uint64_t node, const struct setattr_request *r, struct node_attr *out);
 
 int fs_mknod(struct engine *e, const struct caller *c, uint64_t parent, const char *name, mode_t mode, dev_t rdev,
@@ -102,6 +107,8 @@ ssize_t fs_readlink(struct engine *e, uint64_t node, char *buf, size_t n);
 ssize_t fs_read(struct engine *e, uint64_t node, void *buf, size_t n, uint64_t off);
 /* Writes all or fails.  kill_privileges: clear set-uid, set-gid and capabilities at once. */
 ssize_t fs_write(struct engine *e, uint64_t node, const void *buf, size_t n, uint64_t off, bool kill_privileges);
+/* The same at the end of the file, wherever others have put that meanwhile. */
+ssize_t fs_append(struct engine *e, uint64_t node, const void *buf, size_t n, bool kill_privileges);
 int fs_fallocate(struct engine *e, uint64_t node, int mode, uint64_t off, uint64_t n);
 int fs_lseek(struct engine *e, uint64_t node, uint64_t off, bool hole, uint64_t *out);
 ssize_t fs_copy_range(struct engine *e, uint64_t from, uint64_t from_off, uint64_t to, uint64_t to_off, uint64_t n);

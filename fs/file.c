@@ -11,15 +11,18 @@
 #include "fs/logged.h"
 #include "fs/look.h"
 #include "fs/names.h"
+#include "fs/shared.h"
 #include "fs/zone.h"
 #include "util/base/log.h"
 
 /* Invariants:
  *  (1) a file is its head in place and the records of the journal that continue it; between operations memory says the same as both.
- *      Without records: as the store.
+ *      Without records: as the store; of a shared store it is compared before each operation (shared.h).
  *  (2) no page behind the end has an entry, and the last page is exactly as long as the size asks.
  *  (3) content goes in place before the entries that name it; what fails half-way leaves the old head, or a head that
  *      names only what was written. */
+
+enum { CHANGED_TRIES = 4 };
 
 void file_free(struct engine *e, struct file *f)
 {
@@ -131,6 +134,11 @@ void file_note_zone(struct file *f, uint32_t zone)
 		f->zone = zone;
 }
 
+static bool is_changed_below(struct engine *e, struct node *n, struct file *f)
+{
+	return e->options.shared && f->loaded && !f->log.pinned && shared_is_changed(e, n, f);
+}
+
 int file_lock_for_write(struct engine *e, struct node *n, struct file **out)
 {
 	struct file *f = get_file(n);
@@ -140,6 +148,11 @@ int file_lock_for_write(struct engine *e, struct node *n, struct file **out)
 		return -ENOMEM;
 	pthread_rwlock_wrlock(&f->lock);
 	file_note_zone(f, zone);
+	if (is_changed_below(e, n, f)) {
+		maps_drop(e, f);
+		f->loaded = false;
+		atomic_store(&f->as_read, false);
+	}
 
 	int r = f->loaded ? 0 : load(e, n, f);
 
@@ -160,7 +173,8 @@ int file_lock_for_read(struct engine *e, struct node *n, struct file **out)
 		return -ENOMEM;
 	pthread_rwlock_rdlock(&f->lock);
 	file_note_zone(f, zone);
-	while (!f->loaded) {
+	/* Whoever changes it all the time gets it read as it was a moment ago. */
+	for (unsigned tries = 0; !f->loaded || (tries < CHANGED_TRIES && is_changed_below(e, n, f)); tries++) {
 		pthread_rwlock_unlock(&f->lock);
 
 		int r = file_lock_for_write(e, n, &f);
@@ -179,11 +193,23 @@ void file_unlock(struct file *f)
 	pthread_rwlock_unlock(&f->lock);
 }
 
+/* What others have put in place since is not cut. */
+static bool stands_in_place(struct engine *e, struct node *n, const struct file *f)
+{
+	uint8_t version[AEAD_TAG];
+
+	if (!e->options.shared || !f->has_head)
+		return true;
+	return file_version(e, n, version) == 0 && memcmp(version, f->log.base, sizeof version) == 0;
+}
+
 void file_fall_back(struct engine *e, struct node *n, struct file *f)
 {
 	if (f->log.pinned)
 		return;
-	if (e->store->ops->truncate(e->store, n->fd, layout_physical_size(f->size_below, f->has_head)) < 0)
+	if (!stands_in_place(e, n, f))
+		log_warning("a file that others have changed at the same time keeps its size");
+	else if (e->store->ops->truncate(e->store, n->fd, layout_physical_size(f->size_below, f->has_head)) < 0)
 		log_warning("cannot give a file its size back after a change that failed");
 	maps_drop(e, f);
 	f->loaded = false;

@@ -70,6 +70,8 @@ struct file {
 	bool has_head; /* false: physical size 0, and no file id yet */
 	bool newborn;  /* its head was written first in this mount, and nothing of it has been synced (B1 to B5) */
 	int refused;   /* negative errno: recovery could not use the records that continue it */
+	atomic_bool
+		as_read; /* all that the kernel was given of it since it was told to forget is of this version (shared.h) */
 	uint64_t size_below; /* of the head in place; head.size runs ahead of it within an operation */
 	struct head head;
 	union {
@@ -84,6 +86,7 @@ void file_free(struct engine *e, struct file *f); /* NULL is fine */
 
 ssize_t file_read(struct engine *e, struct node *n, void *buf, size_t size, uint64_t off);
 ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off);
+ssize_t file_append(struct engine *e, struct node *n, const void *buf, size_t size);
 int file_truncate(struct engine *e, struct node *n, uint64_t size) MUST_CHECK;
 /* The same, but never makes a file shorter. */
 int file_grow(struct engine *e, struct node *n, uint64_t size) MUST_CHECK;

@@ -86,6 +86,9 @@ static ssize_t write_paged(struct engine *e, struct node *n, struct file *f, con
 	return (ssize_t)done;
 }
 
+/* An offset: at the end, wherever that is when the file is locked. */
+#define AT_END UINT64_MAX
+
 static ssize_t write_once(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off)
 {
 	size_t cost = change_cost(size < IO_MAX ? size : IO_MAX);
@@ -97,7 +100,12 @@ static ssize_t write_once(struct engine *e, struct node *n, const void *buf, siz
 		return r;
 	r = file_lock_for_write(e, n, &f);
 	if (r == 0) {
-		if (!layout_is_paged(f->head.size) && !layout_is_paged(off + size))
+		bool at_end = off == AT_END;
+
+		off = at_end ? f->head.size : off;
+		if (at_end && file_is_too_big(e, off, size))
+			done = -EFBIG;
+		else if (!layout_is_paged(f->head.size) && !layout_is_paged(off + size))
 			done = write_inline(e, n, f, buf, size, off);
 		else
 			done = write_paged(e, n, f, buf, size, off);
@@ -107,15 +115,10 @@ static ssize_t write_once(struct engine *e, struct node *n, const void *buf, siz
 	return r < 0 ? r : done;
 }
 
-ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off)
+static ssize_t write_somewhere(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off)
 {
-	ssize_t done;
+	ssize_t done = size ? write_once(e, n, buf, size, off) : 0;
 
-	if (size == 0)
-		return 0;
-	if (file_is_too_big(e, off, size))
-		return -EFBIG;
-	done = write_once(e, n, buf, size, off);
 	/* A tick may still hold open what was removed to make room, or have yet to bring in place what was cut off; whatever else of it fails. */
 	for (int tries = 2; done == -ENOSPC && e->journal && tries > 0; tries--) {
 		if (checkpoint_run(e) < 0)
@@ -123,4 +126,14 @@ ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t siz
 		done = write_once(e, n, buf, size, off);
 	}
 	return done;
+}
+
+ssize_t file_write(struct engine *e, struct node *n, const void *buf, size_t size, uint64_t off)
+{
+	return size && file_is_too_big(e, off, size) ? -EFBIG : write_somewhere(e, n, buf, size, off);
+}
+
+ssize_t file_append(struct engine *e, struct node *n, const void *buf, size_t size)
+{
+	return write_somewhere(e, n, buf, size, AT_END);
 }

@@ -66,6 +66,16 @@ static void grow(struct id_table *t)
 	free(old);
 }
 
+/* Under the lock. */
+static struct node *find(struct id_table *t, const struct node *dir)
+{
+	struct node *n = *bucket(t, dir);
+
+	while (n && memcmp(n->dir->record.id, dir->dir->record.id, DIRECTORY_ID_SIZE) != 0)
+		n = n->dir->claim_chain;
+	return n;
+}
+
 bool ids_claim(struct engine *e, struct node *dir)
 {
 	struct id_table *t = e->ids;
@@ -75,9 +85,7 @@ bool ids_claim(struct engine *e, struct node *dir)
 	if (e->options.inspect)
 		return true;
 	pthread_mutex_lock(&t->lock);
-	for (n = *bucket(t, dir); n; n = n->dir->claim_chain)
-		if (memcmp(n->dir->record.id, dir->dir->record.id, DIRECTORY_ID_SIZE) == 0)
-			break;
+	n = find(t, dir);
 	if (!n) {
 		if (t->count++ >= t->size)
 			grow(t);
@@ -90,6 +98,31 @@ bool ids_claim(struct engine *e, struct node *dir)
 	}
 	pthread_mutex_unlock(&t->lock);
 	return !n || n == dir;
+}
+
+struct node *ids_holder(struct engine *e, struct node *dir)
+{
+	pthread_mutex_lock(&e->table.lock);
+	pthread_mutex_lock(&e->ids->lock);
+
+	struct node *n = find(e->ids, dir);
+
+	/* A claim ends before its node does. */
+	if (n)
+		n->refs++;
+	pthread_mutex_unlock(&e->ids->lock);
+	pthread_mutex_unlock(&e->table.lock);
+	return n;
+}
+
+bool ids_is_holder(struct engine *e, struct node *dir)
+{
+	pthread_mutex_lock(&e->ids->lock);
+
+	bool is = find(e->ids, dir) == dir;
+
+	pthread_mutex_unlock(&e->ids->lock);
+	return is;
 }
 
 void ids_release(struct engine *e, struct node *dir)

@@ -80,6 +80,7 @@ struct node {
 	atomic_bool lent;        /* a record says what its mode was before rights were lent (N4) */
 	atomic_bool name_new;    /* has a name that no sync of its directory has covered */
 	bool overlay_valid;      /* there is one */
+	bool taken;              /* others have taken its last name away; under table.lock (shared.h) */
 	atomic_short failed;     /* a sync failed (W6): negative errno until the data is durable another way */
 
 	struct dir *dir;   /* directories */

@@ -7,6 +7,7 @@
 #include "fs/dirty.h"
 #include "fs/file.h"
 #include "fs/node.h"
+#include "fs/shared.h"
 
 /* A node that is a regular file, with its descriptor in use. */
 static int begin(struct engine *e, uint64_t id, struct node **out)
@@ -28,6 +29,19 @@ static void end(struct engine *e, struct node *n)
 	node_unref(e, n);
 }
 
+/* The same of one that is to be changed: it must be the one that its name leads to. */
+static int begin_change(struct engine *e, uint64_t id, struct node **out)
+{
+	int r = begin(e, id, out);
+
+	if (r < 0)
+		return r;
+	r = shared_look(e, *out);
+	if (r < 0)
+		end(e, *out);
+	return r;
+}
+
 ssize_t fs_read(struct engine *e, uint64_t node, void *buf, size_t n, uint64_t off)
 {
 	struct node *f;
@@ -40,19 +54,31 @@ ssize_t fs_read(struct engine *e, uint64_t node, void *buf, size_t n, uint64_t o
 	return got;
 }
 
-ssize_t fs_write(struct engine *e, uint64_t node, const void *buf, size_t n, uint64_t off, bool kill_privileges)
+/* NULL: at the end. */
+static ssize_t write_at(struct engine *e, uint64_t node, const void *buf, size_t n, const uint64_t *off,
+			bool kill_privileges)
 {
 	struct node *f;
-	ssize_t put = begin(e, node, &f);
+	ssize_t put = begin_change(e, node, &f);
 
 	if (put < 0)
 		return put;
 	if (kill_privileges)
 		put = attr_drop_privileges(e, f);
 	if (put == 0)
-		put = file_write(e, f, buf, n, off);
+		put = off ? file_write(e, f, buf, n, *off) : file_append(e, f, buf, n);
 	end(e, f);
 	return put;
+}
+
+ssize_t fs_write(struct engine *e, uint64_t node, const void *buf, size_t n, uint64_t off, bool kill_privileges)
+{
+	return write_at(e, node, buf, n, &off, kill_privileges);
+}
+
+ssize_t fs_append(struct engine *e, uint64_t node, const void *buf, size_t n, bool kill_privileges)
+{
+	return write_at(e, node, buf, n, NULL, kill_privileges);
 }
 
 static int allocate(struct engine *e, struct node *f, int mode, uint64_t off, uint64_t n)
@@ -95,7 +121,7 @@ int fs_fallocate(struct engine *e, uint64_t node, int mode, uint64_t off, uint64
 	r = dirty_refusal(e);
 	if (r < 0)
 		return r;
-	r = begin(e, node, &f);
+	r = begin_change(e, node, &f);
 	if (r < 0)
 		return r;
 	r = allocate(e, f, mode, off, n);
@@ -186,7 +212,7 @@ ssize_t fs_copy_range(struct engine *e, uint64_t from, uint64_t from_off, uint64
 
 	if (done < 0)
 		return done;
-	done = begin(e, to, &target);
+	done = begin_change(e, to, &target);
 	if (done == 0) {
 		done = copy(e, source, from_off, target, to_off, n);
 		end(e, target);
@@ -198,7 +224,7 @@ ssize_t fs_copy_range(struct engine *e, uint64_t from, uint64_t from_off, uint64
 int fs_fsync(struct engine *e, uint64_t node, bool data_only)
 {
 	struct node *f;
-	int r = begin(e, node, &f);
+	int r = begin_change(e, node, &f);
 
 	if (r < 0)
 		return r;

@@ -27,7 +27,7 @@ struct now {
 	struct engine_counts counts;
 	struct freeze_status freeze;
 	struct reencrypt_status reencryption;
-	bool locked, read_only;
+	bool locked, read_only, shared;
 };
 
 static void look(const struct control_subject *s, struct now *n)
@@ -38,6 +38,7 @@ static void look(const struct control_subject *s, struct now *n)
 	reencrypt_status(s->reencrypt, &n->reencryption);
 	n->locked = live_keys_are_locked(s->live_keys);
 	n->read_only = s->read_only || n->counts.read_only;
+	n->shared = s->shared;
 }
 
 /* ------------------------------------------------------------------ the socket */
@@ -201,6 +202,7 @@ static void put_all(const struct out *o, const struct now *n)
 	put(o, "reencryption_done_bytes", "gauge", "Progress of this pass of a re-encryption.", r->done);
 	put(o, "reencryption_total_bytes", "gauge", "What that pass has to do; 0 if there is none.", r->total);
 	put(o, "reencryption_stuck", "gauge", "Objects that cannot be re-encrypted.", r->stuck);
+	put(o, "shared_store", "gauge", "1 if others may change the store.", n->shared);
 	put(o, "locked", "gauge", "1 while the mount is locked.", n->locked);
 	put(o, "frozen", "gauge", "1 while it is frozen.", n->freeze.frozen);
 	put(o, "read_only", "gauge", "1 if it is read-only.", n->read_only);

@@ -56,7 +56,7 @@ struct mounting {
 	bool mounted;
 };
 
-enum { THREADS_MIN = 2, THREADS_MAX = 64, SYNC_THREADS = 8 };
+enum { THREADS_MIN = 2, THREADS_MAX = 64, SYNC_THREADS = 8, FOR_EVER = 1000000000 };
 
 /* ------------------------------------------------------------------ telling the parent */
 
@@ -218,11 +218,17 @@ static unsigned thread_count(void)
 static int start_engine(struct mounting *m, struct fault *why)
 {
 	const struct mount_options *o = m->options;
+
+	if (o->shared)
+		log_info("others may change the store: no journal, and what was seen is believed for %u s",
+			 o->shared_seconds);
+
 	struct engine_options eo = {
 		.read_only = is_read_only(m),
 		.act_as_caller = geteuid() == 0 && o->allow_other,
 		.relatime = o->relatime,
 		.journal = !o->no_journal,
+		.shared = o->shared,
 		.journal_size = o->journal_size,
 		.memory = o->memory,
 		.commit_seconds = o->commit,
@@ -315,6 +321,8 @@ static int start_all(struct mounting *m, struct fault *why)
 					  .writeback = m->options->writeback,
 					  .no_xattr = m->options->no_xattr,
 					  .ask_open = m->options->ask_open,
+					  .shared = m->options->shared,
+					  .believed = m->options->shared ? m->options->shared_seconds : FOR_EVER,
 					  .ready = ready,
 					  .data = m};
 	r = mount_session(m, why);
@@ -392,8 +400,17 @@ static int start_threads(struct mounting *m, struct fault *why)
 	r = start_lease(m, why);
 	if (r < 0)
 		return r;
-	m->subject = (struct control_subject){&m->opened,   m->engine,       m->freeze, m->live_keys,
-					      m->reencrypt, is_read_only(m), m->lease};
+	m->subject = (struct control_subject){
+		.opened = &m->opened,
+		.engine = m->engine,
+		.freeze = m->freeze,
+		.live_keys = m->live_keys,
+		.reencrypt = m->reencrypt,
+		.read_only = is_read_only(m),
+		.shared = m->options->shared,
+		.shared_seconds = m->options->shared_seconds,
+		.lease = m->lease,
+	};
 	m->ending = (struct ending){m->options->mount_point, m->engine, m->session, m->freeze, m->options->writeback};
 	r = watch_start(&m->ending, m->options->idle, &m->watch);
 	if (r == 0)

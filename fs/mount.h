@@ -13,10 +13,12 @@ struct mount_options {
 	bool remount;  /* change the flags of a mount that is there */
 	bool old_copy; /* an older copy of a volume, beside the live one; implies read_only */
 	bool read_only, allow_other, default_permissions, suid, dev, noexec, relatime, writeback, no_xattr, ask_open;
-	unsigned idle;   /* seconds; 0: never */
-	unsigned grace;  /* seconds that a mount goes on without the key service; GRACE_SECONDS if not given */
-	unsigned lease;  /* seconds between two questions to it; 0: as it says */
-	unsigned commit; /* everything is durable after so many seconds; 0: the default */
+	bool shared;             /* others may change the store meanwhile; implies no_journal */
+	unsigned shared_seconds; /* for which the kernel believes what it was told */
+	unsigned idle;           /* seconds; 0: never */
+	unsigned grace;          /* seconds that a mount goes on without the key service; GRACE_SECONDS if not given */
+	unsigned lease;          /* seconds between two questions to it; 0: as it says */
+	unsigned commit;         /* everything is durable after so many seconds; 0: the default */
 	bool no_journal;
 	uint64_t memory;       /* of the caches together, about; 0: the default */
 	uint64_t journal_size; /* another size than it has; 0: as it is */

@@ -11,6 +11,8 @@
 #define MEMORY_MIN (UINT64_C(8) << 20)
 #define MEMORY_MAX (UINT64_C(64) << 30)
 
+enum { SHARED_SECONDS = 1, SHARED_SECONDS_MAX = 3600 };
+
 /* Options that only mount(8), fstab or systemd care for. */
 static bool is_for_others(const char *option)
 {
@@ -56,6 +58,8 @@ static bool set_switch(const char *option, struct mount_options *o)
 		{"noxattr", &o->no_xattr, true},
 		{"ask_open", &o->ask_open, true},
 		{"nojournal", &o->no_journal, true},
+		{"shared_store", &o->shared, true},
+		{"shared-store", &o->shared, true},
 		{"remount", &o->remount, true},
 		{"oldcopy", &o->old_copy, true},
 		{"accept_older_keyring", &o->unlock.accept_older, true},
@@ -140,6 +144,16 @@ static int set_value(const char *option, const char *value, struct mount_options
 		o->commit = (unsigned)seconds;
 		return 0;
 	}
+	if (strcmp(option, "shared_store") == 0 || strcmp(option, "shared-store") == 0) {
+		unsigned long seconds = strtoul(value, &end, 10);
+
+		if (*value < '0' || *value > '9' || *end || seconds > SHARED_SECONDS_MAX)
+			return fault_set(why, EXIT_USAGE, EINVAL, "%s=%s: give a number of seconds, 0 to %d", option,
+					 value, SHARED_SECONDS_MAX);
+		o->shared = true;
+		o->shared_seconds = (unsigned)seconds;
+		return 0;
+	}
 	if (strcmp(option, "journal") == 0) {
 		if (size_parse(value, &o->journal_size) < 0 || o->journal_size < JOURNAL_MIN ||
 		    o->journal_size > JOURNAL_MAX)
@@ -179,10 +193,23 @@ static int set_value(const char *option, const char *value, struct mount_options
 	return fault_set(why, EXIT_USAGE, EINVAL, "unknown mount option %s=; see mount.coffer(8)", option);
 }
 
+/* What the kernel or the journal would keep back of a file is not for a store in which others may change it meanwhile. */
+static int check_shared(struct mount_options *o, struct fault *why)
+{
+	if (o->writeback)
+		return fault_set(why, EXIT_USAGE, EINVAL, "give shared_store or writeback, not both");
+	if (o->journal_size)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "shared_store works without a journal: leave out journal=SIZE");
+	o->no_journal = true;
+	return 0;
+}
+
 int mount_options_parse(char *text, struct mount_options *o, struct fault *why)
 {
 	char *rest = text, *option;
 
+	o->shared_seconds = SHARED_SECONDS;
 	while ((option = strsep(&rest, ","))) {
 		char *value = strchr(option, '=');
 		int r;
@@ -203,5 +230,5 @@ int mount_options_parse(char *text, struct mount_options *o, struct fault *why)
 	if (o->journal_size && o->no_journal)
 		return fault_set(why, EXIT_USAGE, EINVAL, "give journal=SIZE or nojournal, not both");
 	o->read_only |= o->old_copy;
-	return 0;
+	return o->shared ? check_shared(o, why) : 0;
 }

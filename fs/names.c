@@ -9,6 +9,7 @@
 #include "fs/ids.h"
 #include "fs/lend.h"
 #include "fs/node.h"
+#include "fs/shared.h"
 #include "fs/worker.h"
 #include "fs/zone.h"
 #include "util/base/encode.h"
@@ -165,7 +166,7 @@ static int read_record(struct engine *e, struct node *dir)
 			  path, r == -ENOENT ? "missing" : "damaged");
 		return -EBADMSG;
 	}
-	dir->dir->duplicate = !ids_claim(e, dir);
+	dir->dir->duplicate = !ids_claim(e, dir) && !(shared_gets_id(e, dir) && ids_claim(e, dir));
 	if (dir->dir->duplicate) {
 		names_path(e, dir, path, sizeof path);
 		log_warning("directory %s is a copy, made below, of one that is known; it can be read only, until "

@@ -8,14 +8,17 @@
 #include "fs/file.h"
 #include "fs/ids.h"
 #include "fs/list.h"
+#include "fs/worker.h"
 #include "fs/zone.h"
 
 /* Invariants (all under table.lock):
  *  (1) a node is in by_id from its making until lookups and refs are both 0; then it is freed.
  *  (2) every link is in by_name and on its node's list, and holds one reference on its parent: a node whose children are
  *      known never goes.
- *  (3) by_inode holds the nodes that were seen with more than one link.  An inode number found there cannot belong to
- *      another file: an unlinked node keeps a descriptor, so the store cannot use its number again. */
+ *  (3) by_inode holds the nodes that were seen with more than one link; of a shared store all, so that what others rename stays the same
+ *      node.  An inode number found there cannot belong to another file: an unlinked node keeps a descriptor, so the store cannot
+ *      use its number again; and of what others have removed the time of birth tells.
+ *  (4) no directory is above itself, though what the table knows of a shared store may be of different moments. */
 
 static uint32_t hash_name(const struct node *parent, const char *name)
 {
@@ -78,11 +81,16 @@ static void index_inode(struct node_table *t, struct node *n)
 	n->in_inodes = true;
 }
 
+static bool is_inode(const struct node *n, const struct store_stat *st)
+{
+	return n->ino == st->ino && n->dev == st->dev && n->btime_ns == st->btime_ns && n->type == (st->mode & S_IFMT);
+}
+
 static struct node *find_inode(struct node_table *t, const struct store_stat *st)
 {
 	struct node *n = t->by_inode[hash_inode(st->dev, st->ino) & (t->size - 1)];
 
-	while (n && (n->ino != st->ino || n->dev != st->dev || n->btime_ns != st->btime_ns))
+	while (n && !is_inode(n, st))
 		n = n->inode_chain;
 	return n;
 }
@@ -314,17 +322,91 @@ void node_forget(struct engine *e, uint64_t id, uint64_t count)
 	node_unref(e, n);
 }
 
-static bool is_inode(const struct node *n, const struct store_stat *st)
+/* Takes a name that leads to something else now; drop_links() frees what was gathered, outside. */
+static void take_stale(struct link **at, struct link **gathered)
 {
-	return n->ino == st->ino && n->dev == st->dev && n->btime_ns == st->btime_ns && n->type == (st->mode & S_IFMT);
+	struct link *l = take_link(at);
+
+	l->node->taken = !l->node->links;
+	l->sibling = *gathered;
+	*gathered = l;
+}
+
+static void drop_links(struct engine *e, struct link *gathered)
+{
+	for (struct link *l = gathered, *next; l; l = next) {
+		next = l->sibling;
+		node_unref(e, l->parent);
+		free(l);
+	}
+}
+
+static void take_all(struct node_table *t, struct node *n, struct link **gathered)
+{
+	while (n->links)
+		take_stale(find_link(t, n->links->parent, n->links->name), gathered);
+}
+
+/* A node that is found under a name of which nothing was known (3): others have renamed it, or made it another link.  False: it cannot be
+ * that one. */
+static bool move_here(struct node_table *t, struct node *n, struct node *parent, const struct store_stat *st,
+		      struct link **gathered)
+{
+	struct node *below = NULL, *at = parent;
+
+	if (n == parent)
+		return false;
+	if (n->dir) {
+		/* (4) What would close a circle is older than what was just seen. */
+		for (; at && at != n; at = at->links ? at->links->parent : NULL)
+			below = at;
+		if (at)
+			take_all(t, below, gathered);
+	}
+	if (n->dir || st->nlink == 1)
+		take_all(t, n, gathered);
+	return true;
+}
+
+/* The node of an inode under a name of which nothing is known; NULL without memory.  *moved: it had other names before. */
+static struct node *enter_name(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st,
+			       bool count, struct link **gathered, bool *moved)
+{
+	struct node_table *t = &e->table;
+	bool shared = e->options.shared, stable = e->caps.stable_inodes && (shared || !S_ISDIR(st->mode));
+	struct node *n = stable ? find_inode(t, st) : NULL;
+
+	/* Who does not count walks below without a lock: what it sees may be older than what the table knows. */
+	if (n && shared && !count)
+		return n;
+
+	struct link *fresh = node_link_new(backing);
+
+	if (n && fresh && shared) {
+		*moved = n->links;
+		if (!move_here(t, n, parent, st, gathered))
+			n = NULL;
+	}
+	if (fresh && !n)
+		n = new_node(e, st);
+	if (!n || !fresh) {
+		free(fresh);
+		return NULL;
+	}
+	add_link(t, n, parent, fresh);
+	n->taken = false;
+	if (stable && (shared || st->nlink > 1))
+		index_inode(t, n);
+	return n;
 }
 
 struct node *node_enter(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st,
 			bool count)
 {
 	struct node_table *t = &e->table;
-	struct link *stale = NULL, *fresh = NULL;
+	struct link *gathered = NULL;
 	struct node *n = NULL;
+	bool moved = false;
 
 	pthread_mutex_lock(&t->lock);
 
@@ -333,33 +415,55 @@ struct node *node_enter(struct engine *e, struct node *parent, const char *backi
 	if (*at && is_inode((*at)->node, st))
 		n = (*at)->node;
 	else if (*at)
-		stale = take_link(at);
-	if (!n) {
-		bool may_be_known = !S_ISDIR(st->mode) && e->caps.stable_inodes, shared = may_be_known && st->nlink > 1;
-
-		fresh = node_link_new(backing);
-		if (fresh && may_be_known)
-			n = find_inode(t, st);
-		if (fresh && !n)
-			n = new_node(e, st);
-		if (n) {
-			add_link(t, n, parent, fresh);
-			if (shared)
-				index_inode(t, n);
-		} else {
-			free(fresh);
-		}
-	}
+		take_stale(at, &gathered);
+	if (!n)
+		n = enter_name(e, parent, backing, st, count, &gathered, &moved);
 	if (n) {
 		n->refs++;
 		n->lookups += count;
 	}
 	pthread_mutex_unlock(&t->lock);
-	if (stale) {
-		node_unref(e, stale->parent);
-		free(stale);
-	}
+	drop_links(e, gathered);
+	/* It may be in another scope now. */
+	if (moved && worker_keys(e)->zone_count)
+		zones_forget(e);
 	return n;
+}
+
+struct node *node_find_as(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st)
+{
+	struct link *gathered = NULL;
+	struct node *n = NULL;
+
+	pthread_mutex_lock(&e->table.lock);
+
+	struct link **at = find_link(&e->table, parent, backing);
+
+	if (*at && e->options.shared && !is_inode((*at)->node, st))
+		take_stale(at, &gathered);
+	else if (*at)
+		n = (*at)->node;
+	if (n)
+		n->refs++;
+	pthread_mutex_unlock(&e->table.lock);
+	drop_links(e, gathered);
+	return n;
+}
+
+void node_forsake(struct engine *e, struct node *n)
+{
+	struct node_table *t = &e->table;
+	struct link *gathered = NULL;
+
+	pthread_mutex_lock(&t->lock);
+	ids_release(e, n);
+	if (n->in_inodes)
+		remove_from_chain(&t->by_inode[hash_inode(n->dev, n->ino) & (t->size - 1)], n, false);
+	n->in_inodes = false;
+	take_all(t, n, &gathered);
+	n->taken = true;
+	pthread_mutex_unlock(&t->lock);
+	drop_links(e, gathered);
 }
 
 struct node *node_enter_nameless(struct engine *e, const struct store_stat *st)

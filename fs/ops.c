@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <string.h>
@@ -15,12 +16,17 @@
 #include "fs/worker.h"
 
 /* The request diet (docs/architecture.md): OPEN, OPENDIR, CREATE, FLUSH and ACCESS are refused once with ENOSYS and never sent
- * again; everything that the kernel can cache it may keep for ever, since this mount alone changes the volume. */
-static const double for_ever = 1e9;
+ * again; everything that the kernel can cache it may keep for ever, since this mount alone changes the volume.  Unless others may
+ * change the store, too: then for a moment, OPEN and OPENDIR are answered, and listings are not kept. */
 
 static struct engine *engine_of(fuse_req_t req)
 {
 	return ((struct ops_context *)fuse_req_userdata(req))->engine;
+}
+
+static double believed(fuse_req_t req)
+{
+	return ((struct ops_context *)fuse_req_userdata(req))->believed;
 }
 
 static struct caller caller_of(fuse_req_t req)
@@ -56,14 +62,14 @@ static struct stat stat_of(const struct node_attr *a)
 	};
 }
 
-static struct fuse_entry_param entry_of(const struct node_attr *a)
+static struct fuse_entry_param entry_of(fuse_req_t req, const struct node_attr *a)
 {
 	return (struct fuse_entry_param){
 		.ino = a->node,
 		.generation = 1,
 		.attr = stat_of(a),
-		.attr_timeout = for_ever,
-		.entry_timeout = for_ever,
+		.attr_timeout = believed(req),
+		.entry_timeout = believed(req),
 	};
 }
 
@@ -75,7 +81,7 @@ static void answer_entry(fuse_req_t req, int result, const struct node_attr *a)
 		answer(req, result);
 		return;
 	}
-	entry = entry_of(a);
+	entry = entry_of(req, a);
 	/* If the answer does not arrive, the kernel does not count the lookup. */
 	if (fuse_reply_entry(req, &entry) == -ENOENT)
 		fs_forget(engine_of(req), a->node, 1);
@@ -90,7 +96,7 @@ static void answer_attr(fuse_req_t req, int result, const struct node_attr *a)
 		return;
 	}
 	st = stat_of(a);
-	fuse_reply_attr(req, &st, for_ever);
+	fuse_reply_attr(req, &st, believed(req));
 }
 
 /* ------------------------------------------------------------------ the session */
@@ -111,6 +117,10 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 		conn->want &= ~(unsigned)FUSE_CAP_POSIX_ACL;
 	if (c->writeback)
 		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
+	if (c->shared) {
+		conn->want |= conn->capable & FUSE_CAP_AUTO_INVAL_DATA;
+		conn->want &= ~(unsigned)FUSE_CAP_CACHE_SYMLINKS;
+	}
 	conn->max_write = IO_MAX;
 	conn->max_readahead = IO_MAX;
 	conn->max_background = 64;
@@ -120,29 +130,46 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 	c->ready(c);
 }
 
-static void op_refuse_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	(void)ino;
-	(void)fi;
-	fuse_reply_err(req, ENOSYS);
-}
-
 /* Refused for good at the first one, or answered each time; RELEASE comes only in the second case. */
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	const struct ops_context *c = fuse_req_userdata(req);
-	int r = c->ask_open ? fs_open(c->engine, ino) : -ENOSYS;
+	bool as_read = true, held = false;
+	int r = c->ask_open || c->shared ? fs_open(c->engine, ino) : -ENOSYS;
 
+	if (r == 0 && c->shared)
+		r = fs_open_shared(c->engine, ino, &as_read, &held);
 	if (r < 0) {
 		answer(req, r);
 		return;
 	}
-	fi->keep_cache = 1;
+	fi->keep_cache = as_read;
 	fi->noflush = 1;
-	fuse_reply_open(req, fi);
+	fi->fh = held;
+	if (fuse_reply_open(req, fi) == -ENOENT && held)
+		fs_release(c->engine, ino);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	if (fi->fh)
+		fs_release(engine_of(req), ino);
+	fuse_reply_err(req, 0);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	const struct ops_context *c = fuse_req_userdata(req);
+	bool as_read, held;
+	int r = c->shared ? fs_open_shared(c->engine, ino, &as_read, &held) : -ENOSYS;
+
+	if (r < 0)
+		answer(req, r);
+	else
+		fuse_reply_open(req, fi);
+}
+
+static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
 	(void)fi;
@@ -157,7 +184,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int r = fs_lookup(engine_of(req), parent, name, &a);
 
 	if (r == -ENOENT) {
-		struct fuse_entry_param none = {.entry_timeout = for_ever};
+		struct fuse_entry_param none = {.entry_timeout = believed(req)};
 
 		fuse_reply_entry(req, &none);
 		return;
@@ -180,10 +207,15 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
+	const struct ops_context *context = fuse_req_userdata(req);
 	struct caller c = caller_of(req);
 	struct node_attr a;
+	int r = fs_mknod(context->engine, &c, parent, name, mode, rdev, &a);
 
-	answer_entry(req, fs_mknod(engine_of(req), &c, parent, name, mode, rdev, &a), &a);
+	/* The kernel believed that there is nothing; others have made it.  So it looks anew, and a file that was to be opened is. */
+	if (r == -EEXIST && context->shared && S_ISREG(mode))
+		r = -ESTALE;
+	answer_entry(req, r, &a);
 }
 
 #if HAVE_FUSE_LOWLEVEL_OPS_TMPFILE
@@ -198,7 +230,7 @@ static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fu
 		return;
 	}
 
-	struct fuse_entry_param entry = entry_of(&a);
+	struct fuse_entry_param entry = entry_of(req, &a);
 
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT)
 		fs_forget(engine_of(req), a.node, 1);
@@ -433,9 +465,13 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	ssize_t n = fs_write(engine_of(req), ino, buf, size, (uint64_t)off, transport_kills_privileges());
+	const struct ops_context *c = fuse_req_userdata(req);
+	bool kill = transport_kills_privileges();
+	/* Where the end is the kernel may not know any more. */
+	bool append = c->shared && (fi->flags & O_APPEND) && !fi->writepage;
+	ssize_t n = append ? fs_append(c->engine, ino, buf, size, kill)
+			   : fs_write(c->engine, ino, buf, size, (uint64_t)off, kill);
 
-	(void)fi;
 	if (n < 0) {
 		answer(req, n);
 		return;
@@ -555,7 +591,7 @@ static bool emit(void *data, const char *name, uint64_t ino, uint8_t type, int64
 
 	if (l->plus) {
 		if (attr)
-			entry = entry_of(attr);
+			entry = entry_of(l->req, attr);
 		n = fuse_add_direntry_plus(l->req, l->buf + l->used, l->room - l->used, name, &entry, next);
 	} else {
 		n = fuse_add_direntry(l->req, l->buf + l->used, l->room - l->used, name, &entry.attr, next);
@@ -611,7 +647,8 @@ const struct fuse_lowlevel_ops ops_table = {
 	.link = op_link,
 	.open = op_open,
 	.release = op_release,
-	.opendir = op_refuse_open,
+	.opendir = op_opendir,
+	.releasedir = op_releasedir,
 	.read = op_read,
 	.write = op_write,
 	.fsync = op_fsync,

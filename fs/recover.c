@@ -308,6 +308,10 @@ int recover(struct engine *e, struct fault *why)
 				 r == -ENOENT ? "the volume has no journal" : "the journal is damaged");
 	if (r < 0)
 		return fault_errno(why, EXIT_STORE, r, "cannot open the journal");
+	if (e->options.shared && (!journal_state(e->journal)->clean || journal_state(e->journal)->range_count))
+		return fault_set(why, EXIT_REFUSED, EBUSY,
+				 "the last mount did not end cleanly; while nobody else changes the volume, mount it "
+				 "without shared_store until coffer status says no more of that");
 	if (!e->options.read_only)
 		check_keyring_age(e);
 	if (!e->options.read_only)

@@ -117,7 +117,7 @@ void removal_link_text(struct engine *e, struct node *dir, const char *backing, 
 
 static int unlink_entry(struct engine *e, struct node *dir, const struct backing_name *b, const struct store_stat *st)
 {
-	struct node *n = node_find(e, dir, b->name);
+	struct node *n = node_find_as(e, dir, b->name, st);
 	char text[LINK_TEXT_MAX];
 
 	zone_keep(e, n);

@@ -221,7 +221,7 @@ static int move_over_file(struct moving *m)
 	if (synced < 0)
 		return synced;
 
-	struct node *old = m->replaces ? node_find(e, m->to, m->new_name.name) : NULL;
+	struct node *old = m->replaces ? node_find_as(e, m->to, m->new_name.name, &m->new_st) : NULL;
 
 	zone_keep(e, old);
 

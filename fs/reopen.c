@@ -18,6 +18,11 @@ static int open_flags(const struct engine *e, const struct node *n)
 	return O_PATH;
 }
 
+static bool is_inode_of(const struct node *n, const struct store_stat *st)
+{
+	return st->ino == n->ino && st->dev == n->dev && st->btime_ns == n->btime_ns && (st->mode & S_IFMT) == n->type;
+}
+
 static int same_inode(struct engine *e, const struct node *n, int fd)
 {
 	struct store_stat st;
@@ -25,9 +30,7 @@ static int same_inode(struct engine *e, const struct node *n, int fd)
 
 	if (r < 0)
 		return r;
-	return st.ino == n->ino && st.dev == n->dev && st.btime_ns == n->btime_ns && (st.mode & S_IFMT) == n->type
-		       ? 0
-		       : -ESTALE;
+	return is_inode_of(n, &st) ? 0 : -ESTALE;
 }
 
 /* An object whose mode denies its owner to open it again (0444, 0000): the mode is lent.  Only the owner can; others keep their EACCES. */
@@ -289,4 +292,83 @@ int node_stat(struct engine *e, struct node *n, struct store_stat *out)
 	r = store_stat(e->store, n->fd, out);
 	node_unuse(e, n);
 	return r;
+}
+
+/* 1: its names lead to the root; 0: it has none, by what was done here; -ESTALE. */
+static int is_placed(struct engine *e, const struct node *n)
+{
+	const struct node *at = n;
+
+	pthread_mutex_lock(&e->table.lock);
+
+	bool taken = n->taken;
+
+	while (at != e->root && at->links)
+		at = at->links->parent;
+
+	bool nameless = at == n && n != e->root;
+
+	pthread_mutex_unlock(&e->table.lock);
+	if (nameless)
+		return taken ? -ESTALE : 0;
+	return at == e->root ? 1 : -ESTALE;
+}
+
+static bool is_there(struct engine *e, struct node *n, struct node *dir, const char *name, int *error)
+{
+	struct store_stat st;
+
+	*error = use_directory(e, dir);
+	if (*error == 0) {
+		*error = store_stat_at(e->store, dir->fd, name, &st);
+		node_unuse(e, dir);
+	}
+	if (*error == -ENOENT || *error == -ENOTDIR || (*error == 0 && !is_inode_of(n, &st)))
+		*error = -ESTALE;
+	return *error == 0;
+}
+
+int node_is_named(struct engine *e, struct node *n)
+{
+	char name[NAME_MAX + 1];
+	struct node *parent;
+	int r;
+
+	/* Nobody renames here meanwhile. */
+	pthread_rwlock_rdlock(&e->tree);
+	r = n == e->root ? 0 : is_placed(e, n);
+	for (unsigned i = 0; r == 1 && nth_link(e, n, i, &parent, name); i++) {
+		int error;
+
+		if (is_there(e, n, parent, name, &error))
+			r = 0;
+		else if (error != -ESTALE)
+			r = error;
+		node_unref(e, parent);
+	}
+	pthread_rwlock_unlock(&e->tree);
+	return r == 1 ? -ESTALE : r;
+}
+
+int node_in_place(struct engine *e, struct node *n)
+{
+	struct store_stat st;
+	int r = node_is_named(e, n);
+
+	/* Perhaps somebody is just removing it here: then it has been, below, and the table is about to be told. */
+	if (r == -ESTALE) {
+		struct node *parent = node_first_parent(e, n, NULL);
+
+		if (parent) {
+			pthread_rwlock_rdlock(&parent->dir->lock);
+			pthread_rwlock_unlock(&parent->dir->lock);
+			node_unref(e, parent);
+		}
+		r = node_is_named(e, n);
+	}
+	if (r != -EACCES)
+		return r;
+	/* Nobody may look at the name: at least the inode has one. */
+	r = store_stat(e->store, n->fd, &st);
+	return r == 0 && st.nlink == 0 ? -ESTALE : r;
 }

@@ -294,7 +294,8 @@ static bool needs_no_key(const struct fuse_buf *buf)
 	if (buf->size < sizeof *h)
 		return true;
 	return h->opcode == FUSE_INIT || h->opcode == FUSE_DESTROY || h->opcode == FUSE_STATFS ||
-	       h->opcode == FUSE_INTERRUPT || (h->opcode == FUSE_GETATTR && h->nodeid == FUSE_ROOT_ID) ||
+	       h->opcode == FUSE_RELEASE || h->opcode == FUSE_RELEASEDIR || h->opcode == FUSE_INTERRUPT ||
+	       (h->opcode == FUSE_GETATTR && h->nodeid == FUSE_ROOT_ID) ||
 	       (h->opcode != FUSE_GETXATTR && h->opcode != FUSE_FSYNC && writes_back(buf->mem, buf->size));
 }
 

@@ -12,6 +12,7 @@
 #include "fs/lend.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/shared.h"
 #include "util/base/bytes.h"
 #include "util/base/encode.h"
 #include "util/base/log.h"
@@ -297,11 +298,24 @@ static void end(struct engine *e, struct node *n)
 	node_unref(e, n);
 }
 
+/* To be changed it must be the one that its name leads to; a directory in any case, as its attributes are bound to the id in it. */
+static int begin_on(struct engine *e, uint64_t id, bool change, struct node **out)
+{
+	int r = begin(e, id, out);
+
+	if (r < 0 || (!change && !(*out)->dir))
+		return r;
+	r = shared_look(e, *out);
+	if (r < 0)
+		end(e, *out);
+	return r;
+}
+
 ssize_t fs_getxattr(struct engine *e, uint64_t node, const char *name, void *buf, size_t room)
 {
 	struct attribute a;
 	struct node *n;
-	ssize_t r = begin(e, node, &n);
+	ssize_t r = begin_on(e, node, false, &n);
 
 	if (r < 0)
 		return r;
@@ -323,7 +337,7 @@ int fs_setxattr(struct engine *e, uint64_t node, const char *name, const void *v
 
 	if (r < 0)
 		return r;
-	r = begin(e, node, &n);
+	r = begin_on(e, node, true, &n);
 	if (r < 0)
 		return r;
 	if (attribute_parse(name, &a))
@@ -342,7 +356,7 @@ int fs_setxattr(struct engine *e, uint64_t node, const char *name, const void *v
 ssize_t fs_listxattr(struct engine *e, uint64_t node, char *buf, size_t room)
 {
 	struct node *n;
-	ssize_t r = begin(e, node, &n);
+	ssize_t r = begin_on(e, node, false, &n);
 
 	if (r < 0)
 		return r;
@@ -359,7 +373,7 @@ int fs_removexattr(struct engine *e, uint64_t node, const char *name)
 
 	if (r < 0)
 		return r;
-	r = begin(e, node, &n);
+	r = begin_on(e, node, true, &n);
 	if (r < 0)
 		return r;
 	if (attribute_parse(name, &a))

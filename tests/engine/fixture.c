@@ -37,7 +37,8 @@ void vol_new(struct vol *v, const char *dir, enum cipher cipher, bool portable)
 	v->quick_ops.syncfs = v->quick_ops.fsync = v->quick_ops.fdatasync = no_sync;
 	v->quick.ops = &v->quick_ops;
 	v->store = &v->quick;
-	v->options.journal = how.furnish != NULL;
+	v->options.shared = getenv("COFFER_TEST_SHARED") != NULL;
+	v->options.journal = how.furnish && !v->options.shared;
 	ck_assert_msg(volume_init(dir, &how, &v->keyring, &why) == 0, "%s", why.text);
 	unlock_secret_wipe(&secret);
 	ck_assert_int_eq(volume_open_dir(v->plain, dir, &v->dot, &v->data, &why), 0);

@@ -74,6 +74,7 @@
 	"                          writeback, noxattr, memory=SIZE, metrics=F, journal=SIZE, nojournal, oldcopy, "     \
 	"passphrase_file=F, "                                                                                          \
 	"key_file=F,\n"                                                                                                \
+	"                          shared_store[=SECONDS] (others may change the store meanwhile),\n"                  \
 	"                          identity=F, identity_passphrase_file=F, pin_file=F, pkcs11_module=PATH,\n"          \
 	"                          tpm, tpm_pin_file=F, tpm_tcti=T,\n"                                                 \
 	"                          passphrase_command=C, credential=NAME, accept_older_keyring, "                      \

@@ -158,6 +158,10 @@ static void print_process(const struct volume_status *s)
 		       process_number(s, "seconds_left"), process_number(s, "held_requests"));
 	if (s->reached && process_number(s, "read_only"))
 		puts("read-only    as asked for, or for a reason that the log says");
+	if (s->reached && process_number(s, "shared_store"))
+		printf("shared       others may change the store: it is looked at again after %" PRIu64
+		       " s; no journal\n",
+		       process_number(s, "shared_seconds"));
 	if (s->reached && process_number(s, "recovered"))
 		printf("recovered    %" PRIu64 " files, %" PRIu64 " pages, in %" PRIu64 " ms, when it was mounted\n",
 		       process_number(s, "recovered_files"), process_number(s, "recovered_pages"),
@@ -427,6 +431,9 @@ static json_object *process_json(const struct volume_status *s)
 		json_add_number(o, numbers[i], process_number(s, numbers[i]));
 	json_add_bool(o, "frozen", process_number(s, "frozen"));
 	json_add_bool(o, "read_only", process_number(s, "read_only"));
+	json_add_bool(o, "shared_store", process_number(s, "shared_store"));
+	if (process_number(s, "shared_store"))
+		json_add_number(o, "shared_seconds", process_number(s, "shared_seconds"));
 	json_add_bool(o, "recovered", process_number(s, "recovered"));
 	json_add_bool(o, "looking", process_number(s, "looking"));
 	json_add_bool(o, "locked", process_number(s, "locked"));
