@@ -8,6 +8,10 @@
 #       on each machine, the nodes in the same order everywhere: writes etcd.yml and stunnel.conf into OUT, where ca.pem, NODE.pem and
 #       NODE.key lie, and says how to start them.
 #
+#   sh util/service-etcd.sh start DIR [PORT]
+#       to try it, on this machine alone: three nodes of etcd and two servers of the key service, in DIR, on ports from PORT (23790) on.
+#       Says "ready" and how to ask them, and ends them when it is ended (Ctrl-C); started again, they go on with what is in DIR.
+#
 # etcd itself listens on loopback addresses alone.  Node K (from 0) has the same two ports on every machine, 23790 + 10 K for clients and
 # 23791 + 10 K for peers: on its own they are etcd's, on the others the tunnel's.  Tunnels arrive at ports 24790 and 24791.
 set -eu
@@ -144,7 +148,84 @@ node()
 	echo "coffer-keyd run DIR --etcd $urls ..."
 }
 
+pids=
+stop()
+{
+	status=$?
+	trap - EXIT
+	# The servers first: they write down that they end.
+	for pid in $pids; do
+		kill "$pid" 2>/dev/null || :
+		wait "$pid" 2>/dev/null || :
+	done
+	exit "$status"
+}
+
+# LOG: waits until it has a line that begins with WORDS; nobody whose process has ended says anything more.
+said()
+{
+	tries=0
+	until grep -q "^$2" "$1" 2>/dev/null; do
+		tries=$((tries + 1))
+		if [ "$tries" -gt 300 ] || ! kill -0 "$3" 2>/dev/null; then
+			echo "service-etcd.sh: no \"$2\" in $1" >&2
+			exit 1
+		fi
+		sleep 0.1
+	done
+}
+
+start()
+{
+	[ $# -ge 1 ] || usage
+	mkdir -p "$1"
+	where=$(cd "$1" && pwd)
+	base=${2:-23790}
+	trap stop EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	urls=http://127.0.0.1:$base,http://127.0.0.1:$((base + 10)),http://127.0.0.1:$((base + 20))
+	cluster=n0=http://127.0.0.1:$((base + 1)),n1=http://127.0.0.1:$((base + 11)),n2=http://127.0.0.1:$((base + 21))
+	for k in 0 1 2; do
+		client=http://127.0.0.1:$((base + 10 * k))
+		peer=http://127.0.0.1:$((base + 1 + 10 * k))
+		etcd --name "n$k" --data-dir "$where/etcd$k" --listen-client-urls "$client" --advertise-client-urls "$client" \
+			--listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "$cluster" \
+			--initial-cluster-token "$base" --initial-cluster-state new --max-txn-ops=4096 --max-request-bytes=10485760 \
+			--auto-compaction-retention=1 >>"$where/etcd$k.log" 2>&1 &
+		pids="$! $pids"
+	done
+	tries=0
+	while [ ! -d "$where/keyd1" ]; do
+		rm -rf "$where/keyd0"
+		if coffer-keyd init "$where/keyd0" --host localhost --host 127.0.0.1 --etcd "$urls" >"$where/init.log" 2>&1; then
+			cp -a "$where/keyd0" "$where/keyd1"
+		else
+			tries=$((tries + 1))
+			[ "$tries" -lt 60 ] || {
+				cat "$where/init.log" >&2
+				exit 1
+			}
+			sleep 0.5
+		fi
+	done
+	for k in 0 1; do
+		: >"$where/keyd$k.out"
+		coffer-keyd run "$where/keyd$k" --listen "127.0.0.1:$((base + 5 + 10 * k))" --etcd "$urls" >"$where/keyd$k.out" 2>>"$where/keyd$k.log" &
+		pids="$! $pids"
+		said "$where/keyd$k.out" '[lw]' "$!"
+	done
+	printf 'service = https://localhost:%s, https://localhost:%s\nca = keyd0/ca.pem\ncert = keyd0/admin.pem\nkey = keyd0/admin.key\n' \
+		"$((base + 5))" "$((base + 15))" >"$where/admin.conf"
+	echo "ready: coffer service key list --config $where/admin.conf"
+	wait
+}
+
 case ${1-} in
+start)
+	shift
+	start "$@"
+	;;
 certificates)
 	shift
 	certificates "$@"

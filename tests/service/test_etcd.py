@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 import unittest
 import urllib.error
 import urllib.request
@@ -122,6 +123,35 @@ class Script(unittest.TestCase):
             self.assertEqual({int(p) for p in re.findall(r"client = no\naccept = 192\S+\nconnect = 127\.0\.0\.1:(\d+)", stunnel)}, at_home[i])
         self.assertEqual(elsewhere, at_home)
         self.assertEqual(len(urls), 1)
+
+
+    @unittest.skipUnless(LONG, "for a night")
+    def test_start(self):
+        """Three nodes of etcd and two servers, ended by one signal; and once more with what is there."""
+        script, top = os.path.join(os.environ["SOURCE_ROOT"], "util", "service-etcd.sh"), tempfile.mkdtemp(prefix="coffer-keyd.")
+        self.addCleanup(shutil.rmtree, top)
+        environment = {**os.environ, "PATH": os.path.dirname(KEYD) + ":" + os.environ["PATH"]}
+        for names in ([], ["k"]):
+            base = 31790
+            p = subprocess.Popen(["sh", script, "start", top, str(base)], stdout=subprocess.PIPE, env=environment, text=True)
+            try:
+                self.assertTrue(select.select([p.stdout], [], [], 60)[0])
+                self.assertRegex(p.stdout.readline(), "^ready: coffer service key list --config ")
+                ports = []
+                for port in (base + 5, base + 15):
+                    with socket.socket() as s:
+                        ports += [port] if s.connect_ex(("127.0.0.1", port)) == 0 else []
+                self.assertEqual(len(ports), 1)  # one serves
+                server = types.SimpleNamespace(dir=top + "/keyd0", port=ports[0])
+                a = keyd.Client(server, top + "/keyd0/admin.pem", top + "/keyd0/admin.key")
+                self.assertEqual([k["name"] for k in a.get("keys")[1]["keys"]], names)
+                if not names:
+                    self.assertEqual(a.post("keys/k")[0], 201)
+                a.close()
+            finally:
+                p.terminate()
+                self.assertEqual(p.wait(keyd.TIMEOUT), 143)
+                p.stdout.close()
 
 
 @unittest.skipUnless(shutil.which("stunnel4"), "no stunnel here")
