@@ -161,8 +161,14 @@ class Server:
     def destroy(self, who, key):
         self.ask(who, DESTROY, item(0x94, TEXT, key))
 
-    def put_state(self, key, state):
-        """What no client can do: as from a backup of the server."""
+    def change(self, statement, *values):
+        """What no client can do: as from a backup of the server, or by its policies."""
         with sqlite3.connect(self.path("db")) as d:
-            d.execute("UPDATE crypto_objects SET state = ? WHERE uid = ?", (state, key))
+            d.execute(statement, values)
         d.close()
+
+    def put_state(self, key, state):
+        self.change("UPDATE crypto_objects SET state = ? WHERE uid = ?", state, key)
+
+    def put_owner(self, key, who):
+        self.change("UPDATE managed_objects SET owner = ? WHERE uid = ?", who, key)
