@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import struct
@@ -105,7 +106,7 @@ class Server:
                         f"policy_path={self.path('policy')}\nenable_tls_client_auth=True\ntls_cipher_suites=\nlogging_level=INFO\n"
                         f"database_path={self.path('db')}\n")
             self.process = subprocess.Popen([sys.executable, "-W", "ignore", SERVER, "-f", self.path("server.conf"), "-l", self.path("log")],
-                                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
             if self.answers():
                 return self
             self.port = 0
@@ -123,8 +124,9 @@ class Server:
         return False
 
     def kill(self):
+        """With the process that it has started to watch its policies."""
         if self.process:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(keyd.TIMEOUT)
             self.process = None
 
