@@ -314,9 +314,18 @@ void time_text_of(time_t at, char out[TIME_TEXT + 1])
 		memcpy(out, "1970-01-01T00:00:00Z", TIME_TEXT + 1);
 }
 
+/* Once a second is enough: a busy key service asks ten thousand times in one. */
 void time_text(char out[TIME_TEXT + 1])
 {
-	time_text_of(document_now(), out);
+	static _Thread_local char text[TIME_TEXT + 1];
+	static _Thread_local time_t at;
+	const time_t now = document_now();
+
+	if (now != at || !*text) {
+		time_text_of(now, text);
+		at = now;
+	}
+	memcpy(out, text, sizeof(text));
 }
 
 int time_parse(const char *text, time_t *out)

@@ -34,6 +34,10 @@ static const struct route {
 	int (*run)(struct call *c);
 	bool counted; /* asked every few seconds: its refusals have lines as those of strangers do */
 } routes[] = {
+	/* What is asked all the time comes first. */
+	{HTTP_POST, "keys/*/lease", ADMIN | CLIENT, api_lease, true},
+	{HTTP_POST, "keys/*/wrapkey", ADMIN | CLIENT, api_wrap},
+	{HTTP_POST, "keys/*/*/unwrapkey", ADMIN | CLIENT, api_unwrap},
 	{HTTP_POST, "clients/register", ANYBODY, api_register},
 	{HTTP_GET, "self", ACCEPTED, api_self},
 	{HTTP_POST, "self/renew", ACCEPTED, api_self_renew},
@@ -52,14 +56,11 @@ static const struct route {
 	{HTTP_POST, "keys/*/purge", ADMIN, api_key_purge},
 	{HTTP_POST, "keys/*/grant", ADMIN, api_key_grant},
 	{HTTP_POST, "keys/*/ungrant", ADMIN, api_key_ungrant},
-	{HTTP_POST, "keys/*/wrapkey", ADMIN | CLIENT, api_wrap},
-	{HTTP_POST, "keys/*/*/unwrapkey", ADMIN | CLIENT, api_unwrap},
 	{HTTP_POST, "keys/*/rewrap", ADMIN | CLIENT, api_rewrap},
 	{HTTP_GET, "keys/*/volumes", ADMIN | OPERATOR | AUDITOR, api_volumes_list},
 	{HTTP_POST, "keys/*/volumes/*/accept", ADMIN, api_volume_accept},
 	{HTTP_POST, "keys/*/volumes/*/keyring", ADMIN | CLIENT, api_keyring_put},
 	{HTTP_GET, "keys/*/volumes/*/keyring", ADMIN | CLIENT, api_keyring_get},
-	{HTTP_POST, "keys/*/lease", ADMIN | CLIENT, api_lease, true},
 	{HTTP_GET, "audit/*", ADMIN | AUDITOR, api_audit},
 	{HTTP_POST, "backup", ADMIN | OPERATOR, api_backup},
 	{HTTP_GET, "status", ADMIN | OPERATOR | AUDITOR, api_status},
@@ -115,10 +116,34 @@ json_object *call_detail(const char *member, const char *text)
 	return o;
 }
 
+json_object *call_line(const char *event)
+{
+	json_object *o = json_object_new_object();
+
+	if (o && put_string(o, "event", event) < 0) {
+		json_object_put(o);
+		return NULL;
+	}
+	return o;
+}
+
+int call_note_line(struct call *c, json_object *line)
+{
+	_cleanup_json_ json_object *o = line;
+	int ret = o ? put_string(o, "client", c->client.fingerprint) : -ENOMEM;
+
+	if (ret == 0 && *c->client.name)
+		ret = put_string(o, "name", c->client.name);
+	if (ret == 0)
+		ret = put_string(o, "peer", c->address);
+	return ret == 0 ? ledger_note(c->api->ledger, o) : ret;
+}
+
 int call_note(struct call *c, const char *event, json_object *more)
 {
-	_cleanup_json_ json_object *o = json_object_new_object(), *given = more;
-	int ret = o ? put_string(o, "event", event) : -ENOMEM;
+	_cleanup_json_ json_object *given = more;
+	json_object *o = call_line(event);
+	int ret = o ? 0 : -ENOMEM;
 
 	if (given) {
 		json_object_object_foreach(given, name, value)
@@ -127,13 +152,11 @@ int call_note(struct call *c, const char *event, json_object *more)
 				ret = put_value(o, name, json_object_get(value));
 		}
 	}
-	if (ret == 0)
-		ret = put_string(o, "client", c->client.fingerprint);
-	if (ret == 0 && *c->client.name)
-		ret = put_string(o, "name", c->client.name);
-	if (ret == 0)
-		ret = put_string(o, "peer", c->address);
-	return ret == 0 ? ledger_note(c->api->ledger, o) : ret;
+	if (ret < 0) {
+		json_object_put(o);
+		return ret;
+	}
+	return call_note_line(c, o);
 }
 
 bool call_members(struct call *c, const char *const *names, int *ret)

@@ -35,6 +35,10 @@ int call_refuse_errno(struct call *c, int error) MUST_CHECK;
 
 /* Stages the line about what was done.  `more` is taken over; NULL: nothing besides who did it. */
 int call_note(struct call *c, const char *event, json_object *more) MUST_CHECK;
+/* The same in two steps, for what is done all the time: the event, behind which the caller puts what belongs to it (NULL without memory), and
+ * who did it.  The second takes the line over; NULL gives -ENOMEM. */
+json_object *call_line(const char *event);
+int call_note_line(struct call *c, json_object *line) MUST_CHECK;
 /* {"MEMBER": text}; NULL without memory. */
 json_object *call_detail(const char *member, const char *text);
 

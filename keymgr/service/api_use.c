@@ -138,18 +138,20 @@ static bool check_root(struct call *c, const struct kek *k, struct root *root, c
 /* The line about a use. */
 static int note_use(struct call *c, const char *event, const struct kek *k, uint32_t version, const struct root *root)
 {
-	json_object *more = call_detail("key", k->name);
-	int ret = more ? put_number(more, "version", version) : -ENOMEM;
+	json_object *line = call_line(event);
+	int ret = line ? put_string(line, "key", k->name) : -ENOMEM;
 
+	if (ret == 0)
+		ret = put_number(line, "version", version);
 	if (ret == 0 && root->given)
-		ret = put_string(more, "volume", root->volume);
+		ret = put_string(line, "volume", root->volume);
 	if (ret == 0 && root->given)
-		ret = put_hex(more, "root", root->fingerprint, FINGERPRINT_SIZE);
+		ret = put_hex(line, "root", root->fingerprint, FINGERPRINT_SIZE);
 	if (ret < 0) {
-		json_object_put(more);
+		json_object_put(line);
 		return ret;
 	}
-	return call_note(c, event, more);
+	return call_note_line(c, line);
 }
 
 /* --- answers, as text: nothing in them needs escaping, and a plaintext goes from its buffer into the answer and nowhere else */

@@ -402,7 +402,8 @@ static void advance(struct connection *c)
 	bool more = true;
 
 	while (more) {
-		ERR_clear_error(); /* the queue is the thread's: what another connection left there is not this one's */
+		if (ERR_peek_error()) /* the queue is the thread's: what another connection left there is not this one's */
+			ERR_clear_error();
 		switch (c->state) {
 		case HANDSHAKING:
 			more = shake_hands(c);
