@@ -47,6 +47,7 @@ trap 'exit 143' TERM HUP
 build=${COFFER_BUILD_DIR:-$PWD/build-release}
 if [ ! -x "$build/util/cli/coffer" ]; then
 	say "A release is built (build-release/)"
+	sh util/deps.sh run
 	[ -f build-release/build.ninja ] || meson setup build-release --buildtype=release -Dtests=disabled >/dev/null
 	ninja --quiet -C build-release
 fi
@@ -86,7 +87,7 @@ show coffer service key grant db "$fingerprint" --config admin.conf
 show coffer service client register --config host.conf
 
 say "A volume that nobody on the host has a secret for"
-show coffer init vault --service-key db --service-config host.conf --no-recovery-key
+show coffer init vault --service-key db --service-config host.conf
 show coffer mount vault plain -o lease=1s
 echo "the payroll" >plain/payroll.txt
 show cat plain/payroll.txt

@@ -5,9 +5,9 @@ import socket
 import struct
 
 ALERT, HANDSHAKE = 21, 22
-SERVER_HELLO, SERVER_KEY_EXCHANGE, SERVER_HELLO_DONE = 2, 12, 14
+SERVER_HELLO, CERTIFICATE, SERVER_KEY_EXCHANGE, SERVER_HELLO_DONE = 2, 11, 12, 14
 PROTOCOL_VERSION, HANDSHAKE_FAILURE = 70, 40
-ENCRYPT_THEN_MAC, EXTENDED_MASTER_SECRET, SESSION_TICKET, SUPPORTED_VERSIONS, RENEGOTIATION_INFO = 22, 23, 35, 43, 0xFF01
+SIGNATURE_ALGORITHMS, ENCRYPT_THEN_MAC, EXTENDED_MASTER_SECRET, SESSION_TICKET, SUPPORTED_VERSIONS, RENEGOTIATION_INFO = 13, 22, 23, 35, 43, 0xFF01
 X25519, P256, P384 = 29, 23, 24
 SIGNATURES = [0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601]
 EVERY_EXTENSION = (ENCRYPT_THEN_MAC, EXTENDED_MASTER_SECRET, SESSION_TICKET)
@@ -100,7 +100,7 @@ def ask(port, *arguments, **kw):
 
 
 class Offer:
-    """What a client says in its hello: version, suites, extensions."""
+    """What a client says in its hello: version, suites, extensions, signature algorithms."""
 
     def __init__(self, data):
         self.version = int.from_bytes(data[9:11], "big")
@@ -110,7 +110,10 @@ class Offer:
         at += 2 + n + 2
         end = at + 2 + int.from_bytes(data[at:at + 2], "big")
         at += 2
-        self.extensions = set()
+        self.extensions, self.signatures = set(), set()
         while at < end:
-            self.extensions.add(int.from_bytes(data[at:at + 2], "big"))
-            at += 4 + int.from_bytes(data[at + 2:at + 4], "big")
+            kind, n = struct.unpack(">HH", data[at:at + 4])
+            self.extensions.add(kind)
+            if kind == SIGNATURE_ALGORITHMS:
+                self.signatures = set(struct.unpack(f">{n // 2 - 1}H", data[at + 6:at + 4 + n]))
+            at += 4 + n

@@ -6,10 +6,14 @@ import os
 import shutil
 import socket
 import sqlite3
+import ssl
 import stat
+import struct
 import subprocess
+import time
 import unittest
 
+import hello
 import keyd
 from keyd import DAMAGED, LONG, OK, UNSUPPORTED, USAGE, WRONG_SECRET
 from volumes import COFFER, REFUSED, UNREACHABLE, Case, Impostor
@@ -109,6 +113,33 @@ class Verbs(Case):
         self.assertNotEqual(serial(), before)
         keyd.openssl("verify", "-CAfile", self.dir + "/ca.pem", self.path("host.pem"))
         self.assertEqual([n for n in os.listdir(self.top) if n.startswith("host.pem.")], [])
+
+    def test_renewal_of_the_service(self):
+        """A certificate of the server that has a month left is renewed at the start (and looked at every hour): the same key, the same authority."""
+        def shown():
+            message = hello.ask(self.running.port, [keyd.SUITES["ECDHE-RSA-AES256-GCM-SHA384"]]).messages[hello.CERTIFICATE]
+            return ssl.DER_cert_to_PEM_cert(message[6:6 + int.from_bytes(message[3:6], "big")]).encode()
+
+        before = shown()
+        self.running.stop()
+        with open(self.path("clock"), "wb") as f:
+            f.write(struct.pack("q", 380 * 86400))
+        os.environ |= {"LD_PRELOAD": os.environ["CLOCK_SHIM"], "COFFER_TEST_CLOCK": self.path("clock")}
+        try:
+            self.start_again()
+        finally:
+            del os.environ["LD_PRELOAD"]
+        after = shown()
+        self.running.wait_logged("a certificate of the service was renewed")
+        self.assertNotEqual(after, before)
+
+        def public(pem):
+            return keyd.openssl("x509", "-noout", "-pubkey", input=pem)
+
+        self.assertEqual(public(after), public(before))
+        with open(self.path("new.pem"), "wb") as f:
+            f.write(after)
+        keyd.openssl("verify", "-CAfile", self.dir + "/ca.pem", "-attime", str(int(time.time()) + 381 * 86400), self.path("new.pem"))
 
     def test_log(self):
         self.config("admin")
@@ -239,12 +270,12 @@ class Believed(Case):
         conf = self.config("host", port=server.getsockname()[1])
         p = subprocess.Popen([COFFER, "service", "key", "list", "--config", conf], env=self.env, stderr=subprocess.PIPE)
         peer, _ = server.accept()
-        hello = peer.recv(4096)
+        heard = peer.recv(4096)
         peer.close()
         server.close()
         p.communicate(timeout=keyd.TIMEOUT)
         self.assertEqual(p.returncode, UNREACHABLE)
-        self.assert_the_eight(hello)
+        self.assert_the_eight(heard)
 
 
 class Protector(Case):
@@ -297,7 +328,9 @@ class Protector(Case):
         v = self.path("v2")
         self.bad(USAGE, "init", v, *where, "--no-recovery-key", says="--service-key")
         self.bad(USAGE, "init", v, "--service-key", "db", *where[:2], "--no-recovery-key", says="--ca")
-        self.good("init", v, "--service-key", "db", *where, "--no-recovery-key")
+        made = json.loads(self.good("init", v, "--service-key", "db", *where, "--json"))
+        self.assertEqual((made["volume"], made["recovery_key_file"]), (v, None))
+        self.assertEqual([p["type"] for p in json.loads(self.good("key", "list", v, "--json"))["protectors"]], ["key-service"])
         self.good("key", "test", v)
         env = {**self.env, "COFFER_STATE_DIR": self.path("elsewhere")}
         self.bad(REFUSED, "key", "test", v, env=env)  # the keyring's own words vouch for nothing
@@ -307,9 +340,11 @@ class Protector(Case):
         self.assertEqual([p["id"] for p in out["protectors"]], [2])
         self.good("key", "init", self.path("lone.keyring"), "--service-key", "db", *where, "--no-recovery-key")
         os.makedirs(self.path("m"))
-        self.good("mount", v, self.path("m"), *where)
+        self.bad(USAGE, "mount", v, self.path("m"), *where, "--grace", "1y", says="30d")
+        self.good("mount", v, self.path("m"), *where, "--grace", "2h")
         self.addCleanup(self.unmount, self.path("m"))
-        self.assertEqual(json.loads(self.good("status", v, "--json"))["process"]["lease"]["state"], "held")
+        lease = json.loads(self.good("status", v, "--json"))["process"]["lease"]
+        self.assertEqual((lease["state"], 7000 < lease["grace_left"] <= 7200), ("held", True), lease)
         self.good("umount", self.path("m"))
 
     def test_nothing_is_made_without_the_service(self):

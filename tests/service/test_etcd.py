@@ -235,11 +235,11 @@ class Tunnels(Case):
                 offer = s.accept()[0]
                 data = offer.recv(4096)
                 offer.close()
-        self.assertEqual(data[9:11], b"\x03\x03")
-        at = 44 + data[43]
-        n = int.from_bytes(data[at:at + 2], "big")
-        offered = {int.from_bytes(data[at + 2 + i:at + 4 + i], "big") for i in range(0, n, 2)}
-        self.assertEqual(offered - {0x00FF}, set(self.SUITES))
+        offer = hello.Offer(data)
+        self.assertEqual((offer.version, offer.suites - {0x00FF}), (0x0303, set(self.SUITES)))
+        self.assertLessEqual({hello.ENCRYPT_THEN_MAC, hello.EXTENDED_MASTER_SECRET}, offer.extensions)
+        self.assertFalse({hello.SUPPORTED_VERSIONS, hello.SESSION_TICKET} & offer.extensions)
+        self.assertLessEqual(offer.signatures, set(hello.SIGNATURES))
 
     def test_a_way_through(self):
         """From one node's end to what listens on the other, for who has a certificate; for nobody else."""
@@ -273,7 +273,7 @@ class Servers(Case):
         shutil.rmtree(self.dir)
         self.etcd = Cluster(self.top)
         self.addCleanup(self.etcd.end)
-        self.option = ("--etcd", self.etcd.urls)
+        self.option = ("--store", "etcd", "--etcd", self.etcd.urls)
         status, _, err = keyd.run("init", self.dir, "--host", "localhost", *self.option)
         self.assertEqual(status, OK, err)
         self.assertNotIn("service.db", os.listdir(self.dir))

@@ -220,6 +220,21 @@ class Lease(Case):
         writer.stop()
         self.good("umount", point)
 
+    def test_renews_its_certificate(self):
+        """The mount does, long before the end."""
+        self.make_volume()
+
+        def certificate():
+            with open(self.path("host.pem")) as f:
+                return f.read()
+
+        before = certificate()
+        point = self.mount("lease=1s", "service_config=" + self.config("host", **{"renew-days": "400"}))
+        opened = certificate()  # by the mount verb itself, perhaps
+        wait_until("a new certificate", lambda: certificate() not in (before, opened))
+        self.assertEqual(self.state(), "held")
+        self.good("umount", point)
+
     def test_the_service_is_lost_and_restored(self):
         """From a backup, elsewhere: the mount goes on, and the volume opens, with nothing else changed on the host."""
         self.make_volume()

@@ -108,6 +108,9 @@ class Commands:
         self.assertEqual(offer.suites - {0x00FF}, set(keyd.SUITES.values()))
         self.assertLessEqual({hello.ENCRYPT_THEN_MAC, hello.EXTENDED_MASTER_SECRET}, offer.extensions)
         self.assertNotIn(hello.SUPPORTED_VERSIONS, offer.extensions)  # TLS 1.3
+        self.assertNotIn(hello.SESSION_TICKET, offer.extensions)
+        self.assertLessEqual(offer.signatures, set(hello.SIGNATURES))  # no SHA-1, no SHA-224
+        self.assertTrue(offer.signatures)
 
     def mount(self, *options, volume=None):
         point = self.path("m")

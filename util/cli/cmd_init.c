@@ -39,6 +39,9 @@ static int check_options(struct init *i, struct fault *why)
 				 "--kmip-key");
 	if (i->unlock.pin_file && !i->unlock.pkcs11)
 		return fault_set(why, EXIT_USAGE, EINVAL, "init: --pin-file goes with --pkcs11");
+	/* Whom the service opens for is the service's to say; another secret is made where somebody asks for one. */
+	if (i->unlock.service_key && !i->recovery_file)
+		i->no_recovery = true;
 	if (!i->no_recovery && !i->recovery_file && !terminal_present())
 		return fault_set(
 			why, EXIT_REFUSED, ENOTTY,
@@ -113,17 +116,19 @@ static void tell_of(const struct init *i, struct keyring **keyring)
 	printf("fingerprint: %s\n", fingerprint);
 	if (i->recovery_file)
 		printf("recovery key: in %s; keep it away from this computer\n", i->recovery_file);
+	else if (i->unlock.service_key)
+		puts("recovery key: none; only the key service opens this, so its backups are what counts");
 	keyring_free(keyring);
 }
 
-static void json_of(const struct init *i, const char *file, struct keyring **keyring)
+static void json_of(const struct init *i, const char *what, const char *path, struct keyring **keyring)
 {
 	json_object *o = json_object_new_object();
 	char fingerprint[2 * FINGERPRINT_SIZE + 8];
 
 	keyring_enter_new(*keyring);
 	keyring_fingerprint(*keyring, fingerprint);
-	json_add_text(o, "keyring", file);
+	json_add_text(o, what, path);
 	json_add_text(o, "fingerprint", fingerprint);
 	json_object_object_add(o, "recovery_key_file",
 			       i->recovery_file ? json_object_new_string(i->recovery_file) : NULL);
@@ -140,6 +145,10 @@ static int make_volume(struct init *i, const char *dir, struct fault *why)
 	r = volume_init(dir, &i->how, &keyring, why);
 	if (r < 0)
 		return failed(i, r);
+	if (i->json) {
+		json_of(i, "volume", dir, &keyring);
+		return 0;
+	}
 	printf("made the volume %s (%s)\n", dir, cipher_name(keyring_settings(keyring)->cipher));
 	tell_of(i, &keyring);
 	printf("next:\n  mkdir -p MNT && coffer mount %s MNT\n  coffer umount MNT\n", dir);
@@ -154,7 +163,7 @@ static int make_keyring(struct init *i, const char *file, struct fault *why)
 	if (r < 0)
 		return failed(i, r);
 	if (i->json) {
-		json_of(i, file, &keyring);
+		json_of(i, "keyring", file, &keyring);
 		return 0;
 	}
 	printf("made the keyring %s\n", file);
@@ -218,6 +227,7 @@ int cmd_init(const struct verb *v, int argc, char **argv, struct fault *why)
 		{OPTION_SIZE, 0, 0, "journal-size", &i.how.journal_size},
 		{OPTION_FLAG, 0, 'r', "no-recovery-key", &i.no_recovery},
 		{OPTION_TEXT, 0, 'r', "recovery-key-file", &i.recovery_file},
+		{OPTION_FLAG, 0, 0, "json", &i.json},
 		{0},
 	};
 	struct words words;

@@ -36,15 +36,28 @@ static int merge_unlock(struct mount_options *o, const struct unlock_source *giv
 	return 0;
 }
 
+static int add_grace(const char *grace, struct mount_options *o, struct fault *why)
+{
+	_cleanup_free_ char *option = NULL;
+
+	if (!grace)
+		return 0;
+	if (strchr(grace, ',') || asprintf(&option, "grace=%s", grace) < 0)
+		return fault_set(why, EXIT_USAGE, EINVAL, "mount: --grace %s: give a time, 1s to 30d", grace);
+	return mount_options_parse(option, o, why);
+}
+
 int cmd_mount(const struct verb *v, int argc, char **argv, struct fault *why)
 {
 	struct mount_options o = {.unlock = UNLOCK_SOURCE_NONE};
 	struct unlock_source unlock = UNLOCK_SOURCE_NONE;
+	const char *grace = NULL;
 	_cleanup_free_ char *list = NULL, *volume = NULL, *point = NULL;
 	const struct option_spec specs[] = {
 		OPTIONS_UNLOCK(&unlock),
 		{OPTION_FLAG, 'f', 0, "foreground", &o.foreground},
 		{OPTION_LIST, 'o', 0, "options", &list},
+		{OPTION_TEXT, 0, 0, "grace", &grace},
 		{0},
 	};
 	struct words words;
@@ -54,6 +67,8 @@ int cmd_mount(const struct verb *v, int argc, char **argv, struct fault *why)
 		return r;
 	if (list)
 		r = mount_options_parse(list, &o, why);
+	if (r == 0)
+		r = add_grace(grace, &o, why);
 	if (r == 0)
 		r = merge_unlock(&o, &unlock, why);
 	if (r == 0)

@@ -38,7 +38,7 @@
 	"         | --pkcs11 URI [--pin-file F] [--pkcs11-module PATH] | --tpm [--pcrs LIST] [--tpm-pin-file F]\n"     \
 	"         | --kmip HOST[:PORT] --kmip-key ID [--kmip-ca F] [--kmip-cert F] [--kmip-private-key F]]\n"          \
 	"         [--cipher aes-256-ocb|aes-256-gcm|chacha20-poly1305|auto] [--portable]\n"                            \
-	"         [--journal-size N] [--no-recovery-key | --recovery-key-file OUT]"
+	"         [--journal-size N] [--no-recovery-key | --recovery-key-file OUT] [--json]"
 #define HELP_INIT                                                                                                      \
 	"Makes DIR (new, or empty) a volume and prints its fingerprint.  On a terminal a recovery key is shown "       \
 	"once.\n\n"                                                                                                    \
@@ -46,12 +46,14 @@
 	"  --portable              for stores without symbolic links (vfat, exfat)\n"                                  \
 	"  --journal-size N        bytes, or with K, M, G; else chosen by the free space\n"                            \
 	"  --recovery-key-file OUT writes the recovery key to OUT, a new file\n"                                       \
-	"  --no-recovery-key       makes none: a forgotten passphrase then loses the data\n\n"                         \
+	"  --no-recovery-key       makes none: a forgotten passphrase then loses the data\n"                           \
+	"  --json                  for programs\n\n"                                                                   \
 	"the first secret (else a passphrase is asked for, twice):\n"                                                  \
 	"  --passphrase-file F | --passphrase-fd N | --passphrase-command C | --key-file F | --credential NAME\n"      \
 	"  --certificate CERT.pem  opened by its private key\n"                                                        \
 	"  --service-key NAME      opened by the key service, of which --service-config F or\n"                        \
-	"                          /etc/coffer/service.conf says where it is; nobody holds a secret\n" HELP_PLACE      \
+	"                          /etc/coffer/service.conf says where it is; nobody holds a secret, and no recovery " \
+	"key is made\n" HELP_PLACE                                                                                     \
 	"  --pkcs11 URI            opened by this AES-256 key in a PKCS #11 token and its PIN: --pin-file F, else "    \
 	"asked\n"                                                                                                      \
 	"                          for; --pkcs11-module PATH is the token's driver, else those that p11-kit knows\n"   \
@@ -65,10 +67,11 @@
 	"  coffer init ~/vault\n"                                                                                      \
 	"  coffer init /srv/vault --key-file /root/vault.key --recovery-key-file /media/usb/vault.recovery\n"
 
-#define ARGUMENTS_MOUNT "DIR MNT [-f] [-o OPTIONS]"
+#define ARGUMENTS_MOUNT "DIR MNT [-f] [-o OPTIONS] [--grace TIME]"
 #define HELP_MOUNT                                                                                                     \
 	"Mounts the volume DIR at the directory MNT.  Returns when the mount answers; a daemon serves it.\n\n"         \
 	"  -f, --foreground        stay; end when it is unmounted\n"                                                   \
+	"  --grace TIME            as -o grace=TIME: how long it goes on while its key service is not reached (8h)\n"  \
 	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
 	"commit=SECONDS,\n"                                                                                            \
 	"                          writeback, noxattr, memory=SIZE, metrics=F, journal=SIZE, nojournal, oldcopy, "     \

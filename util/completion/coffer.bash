@@ -207,8 +207,8 @@ _coffer()
 	esac
 
 	case $verb in
-	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --kmip-key --kmip --kmip-ca --kmip-cert --kmip-private-key --kmip-config --service-key --service-config --service --ca --cert --key --pkcs11 --pin-file --pkcs11-module --tpm --pcrs --tpm-pin-file --tpm-tcti --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file" ;;
-	mount) options="$unlock -f --foreground -o --options" ;;
+	init) options="--passphrase-file --passphrase-fd --passphrase-command --key-file --certificate --kmip-key --kmip --kmip-ca --kmip-cert --kmip-private-key --kmip-config --service-key --service-config --service --ca --cert --key --pkcs11 --pin-file --pkcs11-module --tpm --pcrs --tpm-pin-file --tpm-tcti --credential --cipher --portable --journal-size --no-recovery-key --recovery-key-file --json" ;;
+	mount) options="$unlock -f --foreground -o --options --grace" ;;
 	status) options="--json --size --watch --interval --count" ;;
 	check) options="$unlock --deep --repair --no-recover --json" ;;
 	freeze) options="--timeout" ;;
