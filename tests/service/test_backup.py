@@ -241,6 +241,17 @@ class Files(BackupCase):
                                                       "keyring.json.lock", "service.db"])
         self.good("check", self.path("m"), "--key-file", self.secret)
 
+    @unittest.skipUnless(LONG, "a passphrase takes its seconds")
+    def test_a_passphrase(self):
+        words, wrong = self.path("words"), self.path("wrong")
+        for file, text in ((words, "of the safe\n"), (wrong, "of the sofa\n")):
+            with open(file, "w") as f:
+                f.write(text)
+        self.good("backup", self.dir, "-o", self.path("p"), "--backup-passphrase-file", words)
+        self.refused(WRONG_SECRET, "", "restore", self.path("n"), self.path("p"), "--backup-passphrase-file", wrong, "--accept-older")
+        self.good("restore", self.path("n"), self.path("p"), "--backup-passphrase-file", words, "--accept-older")
+        self.good("check", self.path("n"))
+
     def test_what_a_cut_restore_left_is_taken_away(self):
         file = self.backup()
         os.makedirs(self.path("n", ".coffer-restore"))
