@@ -188,6 +188,23 @@ class Page(Case):
         if os.environ.get("COFFER_PICTURE"):
             self.b.picture(os.environ["COFFER_PICTURE"])
 
+    def test_refuse_and_what_is_old(self):
+        """A volume whose root is under an old version, the next rotation; a client that is refused is so for good."""
+        self.assertEqual(self.a.post("keys/db/config", auto_rotate_days=30)[0], 200)
+        self.assertEqual(self.a.post("keys/db/wrapkey", alg="A256GCM", value=keyd.b64(bytes(32)), volume="ab" * 16)[0], 200)
+        self.assertEqual(self.a.post("keys/db/rotate")[0], 200)
+        self.assertEqual(self.a.post("keys/db/lease", volume="ab" * 16, version=1)[0], 200)
+        self.b.click("#reload")
+        self.b.wait("document.getElementById('volumes').innerText.includes('1 of 2')")
+        self.assertIn("ab" * 16, self.text("#volumes"))
+        day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 30 * 86400))
+        self.assertIn(day, self.text("#keys"))
+        self.b.click('[aria-label="Refuse web-1"]')
+        self.b.wait("document.getElementById('confirm').open")
+        self.b.click("#confirm-yes")
+        self.b.wait("document.getElementById('message').textContent === 'web-1 is refused.'")
+        self.assertEqual({c["name"]: c["state"] for c in self.a.get("clients")[1]["clients"]}["web-1"], "revoked")
+
     def test_disable_by_keyboard(self):
         b = self.b
         b.js("document.querySelector('[aria-label=\"Disable key db\"]').focus()")

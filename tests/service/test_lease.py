@@ -3,6 +3,7 @@
 import json
 import mmap
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -15,7 +16,7 @@ import unittest
 
 import keyd
 from keyd import DAMAGED, LONG
-from volumes import REFUSED, UNREACHABLE, Case, Impostor, wait_until
+from volumes import COFFER, REFUSED, UNREACHABLE, Case, Impostor, wait_until
 
 ENOKEY = 126
 
@@ -124,6 +125,22 @@ class Lease(Case):
             os._exit(0)
         return os.waitpid(child, 0)[1]
 
+    def mount_in_front(self, *options):
+        """Its log on standard error, not in syslog."""
+        point, path = self.path("m"), self.path("mount.log")
+        os.makedirs(point)
+        with open(path, "wb") as f:
+            p = subprocess.Popen([COFFER, "mount", "-f", self.volume, point, "-o", ",".join(options)], stdin=subprocess.DEVNULL, stderr=f, env=self.env)
+        self.addCleanup(p.wait, keyd.TIMEOUT)
+        self.addCleanup(self.unmount, point)
+        wait_until("the mount", lambda: os.path.ismount(point))
+
+        def log():
+            with open(path) as f:
+                return f.read()
+
+        return point, log
+
     def test_taken_away_and_given_back(self):
         """A database that is written to, a compiler and a file that is mapped, across disable and enable, then delete and recover; then for a host
         that is revoked."""
@@ -198,10 +215,11 @@ class Lease(Case):
     def test_without_the_service(self):
         """Killed and started again under load: the mount goes on. Away for longer than the grace period: it locks itself, and goes on once reached."""
         self.make_volume()
-        point = self.mount("lease=1s", "grace=3s")
+        point, log = self.mount_in_front("lease=1s", "grace=3s")
         writer = Program(self, WRITER, point + "/db")
         self.running.kill()
         self.wait_state("unreachable")
+        wait_until("a warning", lambda: re.search(r"is not renewed, which locks itself in \d+ minutes: .*cannot be reached", log()))
         self.assertIn("locks itself in", self.good("status", self.volume))
         count = len(writer.numbers())
         self.start_again()
@@ -210,6 +228,7 @@ class Lease(Case):
         self.assertFalse(any(line.startswith("away") for line in writer.lines), writer.lines)
         self.running.kill()
         self.wait_state("expired")
+        self.assertIn("the grace period is over, the mount locks itself", log())
         wait_until("the writer hears of it", lambda: any(line.startswith("away") for line in writer.lines))
         self.assertTrue(self.status()["process"]["locked"])
         self.bad(UNREACHABLE, "unlock", point)
