@@ -62,6 +62,7 @@ static struct ledger *new_ledger(struct backend *b, const struct service_keys *k
 		l->backend = b;
 		l->keys = keys;
 		TAILQ_INIT(&l->kept);
+		TAILQ_INIT(&l->with_made);
 	}
 	return l;
 }

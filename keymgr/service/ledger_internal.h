@@ -26,7 +26,7 @@ struct indexed {
 	/* ledger_kept.c; NULL: not kept */
 	json_object *body;
 	struct ledger_made made;
-	TAILQ_ENTRY(indexed) kept;
+	TAILQ_ENTRY(indexed) kept, with_made;
 };
 
 struct ledger {
@@ -35,7 +35,9 @@ struct ledger {
 	char *anchor_file;
 	void *index; /* tsearch(3): struct indexed */
 
-	TAILQ_HEAD(kept_rows, indexed) kept; /* what was looked at last is last */
+	/* Those of the second have something made.  What was looked at last is last. */
+	TAILQ_HEAD(kept_rows, indexed) kept;
+	TAILQ_HEAD(made_rows, indexed) with_made;
 	int kept_count, made_count;
 	bool looked; /* the backend has been asked who else has written, since the last rest or commit */
 

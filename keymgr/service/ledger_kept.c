@@ -8,8 +8,8 @@
 #include "keymgr/service/ledger_internal.h"
 
 enum {
-	KEPT_MAX = 8192, /* rows; those that nobody has looked at for longest go */
-	MADE_MAX = 64,   /* of them with something made: handles of libgcrypt share a pool */
+	KEPT_MAX = 1 << 16, /* rows, of 1 to 3 KiB; those that nobody has looked at for longest go */
+	MADE_MAX = 64,      /* of them with something made: handles of libgcrypt share a pool */
 };
 
 void ledger_drop(struct ledger *l, struct indexed *e)
@@ -20,22 +20,22 @@ void ledger_drop(struct ledger *l, struct indexed *e)
 	l->kept_count--;
 	json_object_put(e->body);
 	e->body = NULL;
-	l->made_count -= e->made.p != NULL;
-	if (e->made.p)
-		e->made.free(e->made.p);
+	if (!e->made.p)
+		return;
+	TAILQ_REMOVE(&l->with_made, e, with_made);
+	l->made_count--;
+	e->made.free(e->made.p);
 	e->made = (struct ledger_made){0};
 }
 
 static void drop_oldest(struct ledger *l)
 {
-	struct indexed *next;
+	struct indexed *e;
 
-	for (struct indexed *e = TAILQ_FIRST(&l->kept); e && (l->kept_count > KEPT_MAX || l->made_count > MADE_MAX);
-	     e = next) {
-		next = TAILQ_NEXT(e, kept);
-		if (l->kept_count > KEPT_MAX || e->made.p)
-			ledger_drop(l, e);
-	}
+	while (l->kept_count > KEPT_MAX && (e = TAILQ_FIRST(&l->kept)))
+		ledger_drop(l, e);
+	while (l->made_count > MADE_MAX && (e = TAILQ_FIRST(&l->with_made)))
+		ledger_drop(l, e);
 }
 
 /* Between two requests, so that nothing goes that one of them has in hand. */
@@ -76,6 +76,10 @@ int ledger_look(struct ledger *l, const char *name, json_object **out)
 		l->kept_count++;
 	}
 	TAILQ_INSERT_TAIL(&l->kept, e, kept);
+	if (e->made.p) {
+		TAILQ_REMOVE(&l->with_made, e, with_made);
+		TAILQ_INSERT_TAIL(&l->with_made, e, with_made);
+	}
 	*out = json_object_get(e->body);
 	return 0;
 }
@@ -94,6 +98,7 @@ bool ledger_keep(struct ledger *l, const char *name, void *made, void (*free_mad
 	if (!e || !e->body || e->made.p)
 		return false;
 	e->made = (struct ledger_made){made, free_made};
+	TAILQ_INSERT_TAIL(&l->with_made, e, with_made);
 	l->made_count++;
 	return true;
 }
