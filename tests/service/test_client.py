@@ -121,14 +121,7 @@ class Verbs(Case):
             return ssl.DER_cert_to_PEM_cert(message[6:6 + int.from_bytes(message[3:6], "big")]).encode()
 
         before = shown()
-        self.running.stop()
-        with open(self.path("clock"), "wb") as f:
-            f.write(struct.pack("q", 380 * 86400))
-        os.environ |= {"LD_PRELOAD": os.environ["CLOCK_SHIM"], "COFFER_TEST_CLOCK": self.path("clock")}
-        try:
-            self.start_again()
-        finally:
-            del os.environ["LD_PRELOAD"]
+        self.started_in(380)
         after = shown()
         self.running.wait_logged("a certificate of the service was renewed")
         self.assertNotEqual(after, before)
@@ -140,6 +133,32 @@ class Verbs(Case):
         with open(self.path("new.pem"), "wb") as f:
             f.write(after)
         keyd.openssl("verify", "-CAfile", self.dir + "/ca.pem", "-attime", str(int(time.time()) + 381 * 86400), self.path("new.pem"))
+
+    def started_in(self, days):
+        """The service again, by a clock that is so many days ahead."""
+        self.running.stop()
+        with open(self.path("clock"), "wb") as f:
+            f.write(struct.pack("q", days * 86400))
+        os.environ |= {"LD_PRELOAD": os.environ["CLOCK_SHIM"], "COFFER_TEST_CLOCK": self.path("clock")}
+        try:
+            self.start_again()
+        finally:
+            del os.environ["LD_PRELOAD"]
+
+    def test_what_is_due(self):
+        """A deleted key is purged when its days are over, not before; a key is rotated by itself; the log says so."""
+        self.config("admin")
+        self.service_verb("key", "create", "a", "--auto-rotate-days", "5")
+        self.service_verb("key", "create", "b")
+        self.service_verb("key", "delete", "b", "--days", "7")
+        for days, latest, state in ((4, 1, "deleted"), (6, 2, "deleted"), (8, 2, "purged")):
+            self.started_in(days)
+            keys = {k["name"]: k for k in self.service_verb("key", "list")["keys"]}
+            self.assertEqual((keys["a"]["latest"], keys["b"]["state"]), (latest, state), days)
+        self.bad(REFUSED, "service", "key", "recover", "b", "--config", self.path("admin.conf"), says="not_deleted")
+        by_itself = [(line["event"], line.get("key")) for line in self.service_verb("audit", "show") if "name" not in line]
+        self.assertIn(("key.rotate", "a"), by_itself)
+        self.assertIn(("key.purge", "b"), by_itself)
 
     def test_log(self):
         self.config("admin")
