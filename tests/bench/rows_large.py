@@ -13,6 +13,42 @@ from targets import BenchError, run
 
 RANDOM_OPS = 8192
 WRITERS = 4
+READERS = 2
+
+
+def together(count, one):
+    """Calls one(i) in so many threads. What they do leaves the interpreter's lock, so threads are enough."""
+    failures = []
+
+    def run_one(i):
+        try:
+            one(i)
+        except OSError as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=run_one, args=(i,)) for i in range(count)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    if failures:
+        raise failures[0]
+
+
+def read_all(path):
+    buf = bytearray(MIB)
+    with open(path, "rb", buffering=0) as f:
+        while f.readinto(buf):
+            pass
+
+
+def bring_into_memory(store, least):
+    """The files of a store that have at least so many bytes, as they lie there."""
+    for where, _, names in os.walk(store):
+        for name in names:
+            path = f"{where}/{name}"
+            if not os.path.islink(path) and os.path.getsize(path) >= least:
+                read_all(path)
 
 
 def write_all(fd, noise, size):
@@ -58,8 +94,6 @@ class Overwrite(BigRow):
 
 
 class ParallelWrite(BigRow):
-    """The writes leave the interpreter's lock, so threads are enough."""
-
     key, name = "parallel-write", f"{WRITERS} parallel writers, fsync"
 
     def need(self, t):
@@ -70,33 +104,20 @@ class ParallelWrite(BigRow):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{t.dir}/part{i}")
 
-    def one(self, path, failures):
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT)
-            write_all(fd, self.inputs.noise, self.inputs.size // WRITERS)
-            os.fsync(fd)
-            os.close(fd)
-        except OSError as e:
-            failures.append(e)
+    def one(self, path):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+        write_all(fd, self.inputs.noise, self.inputs.size // WRITERS)
+        os.fsync(fd)
+        os.close(fd)
 
     def run(self, t):
-        failures = []
-        threads = [threading.Thread(target=self.one, args=(f"{t.dir}/part{i}", failures)) for i in range(WRITERS)]
-        for x in threads:
-            x.start()
-        for x in threads:
-            x.join()
-        if failures:
-            raise failures[0]
+        together(WRITERS, lambda i: self.one(f"{t.dir}/part{i}"))
         return WRITERS * (self.inputs.size // WRITERS // MIB)
 
 
 class SequentialRead(BigRow):
     def run(self, t):
-        buf = bytearray(MIB)
-        with open(f"{t.dir}/big", "rb", buffering=0) as f:
-            while f.readinto(buf):
-                pass
+        read_all(f"{t.dir}/big")
         return self.inputs.size / MIB
 
 
@@ -150,13 +171,38 @@ class RandomRead(RandomReadCold):
     key, name = "random-read", "random 4 KiB read, store in memory"
 
     def prepare(self, t):
-        for where, _, names in os.walk(t.store):
-            for name in names:
-                path = f"{where}/{name}"
-                if not os.path.islink(path) and os.path.getsize(path) >= min(self.inputs.size, 16384):
-                    with open(path, "rb", buffering=0) as f:
-                        while f.read(MIB):
-                            pass
+        bring_into_memory(t.store, min(self.inputs.size, 16384))
+
+
+class Readers(BigRow):
+    """Each reads a file of its own, which the kernel does not have as plaintext."""
+
+    cold = True
+    readers = None
+
+    def need(self, t):
+        for i in range(READERS):
+            path = f"{t.dir}/read{i}"
+            if not os.path.exists(path):
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+                write_all(fd, self.inputs.noise, self.inputs.size // READERS)
+                os.fsync(fd)
+                os.close(fd)
+
+    def prepare(self, t):
+        bring_into_memory(t.store, min(self.inputs.size // READERS, 16384))
+
+    def run(self, t):
+        together(self.readers, lambda i: read_all(f"{t.dir}/read{i}"))
+        return self.readers * (self.inputs.size // READERS // MIB)
+
+
+class OneReader(Readers):
+    key, name, readers = "one-reader", "one reader, store in memory", 1
+
+
+class TwoReaders(Readers):
+    key, name, readers = "two-readers", "two readers of different files, store in memory", READERS
 
 
 class RandomWrite(RandomRow):
@@ -192,5 +238,7 @@ LARGE = (
     RandomWrite,
     Overwrite,
     ParallelWrite,
+    OneReader,
+    TwoReaders,
     MapRead,
 )
