@@ -5,9 +5,30 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keymgr/audit_actor.h"
 #include "keymgr/backup.h"
 #include "keymgr/service/backup.h"
 #include "keymgr/service/rekey.h"
+
+/* What was done, for programs: a text or a number under each name; {0} ends them. */
+struct fact {
+	const char *name, *text;
+	uint64_t number;
+};
+
+static int print_json(const struct fact *f, struct fault *why)
+{
+	_cleanup_json_ json_object *o = json_object_new_object();
+	int ret = o ? 0 : -ENOMEM;
+
+	for (; ret == 0 && f->name; f++)
+		ret = f->text ? audit_put_text(o, f->name, f->text) : put_number(o, f->name, f->number);
+	if (ret < 0)
+		return fault_errno(why, EXIT_FAILED, ret, "it is done, but cannot be printed");
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+						       JSON_C_TO_STRING_NOSLASHESCAPE));
+	return 0;
+}
 
 int command_init(const struct arguments *a, struct fault *why)
 {
@@ -18,6 +39,8 @@ int command_init(const struct arguments *a, struct fault *why)
 		return fault_set(why, EXIT_USAGE, EINVAL,
 				 "init wants at least one --host NAME, as clients will call the service");
 	int ret = place_make(a->dir, &how, fingerprint, why);
+	if (ret == 0 && a->json)
+		return print_json((struct fact[]){{.name = "fingerprint", .text = fingerprint}, {0}}, why);
 	if (ret == 0)
 		printf("fingerprint: %s\n", fingerprint);
 	return ret;
@@ -48,9 +71,11 @@ int command_check(const struct arguments *a, struct fault *why)
 
 	if (ret < 0)
 		return ret;
-	printf("%s: %llu lines and the rows that they speak of are whole\n", a->dir,
-	       (unsigned long long)ledger_last(p.ledger));
+	uint64_t lines = ledger_last(p.ledger);
 	place_close(&p);
+	if (a->json)
+		return print_json((struct fact[]){{.name = "lines", .number = lines}, {0}}, why);
+	printf("%s: %llu lines and the rows that they speak of are whole\n", a->dir, (unsigned long long)lines);
 	return 0;
 }
 
@@ -68,6 +93,13 @@ int command_rekey(const struct arguments *a, struct fault *why)
 	place_close(&p);
 	if (ret < 0)
 		return ret;
+	if (a->json)
+		return print_json((struct fact[]){{.name = "generation", .number = r.generation},
+						  {.name = "before", .number = r.before},
+						  {.name = "rows", .number = r.rows},
+						  {.name = "lines", .number = r.lines},
+						  {0}},
+				  why);
 	printf("%s: %llu rows are under generation %lu of the keyring, checked; %llu lines say so\n"
 	       "nothing is under generation %lu any more: make a backup now, and when no older copy of the store is "
 	       "wanted:\n"
@@ -118,6 +150,13 @@ static int write_backup(const struct arguments *a, const struct place *p, struct
 	if (ret < 0)
 		return ret;
 	keyring_fingerprint(k, fingerprint);
+	if (a->json)
+		return print_json((struct fact[]){{.name = "file", .text = a->output},
+						  {.name = "lines", .number = made.counts.lines},
+						  {.name = "rows", .number = made.counts.rows},
+						  {.name = "fingerprint", .text = fingerprint},
+						  {0}},
+				  why);
 	printf("wrote and checked the backup %s: %llu lines, %llu rows\nfingerprint: %s\n", a->output,
 	       (unsigned long long)made.counts.lines, (unsigned long long)made.counts.rows, fingerprint);
 	if (a->split)
@@ -167,6 +206,12 @@ int command_restore(const struct arguments *a, struct fault *why)
 
 	if (ret < 0)
 		return ret;
+	if (a->json)
+		return print_json((struct fact[]){{.name = "created", .text = r.created},
+						  {.name = "lines", .number = r.lines},
+						  {.name = "lost", .number = r.lost},
+						  {0}},
+				  why);
 	printf("%s is the key service as it was at %s: %llu lines\n", a->dir, r.created, (unsigned long long)r.lines);
 	if (r.lost)
 		printf("%llu later lines, which the anchor knew of, are lost: look at what was revoked or disabled "

@@ -16,6 +16,7 @@ struct arguments {
 	const char *output, *split, *share_dir;
 	struct backup_source backup;
 	bool accept_older;
+	bool json; /* what was done is printed for programs; run has its lines */
 };
 
 int command_init(const struct arguments *a, struct fault *why) MUST_CHECK;

@@ -52,6 +52,7 @@ static const char usage[] =
 	"                         or of a keyring that a token or a TPM opens on a host that is new to it\n"
 	"  --accept-older         restore may undo what was done after the backup\n"
 	"  --accept-older-keyring although this host has seen a newer one\n"
+	"  --json                 init, check, rekey, backup and restore print what they did for programs\n"
 	"  --max-connections N    in all (1024)\n"
 	"  --max-per-address N    from one address (64)\n"
 	"  --max-per-client N     of one client (32)\n"
@@ -108,6 +109,7 @@ enum {
 	EXPECT_ROOT,
 	ACCEPT_OLDER,
 	ACCEPT_OLDER_KEYRING,
+	JSON,
 	BACKUP_EVERY,
 	BACKUP_DIR,
 	KEEP,
@@ -161,6 +163,7 @@ static const struct option options[] = {
 	{"expect-root", required_argument, NULL, EXPECT_ROOT},
 	{"accept-older", no_argument, NULL, ACCEPT_OLDER},
 	{"accept-older-keyring", no_argument, NULL, ACCEPT_OLDER_KEYRING},
+	{"json", no_argument, NULL, JSON},
 	{"backup-every", required_argument, NULL, BACKUP_EVERY},
 	{"backup-dir", required_argument, NULL, BACKUP_DIR},
 	{"keep", required_argument, NULL, KEEP},
@@ -292,6 +295,9 @@ static int take_backup(struct arguments *a, int option, const char *value, struc
 		return add_share(a, value, why);
 	case EXPECT_ROOT:
 		a->source.expect_root = value;
+		return 0;
+	case JSON:
+		a->json = true;
 		return 0;
 	case ACCEPT_OLDER_KEYRING:
 		a->source.accept_older = true;

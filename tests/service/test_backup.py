@@ -197,6 +197,13 @@ class Files(BackupCase):
                 self.assertIn(status, (DAMAGED, UNSUPPORTED), err)
                 self.assertFalse(os.path.exists(self.path("n")))
 
+    def test_what_is_said_to_programs(self):
+        made = json.loads(self.good("backup", self.dir, "-o", self.path("b"), "--backup-key-file", self.secret, "--json"))
+        self.assertEqual((made["file"], set(made)), (self.path("b"), {"file", "lines", "rows", "fingerprint"}))
+        back = json.loads(self.good("restore", self.path("n"), self.path("b"), "--backup-key-file", self.secret, "--accept-older", "--json"))
+        self.assertEqual((back["lines"], back["lost"]), (made["lines"], 0))
+        self.assertEqual(json.loads(self.good("check", self.path("n"), "--json")), {"lines": made["lines"] + 1})
+
     def test_damage_is_not_backed_up(self):
         with sqlite3.connect(self.dir + "/service.db") as db:
             db.execute("UPDATE row SET body = replace(body, 'accepted', 'revoked_') WHERE name LIKE 'client/%'")
