@@ -14,7 +14,8 @@ int damage_report(struct engine *e, struct node *n, int result, const char *what
 		return result;
 	atomic_fetch_add(&e->damaged_pages, 1);
 	names_path(e, n, path, sizeof path);
-	log_error("damaged: %s: %s %" PRIu64 " does not authenticate", log_escape(path, escaped, sizeof escaped), what,
-		  number);
+	log_error("%s: %s: %s %" PRIu64 " does not authenticate",
+		  e->options.shared ? "damaged, or not all of it has come yet" : "damaged",
+		  log_escape(path, escaped, sizeof escaped), what, number);
 	return -EIO;
 }

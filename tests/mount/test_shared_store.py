@@ -8,8 +8,10 @@ Two copies of one volume, each mounted, stand for two hosts; rsync stands for th
 import errno
 import mmap
 import os
+import random
 import re
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -398,6 +400,93 @@ def test_meanwhile(h):
     equal(len(seen) > 1, True, f"versions seen: {seen}")
     for n in files:
         soon(says(f"{a}/{n}", versions[last]), f"{n}, the last version")
+
+
+def work(m, rng, stop, failed):
+    """Anything, in a directory that belongs to this host; what it may be refused are reasons of its own."""
+    own = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.EINVAL, errno.EPERM)
+    fds = []
+
+    def some(depth=3):
+        return "/".join([m] + [rng.choice(["a", "b", LONG]) for _ in range(rng.randint(1, depth))])
+
+    def rename():
+        path = some()
+        os.rename(path, some(path.count("/") - m.count("/")))  # never deeper
+
+    def hold(path):
+        if len(fds) > 20:
+            os.close(fds.pop(rng.randrange(len(fds))))
+        fds.append(os.open(path, os.O_RDWR))
+
+    acts = [
+        lambda: os.mkdir(some()),
+        lambda: write_file(some(), content(rng.random(), rng.choice((10, 3000, 5000, 70000, 300000)))),
+        lambda: os.unlink(some()),
+        lambda: os.rmdir(some()),
+        rename,
+        lambda: os.link(some(), some()),
+        lambda: os.truncate(some(), rng.randrange(100000)),
+        lambda: hold(some()),
+        lambda: fds and os.pwrite(rng.choice(fds), b"x" * rng.randrange(5000), rng.randrange(100000)),
+    ]
+    while not stop.is_set():
+        try:
+            rng.choice(acts)()
+        except OSError as e:
+            if e.errno not in own:
+                failed.append(f"{m}: {e}")
+    for fd in fds:
+        os.close(fd)
+
+
+def read_on(m, stop, failed):
+    """Everything that another host works at; what has come in part, or has gone, is an error."""
+    while not stop.is_set():
+        try:
+            show(m)
+        except OSError as e:
+            if e.errno not in (errno.EIO, errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL):
+                failed.append(f"{m}: {e}")
+
+
+@hosts
+def test_at_work(h):
+    """Each host works in a directory of its own, and reads that of the other while it is synced: in the end both have the same, and it is whole."""
+    if not harness.LONG:
+        raise harness.Skip("for a night")
+    rng = random.Random(4711)
+    h.make(lambda m: [os.mkdir(f"{m}/{n}") for n in ("a", "b")])
+    below = {n: os.path.basename(h.below(h.b, n)) for n in ("a", "b")}
+    stop, failed = threading.Event(), []
+    ways = (("a", h.a, h.b), ("b", h.b, h.a))
+
+    def sync(way, *options):
+        name, of, to = way
+        argv = ["rsync", "-aAX", "--no-inc-recursive", "--modify-window=-1", "--delete", *options]
+        with harness.contextlib.suppress(subprocess.TimeoutExpired):  # rsync itself may wait for ever when what it reads goes away
+            run(*argv, f"{of.dir}/data/{below[name]}/", f"{to.dir}/data/{below[name]}/", check=False, timeout=10)
+
+    threads = []
+    for name, of, to in ways:
+        threads += [threading.Thread(target=work, args=(f"{of.mnt}/{name}", random.Random(name + i), stop, failed)) for i in "12"]
+        threads += [threading.Thread(target=read_on, args=(f"{to.mnt}/{name}", stop, failed))]
+    for t in threads:
+        t.start()
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        sync(rng.choice(ways), *rng.choice(([], ["--delete-after"], ["--delete-before"], ["--inplace", "--no-whole-file"])))
+        time.sleep(rng.random() * 0.2)
+    stop.set()
+    for t in threads:
+        t.join()
+    equal(failed, [])
+    for way in ways:
+        sync(way)
+    soon(lambda: show(h.a.mnt) == show(h.b.mnt), "the same on both")
+    h.b.umount()
+    h.b.check("--deep")
+    h.b.mount()
 
 
 def test_options(volume):
