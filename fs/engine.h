@@ -5,7 +5,7 @@
  * lookup count; fs_forget takes counts away.  Thread-safe: any operation may run in any thread at any time; a thread that has called one calls
  * fs_thread_end before it ends.
  *
- * Permissions are checked by the kernel (default_permissions); the caller is passed for ownership of new objects only. */
+ * Permissions are checked by the kernel (default_permissions, unless nobody wants them checked); the caller is passed for ownership of new objects only. */
 #ifndef COFFER_FS_ENGINE_H
 #define COFFER_FS_ENGINE_H
 

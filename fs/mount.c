@@ -158,10 +158,11 @@ static int new_session(struct mounting *m, struct fault *why)
 	_cleanup_free_ char *source = quote_option(o->volume), *text = NULL;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 
-	/* The kernel always checks permissions: this mount serves whoever it lets through. */
-	if (!source || asprintf(&text, "fsname=%s,subtype=coffer,default_permissions%s%s,%s,%s%s", source,
-				o->allow_other ? ",allow_other" : "", is_read_only(m) ? ",ro" : "",
-				o->suid ? "suid" : "nosuid", o->dev ? "dev" : "nodev", o->noexec ? ",noexec" : "") < 0)
+	/* The kernel checks permissions: this mount serves whoever it lets through. */
+	if (!source ||
+	    asprintf(&text, "fsname=%s,subtype=coffer%s%s%s,%s,%s%s", source, o->no_perm ? "" : ",default_permissions",
+		     o->allow_other ? ",allow_other" : "", is_read_only(m) ? ",ro" : "", o->suid ? "suid" : "nosuid",
+		     o->dev ? "dev" : "nodev", o->noexec ? ",noexec" : "") < 0)
 		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
 	if (fuse_opt_add_arg(&args, "coffer") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&
 	    fuse_opt_add_arg(&args, text) == 0)
@@ -320,6 +321,7 @@ static int start_all(struct mounting *m, struct fault *why)
 	m->context = (struct ops_context){.engine = m->engine,
 					  .writeback = m->options->writeback,
 					  .no_xattr = m->options->no_xattr,
+					  .no_perm = m->options->no_perm,
 					  .ask_open = m->options->ask_open,
 					  .shared = m->options->shared,
 					  .believed = m->options->shared ? m->options->shared_seconds : FOR_EVER,

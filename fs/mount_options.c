@@ -56,6 +56,7 @@ static bool set_switch(const char *option, struct mount_options *o)
 		{"allow_other", &o->allow_other, true},
 		{"writeback", &o->writeback, true},
 		{"noxattr", &o->no_xattr, true},
+		{"noperm", &o->no_perm, true},
 		{"ask_open", &o->ask_open, true},
 		{"nojournal", &o->no_journal, true},
 		{"shared_store", &o->shared, true},
@@ -229,6 +230,9 @@ int mount_options_parse(char *text, struct mount_options *o, struct fault *why)
 	}
 	if (o->journal_size && o->no_journal)
 		return fault_set(why, EXIT_USAGE, EINVAL, "give journal=SIZE or nojournal, not both");
+	if (o->no_perm && o->allow_other)
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "give noperm or allow_other, not both: nobody would check what others may do");
 	o->read_only |= o->old_copy;
 	return o->shared ? check_shared(o, why) : 0;
 }

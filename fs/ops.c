@@ -113,7 +113,8 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2 /* else transport.c does */
 	conn->want |= conn->capable & (unsigned)FUSE_CAP_HANDLE_KILLPRIV_V2;
 #endif
-	if (c->no_xattr)
+	/* ACLs for the kernel to check would bring all its checks back. */
+	if (c->no_xattr || c->no_perm)
 		conn->want &= ~(unsigned)FUSE_CAP_POSIX_ACL;
 	if (c->writeback)
 		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;

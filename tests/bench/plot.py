@@ -12,6 +12,7 @@ COLOURS = {
     "passthrough": "#c9b458",
     "nojournal": "#7fb3e6",
     "nofollow": "#4fa3a3",
+    "noperm": "#3f8fd6",
     "coffer": "#1f5fa8",
     "gocryptfs": "#d9822b",
     "securefs": "#a4508b",

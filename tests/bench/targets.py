@@ -194,6 +194,14 @@ class NoJournal(Coffer):
     options = ("-o", "nojournal")
 
 
+class NoPerm(Coffer):
+    """Permissions are not checked by the kernel."""
+
+    name = "noperm"
+    options = ("-o", "noperm")
+    usual = False
+
+
 class NoFollow(Coffer):
     """Serving threads stay where the scheduler has put them (fs/follow.h)."""
 

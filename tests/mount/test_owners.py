@@ -322,6 +322,34 @@ def test_acls_survive_a_remount(volume):
     volume.umount()
 
 
+def test_nobody_checks(volume):
+    """noperm: the kernel leaves out its checks, for the one user who may enter; what is kept and shown is the same, and holds in the next mount."""
+    need_root()
+    need("setfacl", "getfacl")
+    refused = run(harness.COFFER, "mount", volume.dir, volume.mnt, *volume.unlock(), "-o", "noperm,allow_other", check=False)
+    equal(refused.returncode != 0 and "not both" in refused.stderr, True, refused.stderr)
+    volume.mount("noperm")
+    m = volume.mnt
+    os.mkdir(f"{m}/s", 0o755)
+    run("setfacl", "-d", "-m", f"u::rwx,g::r-x,o::---,u:{BOB}:rwx", f"{m}/s")
+    write_file(f"{m}/s/f", b"of alice", 0o640)
+    os.chown(f"{m}/s/f", ALICE, TEAM)
+    run("setfacl", "-m", f"u:{ALICE}:r--", f"{m}/s/f")
+    os.chmod(f"{m}/s/f", 0o600)
+    os.symlink("f", f"{m}/s/l")
+    write_file(f"{m}/s/program", b"#!/bin/sh\n", 0o600)
+    fails(errno.EACCES, subprocess.run, [f"{m}/s/program"])
+    fails(errno.EACCES, alice, os.stat, f"{m}/s")
+    fails(errno.EACCES, alice, os.listdir, m)
+    before = [run("getfacl", "-n", "-p", f"{m}/s/{n}").stdout for n in ("", "f")]
+    equal((owner(f"{m}/s/f"), bits(f"{m}/s/f")), ((ALICE, TEAM), 0o600))
+    volume.remount("allow_other")
+    equal([run("getfacl", "-n", "-p", f"{m}/s/{n}").stdout for n in ("", "f")], before)
+    equal((owner(f"{m}/s/f"), bits(f"{m}/s/f")), ((ALICE, TEAM), 0o600))
+    fails(errno.EACCES, bob, read_file, f"{m}/s/f")
+    volume.umount()
+
+
 def test_store_shows_the_owners(d, shared):
     """Owner and mode below are those of the mount: quotas count for the right user."""
     open_to_all(d)

@@ -123,6 +123,13 @@ def test_create_write_close(volume):
     counts = c.during(create)
     equal(sum(counts.values()) <= 4 * n, True, f"requests for {n} files without attributes: {counts}")
     volume.umount()
+    c.mount("noperm")
+    for i in range(n):
+        os.unlink(f"{volume.mnt}/d6/new{i}")
+    write_file(f"{volume.mnt}/d6/warmest", b"x")
+    counts = c.during(create)
+    equal(counts, {"LOOKUP": n, "MKNOD": n, "GETXATTR": n, "WRITE": n}, f"requests for {n} files whose permissions nobody checks")
+    volume.umount()
 
 
 def unpack(path):
@@ -138,7 +145,8 @@ def unpack(path):
 def test_untar(volume):
     c = counted(volume)
     n = 50
-    for options, most, what in (((), 9, "as root"), (("noxattr",), 7, "without attributes")):
+    ways = ((), 9, "as root"), (("noperm",), 8, "unchecked"), (("noxattr",), 7, "without attributes"), (("noxattr", "noperm"), 6, "neither")
+    for options, most, what in ways:
         volume.umount()
         c.mount(*options)
         os.mkdir(f"{volume.mnt}/{what}")
@@ -167,6 +175,16 @@ def test_unlink(volume):
     print(f"  40 files: {counts}")
     equal(counts.get("UNLINK"), 40)
     equal(sum(counts.values()) <= 2 * 40, True, f"requests of 40 unlinks: {counts}")
+    volume.umount()
+    c.mount("noperm")
+    for i in range(40):
+        os.stat(f"{volume.mnt}/d2/f{i}")
+
+    def unlink_unchecked():
+        for i in range(40):
+            os.unlink(f"{volume.mnt}/d2/f{i}")
+
+    equal(c.during(unlink_unchecked), {"UNLINK": 40}, "requests of 40 unlinks that nobody checks")
     volume.umount()
 
 

@@ -74,9 +74,9 @@
 	"  --grace TIME            as -o grace=TIME: how long it goes on while its key service is not reached (8h)\n"  \
 	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
 	"commit=SECONDS,\n"                                                                                            \
-	"                          writeback, noxattr, memory=SIZE, metrics=F, journal=SIZE, nojournal, oldcopy, "     \
-	"passphrase_file=F, "                                                                                          \
-	"key_file=F,\n"                                                                                                \
+	"                          writeback, noxattr, noperm, memory=SIZE, metrics=F, journal=SIZE, nojournal, "      \
+	"oldcopy,\n"                                                                                                   \
+	"                          passphrase_file=F, key_file=F,\n"                                                   \
 	"                          shared_store[=SECONDS] (others may change the store meanwhile),\n"                  \
 	"                          identity=F, identity_passphrase_file=F, pin_file=F, pkcs11_module=PATH,\n"          \
 	"                          tpm, tpm_pin_file=F, tpm_tcti=T,\n"                                                 \
