@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "fs/freeze.h"
+#include "fs/gate.h"
 #include "fs/known.h"
 #include "fs/transport.h"
 #include "util/base/log.h"
@@ -72,7 +73,7 @@ void ending_in_use(const struct ending *e)
 	/* Opened while everything is still answered. */
 	int root = open(e->mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	transport_serve_the_last();
+	gate_serve_the_last();
 	flush(e, root);
 	/* It may be the last use of the mount, whose end the kernel has to be answered for. */
 	if (root >= 0)

@@ -19,6 +19,7 @@
 #include "fs/control.h"
 #include "fs/control_verbs.h"
 #include "fs/freeze.h"
+#include "fs/gate.h"
 #include "fs/keeper.h"
 #include "fs/known.h"
 #include "fs/metrics.h"
@@ -26,6 +27,7 @@
 #include "fs/opened.h"
 #include "fs/ops.h"
 #include "fs/reencrypt.h"
+#include "fs/ring.h"
 #include "fs/slow.h"
 #include "fs/transport.h"
 #include "fs/watch.h"
@@ -159,14 +161,15 @@ static int new_session(struct mounting *m, struct fault *why)
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 
 	/* The kernel checks permissions: this mount serves whoever it lets through. */
-	if (!source ||
-	    asprintf(&text, "fsname=%s,subtype=coffer%s%s%s,%s,%s%s", source, o->no_perm ? "" : ",default_permissions",
-		     o->allow_other ? ",allow_other" : "", is_read_only(m) ? ",ro" : "", o->suid ? "suid" : "nosuid",
-		     o->dev ? "dev" : "nodev", o->noexec ? ",noexec" : "") < 0)
+	if (!source || asprintf(&text, "fsname=%s,subtype=coffer%s%s%s%s,%s,%s%s", source,
+				o->io_uring ? ",io_uring" : "", o->no_perm ? "" : ",default_permissions",
+				o->allow_other ? ",allow_other" : "", is_read_only(m) ? ",ro" : "",
+				o->suid ? "suid" : "nosuid", o->dev ? "dev" : "nodev", o->noexec ? ",noexec" : "") < 0)
 		return fault_set(why, EXIT_FAILED, ENOMEM, "no memory");
 	if (fuse_opt_add_arg(&args, "coffer") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&
 	    fuse_opt_add_arg(&args, text) == 0)
-		m->session = fuse_session_new(&args, &ops_table, ops_table_size(), &m->context);
+		m->session =
+			fuse_session_new(&args, o->io_uring ? ring_table() : &ops_table, ops_table_size(), &m->context);
 	fuse_opt_free_args(&args);
 	return m->session ? 0 : fault_set(why, EXIT_FAILED, EINVAL, "libfuse refused the mount options");
 }
@@ -322,6 +325,7 @@ static int start_all(struct mounting *m, struct fault *why)
 					  .writeback = m->options->writeback,
 					  .no_xattr = m->options->no_xattr,
 					  .no_perm = m->options->no_perm,
+					  .io_uring = m->options->io_uring,
 					  .ask_open = m->options->ask_open,
 					  .shared = m->options->shared,
 					  .believed = m->options->shared ? m->options->shared_seconds : FOR_EVER,
@@ -349,7 +353,7 @@ static void forget(void *data)
 static void refuse(void *data, bool so)
 {
 	(void)data;
-	transport_refuse(so);
+	gate_refuse(so);
 }
 
 static uint64_t activity(void *data)

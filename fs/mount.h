@@ -12,7 +12,7 @@ struct mount_options {
 	bool foreground;
 	bool remount;  /* change the flags of a mount that is there */
 	bool old_copy; /* an older copy of a volume, beside the live one; implies read_only */
-	bool read_only, allow_other, suid, dev, noexec, relatime, writeback, no_xattr, ask_open, no_perm;
+	bool read_only, allow_other, suid, dev, noexec, relatime, writeback, no_xattr, ask_open, no_perm, io_uring;
 	bool shared;             /* others may change the store meanwhile; implies no_journal */
 	unsigned shared_seconds; /* for which the kernel believes what it was told */
 	unsigned idle;           /* seconds; 0: never */

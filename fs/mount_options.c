@@ -6,6 +6,7 @@
 #include "fs/journal.h"
 #include "fs/lease.h"
 #include "fs/mount.h"
+#include "fs/ring.h"
 #include "util/base/number.h"
 
 #define MEMORY_MIN (UINT64_C(8) << 20)
@@ -57,6 +58,7 @@ static bool set_switch(const char *option, struct mount_options *o)
 		{"writeback", &o->writeback, true},
 		{"noxattr", &o->no_xattr, true},
 		{"noperm", &o->no_perm, true},
+		{"io_uring", &o->io_uring, true},
 		{"ask_open", &o->ask_open, true},
 		{"nojournal", &o->no_journal, true},
 		{"shared_store", &o->shared, true},
@@ -233,6 +235,8 @@ int mount_options_parse(char *text, struct mount_options *o, struct fault *why)
 	if (o->no_perm && o->allow_other)
 		return fault_set(why, EXIT_USAGE, EINVAL,
 				 "give noperm or allow_other, not both: nobody would check what others may do");
+	if (o->io_uring && ring_missing())
+		return fault_set(why, EXIT_USAGE, ENOTSUP, "io_uring: %s", ring_missing());
 	o->read_only |= o->old_copy;
 	return o->shared ? check_shared(o, why) : 0;
 }

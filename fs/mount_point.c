@@ -135,8 +135,8 @@ int mount_point_prepare(const char *volume, const char *mount_point, struct faul
 	struct stat st = {0};
 	int r = look(mount_point, &st);
 
-	/* The second: its process is ending at this moment. */
-	if (r == -ENOTCONN || r == -ECONNABORTED) {
+	/* The last two: its process is ending at this moment, which served the device, or rings. */
+	if (r == -ENOTCONN || r == -ECONNABORTED || r == -ECANCELED) {
 		r = mount_point_unmount(mount_point, true);
 		if (r < 0)
 			return fault_errno(why, EXIT_MOUNT_POINT, r,

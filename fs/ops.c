@@ -14,6 +14,7 @@
 #include "fs/slow.h"
 #include "fs/transport.h"
 #include "fs/worker.h"
+#include "util/base/log.h"
 
 /* The request diet (docs/architecture.md): OPEN, OPENDIR, CREATE, FLUSH and ACCESS are refused once with ENOSYS and never sent
  * again; everything that the kernel can cache it may keep for ever, since this mount alone changes the volume.  Unless others may
@@ -101,6 +102,21 @@ static void answer_attr(fuse_req_t req, int result, const struct node_attr *a)
 
 /* ------------------------------------------------------------------ the session */
 
+static void want_rings(const struct ops_context *c, struct fuse_conn_info *conn)
+{
+#if HAVE_FUSE_RING
+	if (!c->io_uring)
+		return;
+	conn->want |= conn->capable & (unsigned)FUSE_CAP_OVER_IO_URING;
+	if (!(conn->capable & (unsigned)FUSE_CAP_OVER_IO_URING))
+		log_warning("without io_uring: the kernel does not do it, or /sys/module/fuse/parameters/enable_uring "
+			    "is N");
+#else
+	(void)c;
+	(void)conn;
+#endif
+}
+
 static void op_init(void *data, struct fuse_conn_info *conn)
 {
 	struct ops_context *c = data;
@@ -113,6 +129,7 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2 /* else transport.c does */
 	conn->want |= conn->capable & (unsigned)FUSE_CAP_HANDLE_KILLPRIV_V2;
 #endif
+	want_rings(c, conn);
 	/* ACLs for the kernel to check would bring all its checks back. */
 	if (c->no_xattr || c->no_perm)
 		conn->want &= ~(unsigned)FUSE_CAP_POSIX_ACL;
@@ -417,8 +434,28 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 
 static _Thread_local uint8_t *reply_buffer;
 
-static uint8_t *get_reply_buffer(size_t n)
+/* The answer's own place in the ring, if it comes from one. */
+static uint8_t *place_in_ring(fuse_req_t req, size_t n)
 {
+#if HAVE_FUSE_RING
+	char *place;
+	size_t room;
+
+	if (fuse_req_is_uring(req) && fuse_req_get_payload(req, &place, &room, NULL) == 0 && n <= room)
+		return (uint8_t *)place;
+#else
+	(void)req;
+	(void)n;
+#endif
+	return NULL;
+}
+
+static uint8_t *get_reply_buffer(fuse_req_t req, size_t n)
+{
+	uint8_t *place = place_in_ring(req, n);
+
+	if (place)
+		return place;
 	if (n > IO_MAX)
 		return NULL;
 	if (!reply_buffer)
@@ -452,7 +489,7 @@ void ops_thread_end(void)
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	uint8_t *buf = get_reply_buffer(size);
+	uint8_t *buf = get_reply_buffer(req, size);
 	ssize_t n = buf ? fs_read(engine_of(req), ino, buf, size, (uint64_t)off) : -ENOMEM;
 
 	(void)fi;
@@ -605,7 +642,7 @@ static bool emit(void *data, const char *name, uint64_t ino, uint8_t type, int64
 
 static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
 {
-	struct listing l = {.req = req, .buf = (char *)get_reply_buffer(size), .room = size, .plus = plus};
+	struct listing l = {.req = req, .buf = (char *)get_reply_buffer(req, size), .room = size, .plus = plus};
 	int r = l.buf ? fs_readdir(engine_of(req), ino, off, plus, emit, &l) : -ENOMEM;
 
 	/* What was gathered before an error is good; the error comes back at the next call. */

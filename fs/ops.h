@@ -14,6 +14,7 @@ struct ops_context {
 	bool ask_open; /* the kernel asks whenever a file is opened, so that a locked one is refused then and not first when it is read */
 	bool shared;     /* others may change the store: what is opened is asked for, listings are not kept */
 	double believed; /* seconds for which the kernel believes entries, missing entries and attributes */
+	bool io_uring;   /* requests come by rings, if the kernel lets them (ring.h) */
 	bool no_perm; /* the kernel checks no permissions, and so asks for none of the attributes that it would check them by */
 	bool no_xattr; /* attributes and ACLs are refused once, and never asked for again */
 	uint32_t time_granularity_ns;

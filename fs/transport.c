@@ -16,7 +16,9 @@
 
 #include "fs/follow.h"
 #include "fs/freeze.h"
+#include "fs/gate.h"
 #include "fs/meter.h"
+#include "fs/ring.h"
 #include "util/base/log.h"
 #include "util/base/secret.h"
 
@@ -26,10 +28,7 @@ static struct {
 	atomic_int_fast64_t when;
 	atomic_uint_fast64_t init_unique; /* of the INIT request; 0 once it is answered */
 	uint32_t kernel_flags;            /* what the kernel offered */
-	atomic_bool last;                 /* transport_serve_the_last */
-	atomic_bool refusing;             /* transport_refuse */
 	atomic_uint wipes;                /* transport_wipe */
-	atomic_uint under_way;            /* requests that a thread works on */
 } transport;
 
 static _Thread_local bool kills_privileges;
@@ -132,6 +131,19 @@ static void note_flags(const uint8_t *buf, size_t n)
 	}
 }
 
+void transport_note(unsigned opcode, bool kills)
+{
+	meter_came(opcode);
+	began = meter_now();
+	note_time(began);
+	kills_privileges = kills;
+}
+
+unsigned transport_wipes(void)
+{
+	return atomic_load_explicit(&transport.wipes, memory_order_relaxed);
+}
+
 /* Looks at a request before libfuse does. */
 static void look(const uint8_t *buf, size_t n)
 {
@@ -204,44 +216,25 @@ int transport_attach(struct fuse_session *se)
 	return attach(se);
 }
 
-/* ------------------------------------------------------------------ what may be served now */
-
-/* Requests that change something below; a frozen mount keeps them.  A sync passes: what could be synced is. */
-static bool changes(const uint8_t *buf, size_t n)
+/* What the gate has to know of a request.  One without a whole head is libfuse's affair. */
+static struct gate_request request_of(const struct fuse_buf *buf)
 {
-	static const bool table[TRANSPORT_OPCODES] = {
-		[FUSE_SETATTR] = true,     [FUSE_SYMLINK] = true,
-		[FUSE_MKNOD] = true,       [FUSE_MKDIR] = true,
-		[FUSE_UNLINK] = true,      [FUSE_RMDIR] = true,
-		[FUSE_RENAME] = true,      [FUSE_LINK] = true,
-		[FUSE_WRITE] = true,       [FUSE_SETXATTR] = true,
-		[FUSE_REMOVEXATTR] = true, [FUSE_FALLOCATE] = true,
-		[FUSE_RENAME2] = true,     [FUSE_COPY_FILE_RANGE] = true,
-		[FUSE_TMPFILE] = true,
-	};
-	const struct fuse_in_header *h = (const void *)buf;
-
-	return n >= sizeof *h && h->opcode < TRANSPORT_OPCODES && table[h->opcode];
-}
-
-/* What the kernel sends of its own to get rid of written pages, and what waits for that.  Nothing whose answer brings attributes that
- * the kernel would keep: of SETATTR only the one that follows written pages.  And GETXATTR, which a write(2) asks of
- * security.capability after the attributes: left alone, it would take the error at the end for "none", and write into a cache that
- * nobody empties any more. */
-static bool writes_back(const uint8_t *buf, size_t n)
-{
-	const struct fuse_in_header *h = (const void *)buf;
-	const struct fuse_write_in *w = (const void *)(buf + sizeof *h);
-	const struct fuse_setattr_in *s = (const void *)(buf + sizeof *h);
+	const struct fuse_in_header *h = buf->mem;
+	const struct fuse_write_in *w = (const void *)(h + 1);
+	const struct fuse_setattr_in *s = (const void *)(h + 1);
+	size_t n = buf->size;
 
 	if (n < sizeof *h)
-		return false;
+		return (struct gate_request){.opcode = FUSE_INTERRUPT};
+
+	struct gate_request r = {.opcode = h->opcode, .node = h->nodeid};
+
 	if (h->opcode == FUSE_WRITE)
-		return n >= sizeof *h + sizeof *w && (w->write_flags & FUSE_WRITE_CACHE);
-	if (h->opcode == FUSE_SETATTR)
-		return n >= sizeof *h + sizeof *s && !(s->valid & ~(uint32_t)(FATTR_MTIME | FATTR_CTIME | FATTR_FH));
-	return h->opcode == FUSE_GETXATTR || h->opcode == FUSE_FSYNC || h->opcode == FUSE_FORGET ||
-	       h->opcode == FUSE_BATCH_FORGET || h->opcode == FUSE_INTERRUPT;
+		r.written_back = n >= sizeof *h + sizeof *w && (w->write_flags & FUSE_WRITE_CACHE);
+	else if (h->opcode == FUSE_SETATTR)
+		r.written_back =
+			n >= sizeof *h + sizeof *s && !(s->valid & ~(uint32_t)(FATTR_MTIME | FATTR_CTIME | FATTR_FH));
+	return r;
 }
 
 /* ------------------------------------------------------------------ the crew */
@@ -269,8 +262,7 @@ static struct {
 	struct crew *crew;
 } at_work = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* An fs context of its own: the umask of a creation is this thread's alone. */
-static void own_context(void)
+void transport_own_context(void)
 {
 	if (unshare(CLONE_FS) < 0)
 		log_warning("cannot have a umask for each thread: %s", strerror(errno));
@@ -286,19 +278,6 @@ static void serve_change(const struct crew *c, struct fuse_buf *buf)
 	freeze_leave(c->freeze);
 }
 
-/* What a locked mount answers as ever. */
-static bool needs_no_key(const struct fuse_buf *buf)
-{
-	const struct fuse_in_header *h = buf->mem;
-
-	if (buf->size < sizeof *h)
-		return true;
-	return h->opcode == FUSE_INIT || h->opcode == FUSE_DESTROY || h->opcode == FUSE_STATFS ||
-	       h->opcode == FUSE_RELEASE || h->opcode == FUSE_RELEASEDIR || h->opcode == FUSE_INTERRUPT ||
-	       (h->opcode == FUSE_GETATTR && h->nodeid == FUSE_ROOT_ID) ||
-	       (h->opcode != FUSE_GETXATTR && h->opcode != FUSE_FSYNC && writes_back(buf->mem, buf->size));
-}
-
 static void refuse(const struct crew *c, const struct fuse_buf *buf)
 {
 	const struct fuse_in_header *in = buf->mem;
@@ -311,17 +290,20 @@ static void refuse(const struct crew *c, const struct fuse_buf *buf)
 
 static void serve_if_allowed(const struct crew *c, struct fuse_buf *buf)
 {
-	if (atomic_load(&transport.refusing) && !needs_no_key(buf)) {
+	const struct gate_request r = request_of(buf);
+
+	switch (gate_judge(&r)) {
+	case GATE_REFUSED:
 		refuse(c, buf);
-		return;
-	}
-	/* Not answered at the end: whoever asked gets an error when the device is closed. */
-	if (atomic_load(&transport.last) && !writes_back(buf->mem, buf->size))
-		return;
-	if (changes(buf->mem, buf->size))
+		break;
+	case GATE_UNANSWERED:
+		break;
+	case GATE_CHANGE:
 		serve_change(c, buf);
-	else
+		break;
+	case GATE_LOOK:
 		fuse_session_process_buf(c->se, buf);
+	}
 }
 
 /* Syncs are answered by another thread (fs/ops.c), which measures them. */
@@ -337,12 +319,11 @@ static void serve_one(const struct crew *c, struct fuse_buf *buf)
 	unsigned opcode = whole ? h->opcode : TRANSPORT_OPCODES;
 	uint32_t asker = whole ? h->pid : 0;
 
-	/* Counted before it looks: who sets `last` waits for those that did not see it. */
-	atomic_fetch_add(&transport.under_way, 1);
+	gate_come();
 	c->hooks->begin(c->hooks->data);
 	serve_if_allowed(c, buf);
 	c->hooks->end(c->hooks->data);
-	atomic_fetch_sub(&transport.under_way, 1);
+	gate_gone();
 	if (!is_measured(opcode))
 		return;
 
@@ -378,7 +359,7 @@ static void *serve(void *data)
 	struct fuse_session *se = t->crew->se;
 	struct fuse_buf buf = {0};
 
-	own_context();
+	transport_own_context();
 	while (!fuse_session_exited(se)) {
 		wipe_if_asked(t, &buf);
 
@@ -403,13 +384,17 @@ static void *serve_kept(void *data)
 	size_t n;
 	void *request;
 
-	own_context();
+	transport_own_context();
 	while ((request = freeze_next(c->freeze, &n))) {
 		struct fuse_buf buf = {.mem = request, .size = n};
 
 		began = meter_now();
-		note_flags(request, n);
-		serve_one(c, &buf);
+		if (ring_is_kept(request, n)) {
+			ring_serve_kept(request);
+		} else {
+			note_flags(request, n);
+			serve_one(c, &buf);
+		}
 		free(request);
 	}
 	c->hooks->at_end();
@@ -476,7 +461,9 @@ int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threa
 	if (!crew.threads)
 		return -ENOMEM;
 	prepare_waking();
+	ring_start(freeze, hooks);
 	r = run_crew(&crew, threads);
+	gate_close();
 	free(crew.threads);
 	return r;
 }
@@ -486,11 +473,6 @@ int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threa
 uint64_t transport_writes(void)
 {
 	return meter_requests(FUSE_WRITE);
-}
-
-void transport_refuse(bool so)
-{
-	atomic_store(&transport.refusing, so);
 }
 
 bool transport_is_waited_for(unsigned opcode)
@@ -506,15 +488,6 @@ uint64_t transport_requests(void)
 		if (i != FUSE_FORGET && i != FUSE_BATCH_FORGET)
 			sum += meter_requests(i);
 	return sum;
-}
-
-void transport_serve_the_last(void)
-{
-	const struct timespec step = {0, WAKE_STEP_NS};
-
-	atomic_store(&transport.last, true);
-	while (atomic_load(&transport.under_way))
-		nanosleep(&step, NULL);
 }
 
 void transport_forget_attributes(struct fuse_session *se, const uint64_t *nodes, size_t count)

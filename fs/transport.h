@@ -29,22 +29,22 @@ struct transport_hooks {
 int transport_run(struct fuse_session *se, struct freeze *freeze, unsigned threads,
 		  const struct transport_hooks *hooks) MUST_CHECK;
 
-/* For a mount that has to end while it is in use: from here on only what the kernel writes back is answered.  Returns when every other
- * answer has been given. */
-void transport_serve_the_last(void);
 /* Makes the kernel ask for the attributes of these nodes before it takes another write into its cache. */
 void transport_forget_attributes(struct fuse_session *se, const uint64_t *nodes, size_t count);
 /* Empties the kernel's caches: names, and attributes and pages of these nodes.  It waits for what the kernel has to write to them. */
 void transport_forget_everything(struct fuse_session *se, const uint64_t *nodes, size_t count);
-/* While it is so, requests get ENOKEY, but those of the kernel's own (to get rid of what it has, to let go), and of the root's attributes and the
- * store's space, which need no key. */
-void transport_refuse(bool so);
 /* Has every serving thread wipe its buffers: what was asked and answered before is not left in them.  Not in one of those threads. */
 void transport_wipe(void);
 /* Requests so far, but those that only let go of something. */
 uint64_t transport_requests(void);
 /* Ends transport_run. */
 void transport_end(struct fuse_session *se);
+
+/* For threads that serve without passing the device (ring.h): an fs context of its own, as the umask of a creation is a thread's alone; what a
+ * request is, before it is worked on; how often transport_wipe was called. */
+void transport_own_context(void);
+void transport_note(unsigned opcode, bool kills_privileges);
+unsigned transport_wipes(void);
 
 /* When the request that this thread works on came (meter.h). */
 uint64_t transport_began(void);

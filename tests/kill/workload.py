@@ -18,7 +18,7 @@ import harness
 from harness import Failure, read_file
 
 # What a program gets from a mount whose process was killed: these are no findings.
-DEAD_MOUNT = (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENODEV, errno.ESTALE, errno.EPIPE)
+DEAD_MOUNT = (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED, errno.EIO, errno.ENODEV, errno.ESTALE, errno.EPIPE)
 # A child that stored to a mapped file of the mount dies of SIGBUS; SIGKILL is ours, when plain directories take the mount's place.
 DEAD_SIGNALS = (signal.SIGBUS, signal.SIGKILL)
 

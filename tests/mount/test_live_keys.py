@@ -212,8 +212,8 @@ def test_rule_3_lock_and_unlock(volume):
     write_file(wrong, b"another key file of some length, at least 32 bytes")
     equal(volume.coffer("unlock", m, "--key-file", wrong, check=False).returncode, 3)
     fails(errno.ENOKEY, os.pread, fd, 10, 0)
-    # What it answered before is left in none of its buffers.  (The sanitizers keep what was freed.)
-    if harness.SCALE == 1:
+    # What it answered before is left in none of its buffers.  (The sanitizers keep what was freed; the places in a ring are libfuse's.)
+    if harness.SCALE == 1 and "io_uring" not in harness.EVERY_MOUNT:
         equal(in_memory(volume.process.pid, content("f", 30000)[9000:9032]), False)
     volume.coffer("unlock", m, *volume.unlock())
     equal(os.pread(fd, 30000, 0), b"unsynced" + content("f", 30000)[8:])

@@ -325,6 +325,7 @@ def test_acls_survive_a_remount(volume):
 def test_nobody_checks(volume):
     """noperm: the kernel leaves out its checks, for the one user who may enter; what is kept and shown is the same, and holds in the next mount."""
     need_root()
+    harness.need_mount()
     need("setfacl", "getfacl")
     refused = run(harness.COFFER, "mount", volume.dir, volume.mnt, *volume.unlock(), "-o", "noperm,allow_other", check=False)
     equal(refused.returncode != 0 and "not both" in refused.stderr, True, refused.stderr)

@@ -74,7 +74,8 @@
 	"  --grace TIME            as -o grace=TIME: how long it goes on while its key service is not reached (8h)\n"  \
 	"  -o OPTIONS              as of mount(8): ro, allow_other, noexec, noatime ...; and idle=SECONDS, "           \
 	"commit=SECONDS,\n"                                                                                            \
-	"                          writeback, noxattr, noperm, memory=SIZE, metrics=F, journal=SIZE, nojournal, "      \
+	"                          writeback, noxattr, noperm, io_uring, memory=SIZE, metrics=F, journal=SIZE, "       \
+	"nojournal, "                                                                                                  \
 	"oldcopy,\n"                                                                                                   \
 	"                          passphrase_file=F, key_file=F,\n"                                                   \
 	"                          shared_store[=SECONDS] (others may change the store meanwhile),\n"                  \

@@ -121,5 +121,5 @@ bool mount_is_dead(const char *point)
 	struct statvfs st;
 
 	/* Attributes may be cached for ever; statfs always asks the server. */
-	return statvfs(point, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+	return statvfs(point, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED || errno == ECANCELED);
 }

@@ -199,7 +199,7 @@ _coffer()
 		if [[ $verb == mount ]]; then
 			compopt -o nospace 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -P "${cur%"${cur##*,}"}" -W \
-				"ro rw allow_other noexec nosuid nodev noatime relatime idle= field_rights= commit= memory= writeback noxattr noperm ask_open shared_store shared_store= noxattr metrics= journal= nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= pin_file= pkcs11_module= tpm tpm_pin_file= tpm_tcti= credential= service_config= kmip_config= grace=" \
+				"ro rw allow_other noexec nosuid nodev noatime relatime idle= field_rights= commit= memory= writeback noxattr noperm io_uring ask_open shared_store shared_store= noxattr metrics= journal= nojournal oldcopy accept_older_keyring root= passphrase_file= passphrase_command= key_file= pin_file= pkcs11_module= tpm tpm_pin_file= tpm_tcti= credential= service_config= kmip_config= grace=" \
 				-- "${cur##*,}")
 			return
 		fi
