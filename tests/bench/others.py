@@ -8,7 +8,7 @@ import shutil
 import struct
 import subprocess
 
-from targets import ROOT, BenchError, Coffer, Mounted, NoFollow, NoJournal, NoPerm, Passthrough, Plain, run
+from targets import ROOT, BenchError, Coffer, Mounted, NoFollow, NoJournal, NoPerm, Passthrough, Plain, Ring, RingNoPerm, run
 
 
 class Peer(Mounted):
@@ -141,5 +141,8 @@ class Fscrypt(Plain):
 
 
 TARGETS = {
-    c.name: c for c in (Plain, Fscrypt, Passthrough, NoJournal, NoFollow, NoPerm, Coffer, Gocryptfs, Securefs, Encfs, Cryfs)
+    c.name: c
+    for c in (
+        Plain, Fscrypt, Passthrough, NoJournal, NoFollow, NoPerm, Coffer, Ring, RingNoPerm, Gocryptfs, Securefs, Encfs, Cryfs,
+    )
 }

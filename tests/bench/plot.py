@@ -13,6 +13,8 @@ COLOURS = {
     "nojournal": "#7fb3e6",
     "nofollow": "#4fa3a3",
     "noperm": "#3f8fd6",
+    "ring": "#16447a",
+    "ring-noperm": "#0b2545",
     "coffer": "#1f5fa8",
     "gocryptfs": "#d9822b",
     "securefs": "#a4508b",

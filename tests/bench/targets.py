@@ -202,6 +202,19 @@ class NoPerm(Coffer):
     usual = False
 
 
+class Ring(Coffer):
+    """Requests by io_uring: of a coffer that was built with libfuse 3.18, on a kernel that was told."""
+
+    name = "ring"
+    options = ("-o", "io_uring")
+    usual = False
+
+
+class RingNoPerm(Ring):
+    name = "ring-noperm"
+    options = ("-o", "io_uring,noperm")
+
+
 class NoFollow(Coffer):
     """Serving threads stay where the scheduler has put them (fs/follow.h)."""
 
