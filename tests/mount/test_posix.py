@@ -225,6 +225,8 @@ def test_seek_data_and_hole(d):
     fd = os.open(f"{d}/f", CREATE | os.O_RDWR)
     os.ftruncate(fd, 100 << 20)
     os.pwrite(fd, b"x" * 4096, 40 << 20)
+    if "writeback" in harness.EVERY_MOUNT:
+        os.fsync(fd)  # the kernel asks without writing back first
     data = os.lseek(fd, 0, os.SEEK_DATA)
     assert data <= 40 << 20, data
     if filesystem(d) != "vfat":
@@ -271,6 +273,8 @@ def largest(shared):
 
 
 def test_largest_file(d, shared):
+    if "writeback" in harness.EVERY_MOUNT:
+        raise Skip("the kernel takes a page behind the largest size into its cache, and says so at the sync")
     store = shared.mnt if harness.PLAIN else shared.dir
     if "ext" not in filesystem(store):
         raise Skip("the store is not ext4")
