@@ -484,7 +484,7 @@ static int run(const struct verb *v, int argc, char **argv, const char *action, 
 	struct work w = {.key = KEY_WORK_NONE, .action = action, .fd = -1};
 	bool starts = strcmp(action, "start") == 0, resumes = strcmp(action, "resume") == 0;
 	const struct option_spec unlock[] = {OPTIONS_UNLOCK(&w.key.unlock), {OPTION_FLAG, 0, 0, "json", &w.key.json}};
-	struct option_spec specs[40] = {{0}};
+	struct option_spec specs[sizeof unlock / sizeof unlock[0] + 8] = {{0}};
 	size_t n = sizeof unlock / sizeof unlock[0];
 	struct words words;
 	int r;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-	SPECS_MAX = 40,
+	SPECS_MAX = 64,
 	VALUE_HELP = 0x100,
 	VALUE_FIRST, /* option i of the specs is VALUE_FIRST + i, also where it has a letter */
 };
@@ -89,13 +89,16 @@ static int bad_option(const struct verb *v, int c, char **argv, struct fault *wh
 	return fault_set(why, EXIT_USAGE, EINVAL, "%s: no option %s; see: coffer %s --help", v->name, word, v->name);
 }
 
-/* The tables that getopt_long wants. */
-static void make_tables(const struct option_spec *specs, struct option *longs, char *shorts)
+/* The tables that getopt_long wants.  False if there is no room for all. */
+static bool make_tables(const struct option_spec *specs, struct option *longs, char *shorts)
 {
 	*shorts++ = ':'; /* a missing value is told from an unknown option, and nothing is printed */
 	*shorts++ = 'h';
 	*longs++ = (struct option){"help", no_argument, NULL, VALUE_HELP};
-	for (int i = 0; i < SPECS_MAX && specs[i].kind; i++) {
+	for (int i = 0; specs[i].kind; i++) {
+		if (i == SPECS_MAX)
+			return false;
+
 		bool value = specs[i].kind != OPTION_FLAG;
 
 		*longs++ =
@@ -107,6 +110,7 @@ static void make_tables(const struct option_spec *specs, struct option *longs, c
 	}
 	*shorts = '\0';
 	*longs = (struct option){0};
+	return true;
 }
 
 static int index_of(const struct option_spec *specs, int c)
@@ -127,7 +131,9 @@ int options_parse(const struct verb *v, int argc, char **argv, const struct opti
 	bool seen[SPECS_MAX] = {false};
 	int c;
 
-	make_tables(specs, longs, shorts);
+	if (!make_tables(specs, longs, shorts))
+		return fault_set(why, EXIT_FAILED, EOVERFLOW, "%s: more than %d options are in its table", v->name,
+				 SPECS_MAX);
 	opterr = 0;
 	optind = 0; /* glibc: start anew */
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
