@@ -158,9 +158,9 @@ def test_rule_2_changes_wait_and_reading_goes_on(volume):
     for name in "fg":
         write_file(f"{m}/{name}/old", b"old")
     os.mkdir(f"{m}/h/old")
-    calls = list(every_change(m))
+    calls, later = list(every_change(m)), []
     if "io_uring" in harness.EVERY_MOUNT:
-        calls = calls[:6]  # a ring has eight places for each processor
+        calls, later = calls[:6], calls[6:]  # a ring has eight places for each processor
     before = volume.coffer("freeze", m).stdout
     equal("60 s" in before and "thaw" in before, True, before)
     below = state_below(volume)
@@ -184,6 +184,8 @@ def test_rule_2_changes_wait_and_reading_goes_on(volume):
     volume.coffer("thaw", m)
     for c in changes:
         c.done()
+    for function, *arguments in later:
+        function(*arguments)
     equal((read_file(f"{m}/b/created"), os.path.getsize(f"{m}/6"), os.readlink(f"{m}/c/link")), (b"new", 1, "target"))
     equal((os.listdir(f"{m}/f"), os.listdir(f"{m}/g"), os.listdir(f"{m}/h")), (["new"], [], []))
     equal((os.stat(f"{m}/1").st_nlink, os.stat(f"{m}/3").st_mtime, os.getxattr(f"{m}/4", "user.x")), (2, 1, b"value"))

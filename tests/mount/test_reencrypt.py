@@ -376,7 +376,10 @@ def test_held_open_and_unlinked(volume):
     os.close(fd)
     if nameless is not None:
         equal(os.pread(nameless, 60000, 0), content("nameless", 30000))
-        os.link(f"/proc/self/fd/{nameless}", f"{m}/named", follow_symlinks=True)
+        # With a directory to begin at, else Python calls link(2), which does not follow.
+        here = os.open("/", os.O_RDONLY)
+        os.link(f"/proc/self/fd/{nameless}", f"{m}/named", src_dir_fd=here, follow_symlinks=True)
+        os.close(here)
         os.close(nameless)
         volume.remount()
         equal(read_file(f"{m}/named"), content("nameless", 30000))
