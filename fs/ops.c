@@ -1,17 +1,13 @@
 #define FUSE_USE_VERSION 314
 
-#include "fs/ops.h"
 #include "config.h"
+#include "fs/ops_parts.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <string.h>
 
 #include "fs/caller.h"
-#include "fs/meter.h"
-#include "fs/slow.h"
 #include "fs/transport.h"
 #include "fs/worker.h"
 #include "util/base/log.h"
@@ -19,11 +15,6 @@
 /* The request diet (docs/architecture.md): OPEN, OPENDIR, CREATE, FLUSH and ACCESS are refused once with ENOSYS and never sent
  * again; everything that the kernel can cache it may keep for ever, since this mount alone changes the volume.  Unless others may
  * change the store, too: then for a moment, OPEN and OPENDIR are answered, and listings are not kept. */
-
-static struct engine *engine_of(fuse_req_t req)
-{
-	return ((struct ops_context *)fuse_req_userdata(req))->engine;
-}
 
 static double believed(fuse_req_t req)
 {
@@ -37,8 +28,7 @@ static struct caller caller_of(fuse_req_t req)
 	return (struct caller){c->uid, c->gid, c->pid, c->umask};
 }
 
-/* The one place where an error of the engine's own becomes one of POSIX: what does not authenticate is EIO. */
-static void answer(fuse_req_t req, ssize_t result)
+void ops_answer(fuse_req_t req, ssize_t result)
 {
 	fuse_reply_err(req, result < 0 ? (int)(result == -EBADMSG ? EIO : -result) : 0);
 }
@@ -63,7 +53,7 @@ static struct stat stat_of(const struct node_attr *a)
 	};
 }
 
-static struct fuse_entry_param entry_of(fuse_req_t req, const struct node_attr *a)
+struct fuse_entry_param ops_entry(fuse_req_t req, const struct node_attr *a)
 {
 	return (struct fuse_entry_param){
 		.ino = a->node,
@@ -79,10 +69,10 @@ static void answer_entry(fuse_req_t req, int result, const struct node_attr *a)
 	struct fuse_entry_param entry;
 
 	if (result < 0) {
-		answer(req, result);
+		ops_answer(req, result);
 		return;
 	}
-	entry = entry_of(req, a);
+	entry = ops_entry(req, a);
 	/* If the answer does not arrive, the kernel does not count the lookup. */
 	if (fuse_reply_entry(req, &entry) == -ENOENT)
 		fs_forget(engine_of(req), a->node, 1);
@@ -93,7 +83,7 @@ static void answer_attr(fuse_req_t req, int result, const struct node_attr *a)
 	struct stat st;
 
 	if (result < 0) {
-		answer(req, result);
+		ops_answer(req, result);
 		return;
 	}
 	st = stat_of(a);
@@ -158,7 +148,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (r == 0 && c->shared)
 		r = fs_open_shared(c->engine, ino, &as_read, &held);
 	if (r < 0) {
-		answer(req, r);
+		ops_answer(req, r);
 		return;
 	}
 	fi->keep_cache = as_read;
@@ -182,7 +172,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	int r = c->shared ? fs_open_shared(c->engine, ino, &as_read, &held) : -ENOSYS;
 
 	if (r < 0)
-		answer(req, r);
+		ops_answer(req, r);
 	else
 		fuse_reply_open(req, fi);
 }
@@ -244,11 +234,11 @@ static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fu
 	int r = fs_tmpfile(engine_of(req), &c, parent, mode, &a);
 
 	if (r < 0) {
-		answer(req, r);
+		ops_answer(req, r);
 		return;
 	}
 
-	struct fuse_entry_param entry = entry_of(req, &a);
+	struct fuse_entry_param entry = ops_entry(req, &a);
 
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT)
 		fs_forget(engine_of(req), a.node, 1);
@@ -281,18 +271,18 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	answer(req, fs_unlink(engine_of(req), parent, name));
+	ops_answer(req, fs_unlink(engine_of(req), parent, name));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	answer(req, fs_rmdir(engine_of(req), parent, name));
+	ops_answer(req, fs_rmdir(engine_of(req), parent, name));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to, const char *new_name,
 		      unsigned flags)
 {
-	answer(req, fs_rename(engine_of(req), parent, name, to, new_name, flags));
+	ops_answer(req, fs_rename(engine_of(req), parent, name, to, new_name, flags));
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -301,7 +291,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	ssize_t n = fs_readlink(engine_of(req), ino, target, sizeof target - 1);
 
 	if (n < 0) {
-		answer(req, n);
+		ops_answer(req, n);
 		return;
 	}
 	target[n] = 0;
@@ -351,7 +341,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 	(void)ino;
 	if (r < 0)
-		answer(req, r);
+		ops_answer(req, r);
 	else
 		fuse_reply_statfs(req, &st);
 }
@@ -382,7 +372,7 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 	ssize_t n = size && !buf ? -ENOMEM : fs_getxattr(engine_of(req), ino, name, buf, size);
 
 	if (n < 0)
-		answer(req, n == -ENODATA && is_label(name) ? -EOPNOTSUPP : n);
+		ops_answer(req, n == -ENODATA && is_label(name) ? -EOPNOTSUPP : n);
 	else if (size)
 		fuse_reply_buf(req, buf, (size_t)n);
 	else
@@ -399,7 +389,7 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	ssize_t n = size && !buf ? -ENOMEM : fs_listxattr(engine_of(req), ino, buf, size);
 
 	if (n < 0)
-		answer(req, n);
+		ops_answer(req, n);
 	else if (size)
 		fuse_reply_buf(req, buf, (size_t)n);
 	else
@@ -421,182 +411,17 @@ static bool acl_kills_sgid(fuse_req_t req, fuse_ino_t ino, const char *name)
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
 	if (!refuse_xattr(req))
-		answer(req, fs_setxattr(engine_of(req), ino, name, value, size, flags, acl_kills_sgid(req, ino, name)));
+		ops_answer(req,
+			   fs_setxattr(engine_of(req), ino, name, value, size, flags, acl_kills_sgid(req, ino, name)));
 }
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	if (!refuse_xattr(req))
-		answer(req, fs_removexattr(engine_of(req), ino, name));
+		ops_answer(req, fs_removexattr(engine_of(req), ino, name));
 }
 
-/* ------------------------------------------------------------------ content */
-
-static _Thread_local uint8_t *reply_buffer;
-
-/* The answer's own place in the ring, if it comes from one. */
-static uint8_t *place_in_ring(fuse_req_t req, size_t n)
-{
-#if HAVE_FUSE_RING
-	char *place;
-	size_t room;
-
-	if (fuse_req_is_uring(req) && fuse_req_get_payload(req, &place, &room, NULL) == 0 && n <= room)
-		return (uint8_t *)place;
-#else
-	(void)req;
-	(void)n;
-#endif
-	return NULL;
-}
-
-static uint8_t *get_reply_buffer(fuse_req_t req, size_t n)
-{
-	uint8_t *place = place_in_ring(req, n);
-
-	if (place)
-		return place;
-	if (n > IO_MAX)
-		return NULL;
-	if (!reply_buffer)
-		reply_buffer = aligned_alloc(4096, IO_MAX);
-	return reply_buffer;
-}
-
-void ops_begin(void *context)
-{
-	worker_enter(((struct ops_context *)context)->engine);
-}
-
-void ops_end(void *context)
-{
-	(void)context;
-	worker_leave();
-}
-
-void ops_wipe(void)
-{
-	if (reply_buffer)
-		wipe(reply_buffer, IO_MAX);
-}
-
-void ops_thread_end(void)
-{
-	free(reply_buffer);
-	reply_buffer = NULL;
-	fs_thread_end();
-}
-
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
-{
-	uint8_t *buf = get_reply_buffer(req, size);
-	ssize_t n = buf ? fs_read(engine_of(req), ino, buf, size, (uint64_t)off) : -ENOMEM;
-
-	(void)fi;
-	if (n < 0) {
-		answer(req, n);
-		return;
-	}
-	meter_add(METER_BYTES_READ, (uint64_t)n);
-	fuse_reply_buf(req, (const char *)buf, (size_t)n);
-}
-
-static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
-{
-	const struct ops_context *c = fuse_req_userdata(req);
-	bool kill = transport_kills_privileges();
-	/* Where the end is the kernel may not know any more. */
-	bool append = c->shared && (fi->flags & O_APPEND) && !fi->writepage;
-	ssize_t n = append ? fs_append(c->engine, ino, buf, size, kill)
-			   : fs_write(c->engine, ino, buf, size, (uint64_t)off, kill);
-
-	if (n < 0) {
-		answer(req, n);
-		return;
-	}
-	meter_add(METER_BYTES_WRITTEN, (uint64_t)n);
-	fuse_reply_write(req, (size_t)n);
-}
-
-static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length, struct fuse_file_info *fi)
-{
-	(void)fi;
-	answer(req, fs_fallocate(engine_of(req), ino, mode, (uint64_t)off, (uint64_t)length));
-}
-
-static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
-{
-	uint64_t found;
-	int r = whence == SEEK_DATA || whence == SEEK_HOLE
-			? fs_lseek(engine_of(req), ino, (uint64_t)off, whence == SEEK_HOLE, &found)
-			: -EINVAL;
-
-	(void)fi;
-	if (r < 0)
-		answer(req, r);
-	else
-		fuse_reply_lseek(req, (off_t)found);
-}
-
-static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse_file_info *from_fi,
-			       fuse_ino_t to, off_t to_off, struct fuse_file_info *to_fi, size_t n, int flags)
-{
-	ssize_t done =
-		flags ? -EINVAL : fs_copy_range(engine_of(req), from, (uint64_t)from_off, to, (uint64_t)to_off, n);
-
-	(void)from_fi;
-	(void)to_fi;
-	if (done < 0)
-		answer(req, done);
-	else
-		fuse_reply_write(req, (size_t)done);
-}
-
-/* A sync waits for the disk; it is answered from a thread that others do not wait for. */
-struct sync_job {
-	fuse_req_t req;
-	fuse_ino_t ino;
-	bool directory, data_only;
-	uint64_t began;
-};
-
-static void run_sync(void *data)
-{
-	struct sync_job *j = data;
-	struct engine *e = engine_of(j->req);
-
-	worker_enter(e);
-	answer(j->req, j->directory ? fs_fsyncdir(e, j->ino) : fs_fsync(e, j->ino, j->data_only));
-	worker_leave();
-	meter_answered(j->directory ? FUSE_FSYNCDIR : FUSE_FSYNC, meter_now() - j->began);
-	free(j);
-}
-
-static void sync_later(fuse_req_t req, fuse_ino_t ino, bool directory, bool data_only)
-{
-	struct ops_context *c = fuse_req_userdata(req);
-	struct sync_job *j = malloc(sizeof *j);
-
-	if (!j) {
-		answer(req, -ENOMEM);
-		return;
-	}
-	*j = (struct sync_job){req, ino, directory, data_only, transport_began()};
-	if (slow_run(c->slow, run_sync, j) < 0)
-		run_sync(j);
-}
-
-static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
-{
-	(void)fi;
-	sync_later(req, ino, false, data_only);
-}
-
-static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
-{
-	(void)fi;
-	sync_later(req, ino, true, data_only);
-}
+/* ------------------------------------------------------------------ the table */
 
 static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi, unsigned flags,
 		     const void *in, size_t in_size, size_t out_size)
@@ -610,58 +435,6 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, st
 	(void)in_size;
 	(void)out_size;
 	fuse_reply_err(req, ENOTTY);
-}
-
-/* ------------------------------------------------------------------ listing */
-
-struct listing {
-	fuse_req_t req;
-	char *buf;
-	size_t room, used;
-	bool plus;
-};
-
-static bool emit(void *data, const char *name, uint64_t ino, uint8_t type, int64_t next, const struct node_attr *attr)
-{
-	struct listing *l = data;
-	struct fuse_entry_param entry = {.attr = {.st_ino = ino, .st_mode = (mode_t)type << 12}};
-	size_t n;
-
-	if (l->plus) {
-		if (attr)
-			entry = entry_of(l->req, attr);
-		n = fuse_add_direntry_plus(l->req, l->buf + l->used, l->room - l->used, name, &entry, next);
-	} else {
-		n = fuse_add_direntry(l->req, l->buf + l->used, l->room - l->used, name, &entry.attr, next);
-	}
-	if (n > l->room - l->used)
-		return false;
-	l->used += n;
-	return true;
-}
-
-static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
-{
-	struct listing l = {.req = req, .buf = (char *)get_reply_buffer(req, size), .room = size, .plus = plus};
-	int r = l.buf ? fs_readdir(engine_of(req), ino, off, plus, emit, &l) : -ENOMEM;
-
-	/* What was gathered before an error is good; the error comes back at the next call. */
-	if (r < 0 && l.used == 0)
-		answer(req, r);
-	else
-		fuse_reply_buf(req, l.buf, l.used);
-}
-
-static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
-{
-	(void)fi;
-	list(req, ino, size, off, false);
-}
-
-static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
-{
-	(void)fi;
-	list(req, ino, size, off, true);
 }
 
 /* Not set, and so refused by libfuse with ENOSYS: create, flush, access, the locks (which the kernel then does itself). */
