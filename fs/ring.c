@@ -30,7 +30,7 @@ static void end_thread(void *data)
 	ring.hooks.at_end();
 }
 
-static void begin(unsigned opcode, bool kills_privileges)
+static void begin(bool kills_privileges)
 {
 	static _Thread_local bool known;
 	static _Thread_local unsigned wiped;
@@ -44,7 +44,7 @@ static void begin(unsigned opcode, bool kills_privileges)
 		wiped = transport_wipes();
 		ring.hooks.wipe();
 	}
-	transport_note(opcode, kills_privileges);
+	transport_note(kills_privileges);
 }
 
 static void enter(void)
@@ -76,7 +76,8 @@ static bool look(fuse_req_t req, unsigned opcode, fuse_ino_t node)
 {
 	const struct gate_request r = {.opcode = opcode, .node = node};
 
-	begin(opcode, false);
+	meter_came(opcode);
+	begin(false);
 	enter();
 	if (passes(req, gate_judge(&r)))
 		return true;
@@ -194,7 +195,7 @@ static void serve(struct change *c)
 {
 	const struct gate_request r = {.opcode = c->opcode, .node = c->ino, .written_back = c->written_back};
 
-	begin(c->opcode, c->kills_privileges);
+	begin(c->kills_privileges);
 	enter();
 	if (passes(c->req, gate_judge(&r))) {
 		while (!freeze_enter(ring.freeze)) {
@@ -212,10 +213,12 @@ static void serve(struct change *c)
 
 static void change(struct change c)
 {
-	if (fuse_req_is_uring(c.req))
-		serve(&c);
-	else
+	if (!fuse_req_is_uring(c.req)) {
 		act(&c);
+		return;
+	}
+	meter_came(c.opcode);
+	serve(&c);
 }
 
 static file_info copy_of(const file_info *fi)

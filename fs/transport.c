@@ -113,30 +113,30 @@ static void note_time(uint64_t nanoseconds)
 		atomic_store_explicit(&transport.when, now, memory_order_relaxed);
 }
 
-/* What libfuse does not pass on of a request, for the thread that is about to work on it. */
-static void note_flags(const uint8_t *buf, size_t n)
+/* What libfuse does not pass on of a request. */
+static bool kills(const uint8_t *buf, size_t n)
 {
 	const struct fuse_in_header *h = (const void *)buf;
 	const void *body = buf + sizeof *h;
 
-	kills_privileges = false;
 	if (h->opcode == FUSE_WRITE && n >= sizeof *h + sizeof(struct fuse_write_in)) {
 		const struct fuse_write_in *w = body;
 
-		kills_privileges = w->write_flags & FUSE_WRITE_KILL_SUIDGID;
-	} else if (h->opcode == FUSE_SETATTR && n >= sizeof *h + sizeof(struct fuse_setattr_in)) {
+		return w->write_flags & FUSE_WRITE_KILL_SUIDGID;
+	}
+	if (h->opcode == FUSE_SETATTR && n >= sizeof *h + sizeof(struct fuse_setattr_in)) {
 		const struct fuse_setattr_in *s = body;
 
-		kills_privileges = s->valid & FATTR_KILL_SUIDGID;
+		return s->valid & FATTR_KILL_SUIDGID;
 	}
+	return false;
 }
 
-void transport_note(unsigned opcode, bool kills)
+void transport_note(bool kills_them)
 {
-	meter_came(opcode);
 	began = meter_now();
 	note_time(began);
-	kills_privileges = kills;
+	kills_privileges = kills_them;
 }
 
 unsigned transport_wipes(void)
@@ -152,9 +152,7 @@ static void look(const uint8_t *buf, size_t n)
 	if (n < sizeof *h)
 		return;
 	meter_came(h->opcode);
-	began = meter_now();
-	note_time(began);
-	note_flags(buf, n);
+	transport_note(kills(buf, n));
 	if (h->opcode == FUSE_INIT && n >= sizeof *h + 16) {
 		const struct fuse_init_in *i = (const void *)(buf + sizeof *h);
 
@@ -306,7 +304,7 @@ static void serve_if_allowed(const struct crew *c, struct fuse_buf *buf)
 	}
 }
 
-/* Syncs are answered by another thread (fs/ops.c), which measures them. */
+/* Syncs are answered by another thread (fs/ops_content.c), which measures them. */
 static bool is_measured(unsigned opcode)
 {
 	return opcode != FUSE_FSYNC && opcode != FUSE_FSYNCDIR;
@@ -388,11 +386,10 @@ static void *serve_kept(void *data)
 	while ((request = freeze_next(c->freeze, &n))) {
 		struct fuse_buf buf = {.mem = request, .size = n};
 
-		began = meter_now();
 		if (ring_is_kept(request, n)) {
 			ring_serve_kept(request);
 		} else {
-			note_flags(request, n);
+			transport_note(kills(request, n));
 			serve_one(c, &buf);
 		}
 		free(request);

@@ -41,9 +41,9 @@ uint64_t transport_requests(void);
 void transport_end(struct fuse_session *se);
 
 /* For threads that serve without passing the device (ring.h): an fs context of its own, as the umask of a creation is a thread's alone; what a
- * request is, before it is worked on; how often transport_wipe was called. */
+ * request carries beside what libfuse shows, before it is worked on; how often transport_wipe was called. */
 void transport_own_context(void);
-void transport_note(unsigned opcode, bool kills_privileges);
+void transport_note(bool kills_privileges);
 unsigned transport_wipes(void);
 
 /* When the request that this thread works on came (meter.h). */
