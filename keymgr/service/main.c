@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -61,328 +62,177 @@ static const char usage[] =
 	"  --request-timeout S    for a request, from its first byte to its last (30)\n"
 	"  --idle-timeout S       between requests (75)\n";
 
-enum {
-	HELP = 256,
-	VERSION,
-	HOST,
-	LISTEN,
-	PASSPHRASE_FILE,
-	PASSPHRASE_FD,
-	KEY_FILE,
-	CREDENTIAL,
-	PKCS11,
-	PKCS11_MODULE,
-	PIN_FILE,
-	TPM,
-	TPM_TCTI,
-	TPM_PIN_FILE,
-	PCRS,
-	KMIP,
-	KMIP_KEY,
-	KMIP_CA,
-	KMIP_CERT,
-	KMIP_PRIVATE_KEY,
-	KMIP_CONFIG,
-	ANCHOR,
-	ETCD,
-	STORE,
-	TLS_CERT,
-	TLS_KEY,
-	ETM,
-	METRICS,
-	MAX_ALL,
-	MAX_ADDRESS,
-	MAX_CLIENT,
-	MAX_RATE,
-	HANDSHAKE_S,
-	REQUEST_S,
-	IDLE_S,
-	OUTPUT,
-	BACKUP_PASSPHRASE_FILE,
-	BACKUP_KEY_FILE,
-	BACKUP_IDENTITY,
-	BACKUP_IDENTITY_PASSPHRASE_FILE,
-	RECIPIENT,
-	SHARES,
-	SHARE_DIR,
-	SHARE,
-	EXPECT_ROOT,
-	ACCEPT_OLDER,
-	ACCEPT_OLDER_KEYRING,
-	JSON,
-	BACKUP_EVERY,
-	BACKUP_DIR,
-	KEEP,
-};
+static struct arguments given;
 
-static const struct option options[] = {
-	{"help", no_argument, NULL, HELP},
-	{"version", no_argument, NULL, VERSION},
-	{"host", required_argument, NULL, HOST},
-	{"listen", required_argument, NULL, LISTEN},
-	{"passphrase-file", required_argument, NULL, PASSPHRASE_FILE},
-	{"passphrase-fd", required_argument, NULL, PASSPHRASE_FD},
-	{"key-file", required_argument, NULL, KEY_FILE},
-	{"credential", required_argument, NULL, CREDENTIAL},
-	{"pkcs11", required_argument, NULL, PKCS11},
-	{"pkcs11-module", required_argument, NULL, PKCS11_MODULE},
-	{"pin-file", required_argument, NULL, PIN_FILE},
-	{"tpm", no_argument, NULL, TPM},
-	{"tpm-tcti", required_argument, NULL, TPM_TCTI},
-	{"tpm-pin-file", required_argument, NULL, TPM_PIN_FILE},
-	{"pcrs", required_argument, NULL, PCRS},
-	{"kmip", required_argument, NULL, KMIP},
-	{"kmip-key", required_argument, NULL, KMIP_KEY},
-	{"kmip-ca", required_argument, NULL, KMIP_CA},
-	{"kmip-cert", required_argument, NULL, KMIP_CERT},
-	{"kmip-private-key", required_argument, NULL, KMIP_PRIVATE_KEY},
-	{"kmip-config", required_argument, NULL, KMIP_CONFIG},
-	{"anchor", required_argument, NULL, ANCHOR},
-	{"etcd", required_argument, NULL, ETCD},
-	{"store", required_argument, NULL, STORE},
-	{"tls-cert", required_argument, NULL, TLS_CERT},
-	{"tls-key", required_argument, NULL, TLS_KEY},
-	{"require-etm", no_argument, NULL, ETM},
-	{"metrics", required_argument, NULL, METRICS},
-	{"max-connections", required_argument, NULL, MAX_ALL},
-	{"max-per-address", required_argument, NULL, MAX_ADDRESS},
-	{"max-per-client", required_argument, NULL, MAX_CLIENT},
-	{"max-rate", required_argument, NULL, MAX_RATE},
-	{"handshake-timeout", required_argument, NULL, HANDSHAKE_S},
-	{"request-timeout", required_argument, NULL, REQUEST_S},
-	{"idle-timeout", required_argument, NULL, IDLE_S},
-	{"output", required_argument, NULL, OUTPUT},
-	{"backup-passphrase-file", required_argument, NULL, BACKUP_PASSPHRASE_FILE},
-	{"backup-key-file", required_argument, NULL, BACKUP_KEY_FILE},
-	{"backup-identity", required_argument, NULL, BACKUP_IDENTITY},
-	{"backup-identity-passphrase-file", required_argument, NULL, BACKUP_IDENTITY_PASSPHRASE_FILE},
-	{"recipient", required_argument, NULL, RECIPIENT},
-	{"shares", required_argument, NULL, SHARES},
-	{"share-dir", required_argument, NULL, SHARE_DIR},
-	{"share", required_argument, NULL, SHARE},
-	{"expect-root", required_argument, NULL, EXPECT_ROOT},
-	{"accept-older", no_argument, NULL, ACCEPT_OLDER},
-	{"accept-older-keyring", no_argument, NULL, ACCEPT_OLDER_KEYRING},
-	{"json", no_argument, NULL, JSON},
-	{"backup-every", required_argument, NULL, BACKUP_EVERY},
-	{"backup-dir", required_argument, NULL, BACKUP_DIR},
-	{"keep", required_argument, NULL, KEEP},
-	{0},
-};
-
-static int number(const char *text, uint64_t max, int *out, struct fault *why)
+static int take_host(const char *value, struct fault *why)
 {
-	uint64_t n;
-
-	if (number_parse(text, max, &n) < 0)
-		return fault_set(why, EXIT_USAGE, EINVAL, "%s is not a number up to %llu", text,
-				 (unsigned long long)max);
-	*out = (int)n;
+	if (given.host_count == HOSTS_MAX)
+		return fault_set(why, EXIT_USAGE, EINVAL, "at most %d hosts", HOSTS_MAX);
+	given.hosts[given.host_count++] = value;
 	return 0;
 }
 
-static int add_share(struct arguments *a, const char *file, struct fault *why)
+/* The last --tls-cert has none yet. */
+static bool tls_key_is_due(void)
 {
+	return given.run.own_count && !given.run.own[given.run.own_count - 1].key;
+}
+
+static int take_tls_cert(const char *value, struct fault *why)
+{
+	if (given.run.own_count == 2 || tls_key_is_due())
+		return fault_set(why, EXIT_USAGE, EINVAL,
+				 "--tls-cert is given at most twice, each followed by --tls-key");
+	given.run.own[given.run.own_count++].cert = value;
+	return 0;
+}
+
+static int take_tls_key(const char *value, struct fault *why)
+{
+	if (!tls_key_is_due())
+		return fault_set(why, EXIT_USAGE, EINVAL, "--tls-key follows the --tls-cert that it belongs to");
+	given.run.own[given.run.own_count - 1].key = value;
+	return 0;
+}
+
+static int take_share(const char *value, struct fault *why)
+{
+	const char *before = given.backup.shares;
 	char *list;
 
-	if (asprintf(&list, "%s%s%s", a->backup.shares ? a->backup.shares : "", a->backup.shares ? "," : "", file) < 0)
+	if (asprintf(&list, "%s%s%s", before ? before : "", before ? "," : "", value) < 0)
 		return fault_errno(why, EXIT_FAILED, -ENOMEM, "cannot read the options");
-	free(a->backup.shares);
-	a->backup.shares = list;
+	free(given.backup.shares);
+	given.backup.shares = list;
 	return 0;
 }
 
-/* Of the KMIP server.  1: no such option. */
-static int take_kmip(struct unlock_source *s, int option, const char *value)
+static int take_backup_every(const char *value, struct fault *why)
 {
-	switch (option) {
-	case KMIP:
-		s->kmip.urls = value;
-		return 0;
-	case KMIP_KEY:
-		s->kmip_key = value;
-		return 0;
-	case KMIP_CA:
-		s->kmip.ca = value;
-		return 0;
-	case KMIP_CERT:
-		s->kmip.cert = value;
-		return 0;
-	case KMIP_PRIVATE_KEY:
-		s->kmip.key = value;
-		return 0;
-	case KMIP_CONFIG:
-		s->kmip.file = value;
-		return 0;
-	default:
-		return 1;
-	}
+	uint64_t *every = &given.run.backup.every;
+
+	if (duration_parse(value, UINT64_C(366) * 86400, every) < 0 || *every < SCHEDULE_EVERY_MIN)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--backup-every %s: give 1m to 366d, such as 12h", value);
+	return 0;
 }
 
-/* Of what opens the keyring.  1: no such option. */
-static int take_secret(struct unlock_source *s, int option, const char *value, struct fault *why)
-{
-	switch (option) {
-	case PASSPHRASE_FILE:
-		s->passphrase_file = value;
-		return 0;
-	case PASSPHRASE_FD:
-		return number(value, 1 << 20, &s->passphrase_fd, why);
-	case KEY_FILE:
-		s->key_file = value;
-		return 0;
-	case CREDENTIAL:
-		s->credential = value;
-		return 0;
-	case PKCS11:
-		s->pkcs11 = value;
-		return 0;
-	case PKCS11_MODULE:
-		s->pkcs11_module = value;
-		return 0;
-	case PIN_FILE:
-		s->pin_file = value;
-		return 0;
-	case TPM:
-		s->tpm = true;
-		return 0;
-	case TPM_TCTI:
-		s->tpm_tcti = value;
-		return 0;
-	case TPM_PIN_FILE:
-		s->tpm_pin_file = value;
-		return 0;
-	case PCRS:
-		s->pcrs = value;
-		return 0;
-	default:
-		return take_kmip(s, option, value);
-	}
-}
-
-/* Of backups. */
-static int take_backup(struct arguments *a, int option, const char *value, struct fault *why)
+static int take_keep(const char *value, struct fault *why)
 {
 	uint64_t n;
 
-	switch (option) {
-	case 'o':
-	case OUTPUT:
-		a->output = value;
-		return 0;
-	case BACKUP_PASSPHRASE_FILE:
-		a->backup.secret.passphrase_file = value;
-		return 0;
-	case BACKUP_KEY_FILE:
-		a->backup.secret.key_file = value;
-		return 0;
-	case BACKUP_IDENTITY:
-		a->backup.secret.identity = value;
-		return 0;
-	case BACKUP_IDENTITY_PASSPHRASE_FILE:
-		a->backup.secret.identity_passphrase_file = value;
-		return 0;
-	case RECIPIENT:
-		a->backup.secret.certificate = value;
-		return 0;
-	case SHARES:
-		a->split = value;
-		return 0;
-	case SHARE_DIR:
-		a->share_dir = value;
-		return 0;
-	case SHARE:
-		return add_share(a, value, why);
-	case EXPECT_ROOT:
-		a->source.expect_root = value;
-		return 0;
-	case JSON:
-		a->json = true;
-		return 0;
-	case ACCEPT_OLDER_KEYRING:
-		a->source.accept_older = true;
-		return 0;
-	case ACCEPT_OLDER:
-		a->accept_older = true;
-		return 0;
-	case BACKUP_EVERY:
-		if (duration_parse(value, UINT64_C(366) * 86400, &a->run.backup.every) < 0 ||
-		    a->run.backup.every < SCHEDULE_EVERY_MIN)
-			return fault_set(why, EXIT_USAGE, EINVAL, "--backup-every %s: give 1m to 366d, such as 12h",
-					 value);
-		return 0;
-	case BACKUP_DIR:
-		a->run.backup.dir = value;
-		return 0;
-	case KEEP:
-		if (number_parse(value, 1 << 20, &n) < 0 || n == 0)
-			return fault_set(why, EXIT_USAGE, EINVAL, "--keep %s: give how many backups are kept", value);
-		a->run.backup.keep = (unsigned)n;
-		return 0;
-	default:
-		return fault_set(why, EXIT_USAGE, EINVAL, "unknown option or missing value; see coffer-keyd --help");
-	}
+	if (number_parse(value, 1 << 20, &n) < 0 || n == 0)
+		return fault_set(why, EXIT_USAGE, EINVAL, "--keep %s: give how many backups are kept", value);
+	given.run.backup.keep = (unsigned)n;
+	return 0;
 }
 
-static int take(struct arguments *a, int option, const char *value, struct fault *why)
-{
-	int ret = take_secret(&a->source, option, value, why);
+/* What an option does: one of these. */
+static const struct spec {
+	const char *name;
+	const char *print; /* and that is all */
+	const char **text;
+	bool *flag;
+	int *number;
+	uint64_t max; /* of the number */
+	int (*take)(const char *value, struct fault *why);
+} specs[] = {
+	{"help", .print = usage},
+	{"version", .print = "coffer-keyd " COFFER_VERSION "\n"},
+	{"host", .take = take_host},
+	{"listen", .text = &given.run.listen},
+	{"anchor", .text = &given.run.anchor},
+	{"etcd", .text = &given.run.etcd},
+	{"store", .text = &given.store},
+	{"tls-cert", .take = take_tls_cert},
+	{"tls-key", .take = take_tls_key},
+	{"require-etm", .flag = &given.run.require_etm},
+	{"metrics", .text = &given.run.metrics},
+	{"max-connections", .number = &given.run.limits.connections, .max = 1 << 20},
+	{"max-per-address", .number = &given.run.limits.per_address, .max = 1 << 20},
+	{"max-per-client", .number = &given.run.limits.per_client, .max = 1 << 20},
+	{"max-rate", .number = &given.run.max_rate, .max = 1 << 20},
+	{"handshake-timeout", .number = &given.run.limits.handshake_s, .max = 3600},
+	{"request-timeout", .number = &given.run.limits.request_s, .max = 3600},
+	{"idle-timeout", .number = &given.run.limits.idle_s, .max = 86400},
+	{"json", .flag = &given.json},
+	/* what opens the keyring */
+	{"passphrase-file", .text = &given.source.passphrase_file},
+	{"passphrase-fd", .number = &given.source.passphrase_fd, .max = 1 << 20},
+	{"key-file", .text = &given.source.key_file},
+	{"credential", .text = &given.source.credential},
+	{"pkcs11", .text = &given.source.pkcs11},
+	{"pkcs11-module", .text = &given.source.pkcs11_module},
+	{"pin-file", .text = &given.source.pin_file},
+	{"tpm", .flag = &given.source.tpm},
+	{"tpm-tcti", .text = &given.source.tpm_tcti},
+	{"tpm-pin-file", .text = &given.source.tpm_pin_file},
+	{"pcrs", .text = &given.source.pcrs},
+	{"kmip", .text = &given.source.kmip.urls},
+	{"kmip-key", .text = &given.source.kmip_key},
+	{"kmip-ca", .text = &given.source.kmip.ca},
+	{"kmip-cert", .text = &given.source.kmip.cert},
+	{"kmip-private-key", .text = &given.source.kmip.key},
+	{"kmip-config", .text = &given.source.kmip.file},
+	{"expect-root", .text = &given.source.expect_root},
+	{"accept-older-keyring", .flag = &given.source.accept_older},
+	/* backups */
+	{"output", .text = &given.output},
+	{"backup-passphrase-file", .text = &given.backup.secret.passphrase_file},
+	{"backup-key-file", .text = &given.backup.secret.key_file},
+	{"backup-identity", .text = &given.backup.secret.identity},
+	{"backup-identity-passphrase-file", .text = &given.backup.secret.identity_passphrase_file},
+	{"recipient", .text = &given.backup.secret.certificate},
+	{"shares", .text = &given.split},
+	{"share-dir", .text = &given.share_dir},
+	{"share", .take = take_share},
+	{"accept-older", .flag = &given.accept_older},
+	{"backup-every", .take = take_backup_every},
+	{"backup-dir", .text = &given.run.backup.dir},
+	{"keep", .take = take_keep},
+};
+enum { SPECS = sizeof(specs) / sizeof(specs[0]), VALUE_FIRST = 256 }; /* getopt_long has VALUE_FIRST + i for specs[i] */
 
-	if (ret <= 0)
-		return ret;
-	switch (option) {
-	case HOST:
-		if (a->host_count == HOSTS_MAX)
-			return fault_set(why, EXIT_USAGE, EINVAL, "at most %d hosts", HOSTS_MAX);
-		a->hosts[a->host_count++] = value;
+static int take(const struct spec *s, const char *value, struct fault *why)
+{
+	uint64_t n;
+
+	if (s->take)
+		return s->take(value, why);
+	if (s->text)
+		*s->text = value;
+	if (s->flag)
+		*s->flag = true;
+	if (!s->number)
 		return 0;
-	case LISTEN:
-		a->run.listen = value;
-		return 0;
-	case ANCHOR:
-		a->run.anchor = value;
-		return 0;
-	case ETCD:
-		a->run.etcd = value;
-		return 0;
-	case STORE:
-		a->store = value;
-		return 0;
-	case TLS_CERT:
-		if (a->run.own_count == 2 || (a->run.own_count && !a->run.own[a->run.own_count - 1].key))
-			return fault_set(why, EXIT_USAGE, EINVAL,
-					 "--tls-cert is given at most twice, each followed by --tls-key");
-		a->run.own[a->run.own_count++].cert = value;
-		return 0;
-	case TLS_KEY:
-		if (!a->run.own_count || a->run.own[a->run.own_count - 1].key)
-			return fault_set(why, EXIT_USAGE, EINVAL,
-					 "--tls-key follows the --tls-cert that it belongs to");
-		a->run.own[a->run.own_count - 1].key = value;
-		return 0;
-	case ETM:
-		a->run.require_etm = true;
-		return 0;
-	case METRICS:
-		a->run.metrics = value;
-		return 0;
-	case MAX_ALL:
-		return number(value, 1 << 20, &a->run.limits.connections, why);
-	case MAX_ADDRESS:
-		return number(value, 1 << 20, &a->run.limits.per_address, why);
-	case MAX_CLIENT:
-		return number(value, 1 << 20, &a->run.limits.per_client, why);
-	case MAX_RATE:
-		return number(value, 1 << 20, &a->run.max_rate, why);
-	case HANDSHAKE_S:
-		return number(value, 3600, &a->run.limits.handshake_s, why);
-	case REQUEST_S:
-		return number(value, 3600, &a->run.limits.request_s, why);
-	case IDLE_S:
-		return number(value, 86400, &a->run.limits.idle_s, why);
-	default:
-		return take_backup(a, option, value, why);
+	if (number_parse(value, s->max, &n) < 0)
+		return fault_set(why, EXIT_USAGE, EINVAL, "%s is not a number up to %" PRIu64, value, s->max);
+	*s->number = (int)n;
+	return 0;
+}
+
+/* *print: what is asked for in the place of a verb; NULL: nothing is. */
+static int take_all(int argc, char **argv, const char **print, struct fault *why)
+{
+	struct option options[SPECS + 1] = {0};
+	int c, ret = 0;
+
+	*print = NULL;
+	for (int i = 0; i < SPECS; i++)
+		options[i] = (struct option){specs[i].name,
+					     specs[i].flag || specs[i].print ? no_argument : required_argument, NULL,
+					     VALUE_FIRST + i};
+	while (ret == 0 && !*print && (c = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
+		if (c == 'o')
+			given.output = optarg;
+		else if (c < VALUE_FIRST)
+			ret = fault_set(why, EXIT_USAGE, EINVAL,
+					"unknown option or missing value; see coffer-keyd --help");
+		else {
+			*print = specs[c - VALUE_FIRST].print;
+			ret = take(&specs[c - VALUE_FIRST], optarg, why);
+		}
 	}
+	return ret;
 }
 
 /* As the other programs do; what is locked has to hold a few keys for each request. */
@@ -444,16 +294,14 @@ static int check_secret(const struct arguments *a, const char *verb, bool makes,
 
 static int dispatch(int argc, char **argv, struct arguments *a, struct fault *why)
 {
-	int option, ret;
+	const char *print;
+	int ret = take_all(argc, argv, &print, why);
 
-	while ((option = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
-		if (option == HELP || option == VERSION) {
-			fputs(option == HELP ? usage : "coffer-keyd " COFFER_VERSION "\n", stdout);
-			return 0;
-		}
-		ret = take(a, option, optarg, why);
-		if (ret < 0)
-			return ret;
+	if (ret < 0)
+		return ret;
+	if (print) {
+		fputs(print, stdout);
+		return 0;
 	}
 	ret = check_store(a, why);
 	if (ret < 0)
@@ -480,12 +328,13 @@ static int dispatch(int argc, char **argv, struct arguments *a, struct fault *wh
 
 int main(int argc, char **argv)
 {
-	struct arguments a = {
+	struct fault why = {.status = EXIT_OK};
+
+	given = (struct arguments){
 		.source = UNLOCK_SOURCE_NONE,
 		.backup = BACKUP_SOURCE_NONE,
 		.run = {.limits = server_limits_default, .max_rate = RATE_DEFAULT, .backup = {.keep = SCHEDULE_KEEP}},
 	};
-	struct fault why = {.status = EXIT_OK};
 
 	/* Before anything is opened: a file must not land on a standard descriptor that the caller closed. */
 	for (int fd = 0; fd <= 2; fd++)
@@ -493,8 +342,8 @@ int main(int argc, char **argv)
 			return EXIT_FAILED;
 	umask(077);
 	opterr = 0;
-	int ret = dispatch(argc, argv, &a, &why);
-	backup_source_free(&a.backup);
+	int ret = dispatch(argc, argv, &given, &why);
+	backup_source_free(&given.backup);
 	if (ret >= 0 && (fflush(stdout) != 0 || ferror(stdout)))
 		ret = fault_errno(&why, EXIT_FAILED, -EIO, "cannot write to standard output");
 	if (ret >= 0)
