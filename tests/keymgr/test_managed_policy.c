@@ -1,34 +1,14 @@
 /* The key service's policy beside the volume's own (managed_policy.h (1) to (4)). */
-#include "fixture.h"
+#include "policies.h"
 
-#include "keymgr/policy.h"
 #include "keymgr/reencryption.h"
 
-enum { DAY = MANAGED_EVERY_MIN };
-static const time_t noon = 1700000000;
 #define GIB MANAGED_AFTER_MIN
 
-struct work {
-	struct volume v;
-	struct keyring *k;
-	struct fault why;
-	struct policy_done done;
-	struct managed_policy managed;
-	struct policy_facts facts;
-};
-
-static void start(struct work *w)
+static void start_managed(struct work *w)
 {
-	*w = (struct work){.facts = {.bytes = UINT64_MAX, .managed = &w->managed}};
-	document_set_clock_for_tests(noon);
-	volume_make(&w->v);
-	w->k = open_volume(&w->v);
-}
-
-static void end(struct work *w)
-{
-	keyring_free(&w->k);
-	volume_close(&w->v);
+	start(w);
+	w->facts.managed = &w->managed;
 }
 
 static void run(struct work *w, uint32_t rotated, uint32_t retired, bool started)
@@ -82,7 +62,7 @@ START_TEST(the_stricter_age)
 	struct work w;
 
 	c = &cases[_i];
-	start(&w);
+	start_managed(&w);
 	own(&w, (struct policy){.rotate_every = c->own * DAY});
 	w.managed.rotate_every = c->managed * DAY;
 	document_set_clock_for_tests(noon + (time_t)(c->after * DAY) - 1);
@@ -99,7 +79,7 @@ START_TEST(the_stricter_amount)
 {
 	struct work w;
 
-	start(&w);
+	start_managed(&w);
 	ck_assert_uint_eq(keyring_bytes_allowed(w.k, &w.managed), 0);
 	w.managed.rotate_after = GIB;
 	ck_assert_uint_eq(keyring_bytes_allowed(w.k, &w.managed), 0);
@@ -154,7 +134,7 @@ START_TEST(never_in_a_loop)
 	struct work w;
 	uint32_t rotations = 0;
 
-	start(&w);
+	start_managed(&w);
 	w.facts.bytes = UINT64_MAX - 1;
 	for (time_t at = 0; at < 3 * DAY; at += DAY / 24) {
 		w.managed = (struct managed_policy){.rotate_every = 1 + (uint64_t)at % 7, .rotate_after = 1};
@@ -181,7 +161,7 @@ START_TEST(keeping)
 	struct reencryption how;
 	struct work w;
 
-	start(&w);
+	start_managed(&w);
 	w.managed.keep = 2;
 	run(&w, 0, 0, false);
 	rotate(&w, SCOPE_DEFAULT); /* 3 */
@@ -220,7 +200,7 @@ START_TEST(what_is_left_alone)
 	struct key_transition t;
 	struct work w;
 
-	start(&w);
+	start_managed(&w);
 	w.managed.keep = 1;
 	rotate(&w, SCOPE_DEFAULT);
 	ck_assert_int_eq(keyring_transition(w.k, 1, KEY_EVENT_SUSPEND, &t, &w.why), 0);
@@ -242,7 +222,7 @@ START_TEST(scopes)
 	struct work w;
 	uint32_t scope;
 
-	start(&w);
+	start_managed(&w);
 	w.managed.keep = 1;
 	ck_assert_int_eq(keyring_scope_create(w.k, "taxes", &scope, &w.why), 0);
 	rotate(&w, scope);
@@ -263,7 +243,7 @@ START_TEST(behind)
 	struct managed_state s;
 	struct work w;
 
-	start(&w);
+	start_managed(&w);
 	keyring_managed_state(w.k, &s);
 	ck_assert_uint_eq(s.kept, 1);
 	ck_assert_uint_eq(s.floor, 1);

@@ -1,33 +1,7 @@
 /* Policies: what is due when, and what is left alone. */
-#include "fixture.h"
+#include "policies.h"
 
 #include "keymgr/backup.h"
-#include "keymgr/policy.h"
-
-enum { DAY = 24 * 60 * 60 };
-static const time_t noon = 1700000000;
-
-struct work {
-	struct volume v;
-	struct keyring *k;
-	struct fault why;
-	struct policy_done done;
-	struct policy_facts facts;
-};
-
-static void start(struct work *w)
-{
-	*w = (struct work){.facts = {.bytes = UINT64_MAX}};
-	document_set_clock_for_tests(noon);
-	volume_make(&w->v);
-	w->k = open_volume(&w->v);
-}
-
-static void end(struct work *w)
-{
-	keyring_free(&w->k);
-	volume_close(&w->v);
-}
 
 static void set(struct work *w, struct policy p)
 {
