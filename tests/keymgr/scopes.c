@@ -13,7 +13,7 @@ int enter(struct work *w)
 	return keyring_enter(w->v.s, w->v.dot, w->k, &e, &w->why);
 }
 
-void start(struct work *w)
+void start_unseen(struct work *w)
 {
 	char *here = getcwd(NULL, 0), path[4096];
 
@@ -23,6 +23,11 @@ void start(struct work *w)
 	ck_assert_int_eq(setenv("COFFER_STATE_DIR", path, 1), 0);
 	volume_make(&w->v);
 	w->k = open_volume(&w->v);
+}
+
+void start(struct work *w)
+{
+	start_unseen(w);
 	ck_assert_int_eq(enter(w), 0);
 }
 

@@ -1,4 +1,4 @@
-/* A volume for the tests of scopes, and the changes to them, each as by a command of its own. */
+/* A volume on a host that remembers it, for the tests of scopes and of backups, and changes to it, each as by a command of its own. */
 #ifndef COFFER_TESTS_KEYMGR_SCOPES_H
 #define COFFER_TESTS_KEYMGR_SCOPES_H
 
@@ -20,8 +20,9 @@ struct work {
 	size_t n;
 };
 
-/* With a host that remembers it, in state/. */
+/* The host's memory is in state/; unseen: it does not have the volume yet. */
 void start(struct work *w);
+void start_unseen(struct work *w);
 void end(struct work *w);
 /* As whoever unlocks it does: the host checks it, and remembers. */
 int enter(struct work *w);

@@ -1,43 +1,7 @@
 /* Backups: what opens them, what they hold; and restoring, which never goes back. */
-#include "fixture.h"
+#include "scopes.h"
 
 #include "keymgr/backup.h"
-#include "keymgr/entry.h"
-
-struct work {
-	struct volume v;
-	struct keyring *k;
-	struct fault why;
-	char *text; /* of the last backup */
-	size_t n;
-};
-
-static void start(struct work *w)
-{
-	char *here = getcwd(NULL, 0), path[4096];
-
-	*w = (struct work){0};
-	snprintf(path, sizeof(path), "%s/state", here);
-	free(here);
-	ck_assert_int_eq(setenv("COFFER_STATE_DIR", path, 1), 0);
-	volume_make(&w->v);
-	w->k = open_volume(&w->v);
-}
-
-static void end(struct work *w)
-{
-	free(w->text);
-	keyring_free(&w->k);
-	volume_close(&w->v);
-}
-
-static void enter(struct work *w)
-{
-	const struct entry e = {0};
-
-	w->why = (struct fault){0};
-	ck_assert_msg(keyring_enter(w->v.s, w->v.dot, w->k, &e, &w->why) == 0, "%s", w->why.text);
-}
 
 static struct keyring_change *begin(struct work *w)
 {
@@ -51,15 +15,6 @@ static struct keyring_change *begin(struct work *w)
 static void commit(struct work *w, struct keyring_change *c)
 {
 	ck_assert_msg(keyring_change_commit(&c, &w->why) == 0, "%s", w->why.text);
-}
-
-static void rotate(struct work *w, uint32_t scope)
-{
-	struct keyring_change *c = begin(w);
-	uint32_t n;
-
-	ck_assert_int_eq(keyring_rotate(w->k, scope, &n, &w->why), 0);
-	commit(w, c);
 }
 
 static void destroy_fields(struct work *w, uint32_t generation)
@@ -118,7 +73,7 @@ static struct restored restored(struct work *w)
 	w->k = open_with(&w->v, &new, &why, &ret);
 	ck_assert_msg(w->k != NULL, "%s", why.text);
 	unlock_secret_wipe(&new);
-	enter(w); /* the host agrees */
+	ck_assert_int_eq(enter(w), 0); /* the host agrees */
 	return r;
 }
 
@@ -151,7 +106,7 @@ START_TEST(made_and_opened)
 	struct keyring *b;
 	struct work w;
 
-	start(&w);
+	start_unseen(&w);
 	ck_assert_uint_eq(keyring_unbacked(w.k, unbacked, 8), 2);
 	make(&w, passphrase("for the backup"));
 	ck_assert_ptr_null(strstr(w.text, "recovery-key")); /* the volume's protectors are not in it */
@@ -189,7 +144,7 @@ START_TEST(the_root_of_the_backup_opens_the_volume)
 	struct keyring *b, *k;
 	struct work w;
 
-	start(&w);
+	start_unseen(&w);
 	make(&w, key_file(9));
 	b = open_backup(&w, key_file(9));
 	ck_assert_int_eq(keyring_read(w.v.s, w.v.dot, &k, &w.why), 0);
@@ -208,7 +163,7 @@ START_TEST(damaged_backup)
 	struct work w;
 	struct text t;
 
-	start(&w);
+	start_unseen(&w);
 	make(&w, key_file(9));
 	for (size_t i = 0; i < w.n; i += 1 + w.n / 200) {
 		struct fault why = {0};
@@ -246,7 +201,6 @@ START_TEST(lost_keyring)
 	uint64_t sequence;
 
 	start(&w);
-	enter(&w);
 	make(&w, key_file(9));
 	before = keyring_keys(w.k);
 	sequence = keyring_sequence(w.k);
@@ -270,7 +224,7 @@ START_TEST(lost_settings_too)
 	struct settings before;
 	struct work w;
 
-	start(&w);
+	start_unseen(&w);
 	make(&w, key_file(9));
 	before = *keyring_settings(w.k);
 	lose_keyring();
@@ -292,7 +246,6 @@ START_TEST(older_than_the_host)
 	uint64_t sequence;
 
 	start(&w);
-	enter(&w);
 	make(&w, key_file(9));
 	rotate(&w, SCOPE_FIELDS); /* 3 */
 	c = begin(&w);
@@ -318,7 +271,7 @@ START_TEST(forgotten_passphrase)
 	struct restored r;
 	struct work w;
 
-	start(&w);
+	start_unseen(&w);
 	make(&w, key_file(9));
 	rotate(&w, SCOPE_DEFAULT);
 	rotate(&w, SCOPE_FIELDS);
@@ -340,7 +293,7 @@ START_TEST(older_keyring_in_place)
 	struct work w;
 	struct text old;
 
-	start(&w);
+	start_unseen(&w);
 	old = slurp("vol/.coffer/keyring.json");
 	rotate(&w, SCOPE_DEFAULT); /* 3 */
 	rotate(&w, SCOPE_FIELDS);  /* 4 */
@@ -365,7 +318,7 @@ START_TEST(separate_ways)
 	struct work w;
 	struct text old;
 
-	start(&w);
+	start_unseen(&w);
 	old = slurp("vol/.coffer/keyring.json");
 	rotate(&w, SCOPE_DEFAULT);
 	make(&w, key_file(9));
@@ -386,7 +339,7 @@ START_TEST(other_volume_other_root)
 	struct work w;
 	struct text keyring, settings;
 
-	start(&w);
+	start_unseen(&w);
 	keyring = slurp("vol/.coffer/keyring.json");
 	settings = slurp("vol/.coffer/volume.json");
 	make(&w, key_file(9));
@@ -412,7 +365,7 @@ START_TEST(restore_that_fails)
 	bool done = false;
 	struct work w;
 
-	start(&w);
+	start_unseen(&w);
 	make(&w, key_file(9));
 	for (long n = 0; !done; n++) {
 		struct restoring how = {.backup = open_backup(&w, key_file(9)), .secret = passphrase("new")};
@@ -452,7 +405,7 @@ START_TEST(shares_protect_a_backup)
 	struct keyring *b;
 	struct work w;
 
-	start(&w);
+	start_unseen(&w);
 	memset(x.bytes->bytes, 7, 32);
 	memset(again.bytes->bytes, 7, 32);
 	make(&w, x);
@@ -470,7 +423,7 @@ START_TEST(the_list_is_bounded)
 	struct backup_info info[BACKUPS_MAX];
 	struct work w;
 
-	start(&w);
+	start_unseen(&w);
 	for (int i = 0; i < BACKUPS_MAX + 2; i++)
 		make(&w, key_file(9));
 	ck_assert_uint_eq(keyring_backups(w.k, info), BACKUPS_MAX);
