@@ -13,7 +13,6 @@ import kmip
 from keyd import DAMAGED, LONG, TIMEOUT, USAGE
 from volumes import REFUSED, UNREACHABLE, Commands, Impostor, wait_until
 
-ENOKEY = 126
 HELPER = os.path.join(os.environ.get("COFFER_LIBEXEC_DIR", "/nonexistent"), "coffer-kmip")
 
 
@@ -56,18 +55,6 @@ class Case(Commands, unittest.TestCase):
             f.write(f"servers = {at}\nca = {ca or self.server.path('ca.pem')}\ncert = {self.server.path(who + '.pem')}\n"
                     f"key = {self.server.path(who + '.key')}\n")
         return path
-
-    def wait_state(self, state, seconds=20):
-        wait_until(state, lambda: self.lease()["state"] == state, seconds)
-
-    def away(self, path):
-        try:
-            with open(path, "rb") as f:
-                f.read()
-            return False
-        except OSError as e:
-            self.assertEqual(e.errno, ENOKEY)
-            return True
 
 
 class Lease(Case):

@@ -18,8 +18,6 @@ import keyd
 from keyd import DAMAGED, LONG
 from volumes import COFFER, REFUSED, UNREACHABLE, Case, Impostor, wait_until
 
-ENOKEY = 126
-
 # Commits row after row; says each number once it is committed; goes on when it is told that the key is away.
 WRITER = """
 import sqlite3, sys, time
@@ -101,20 +99,6 @@ class Program:
 class Lease(Case):
     def state(self):
         return self.lease()["state"]
-
-    def wait_state(self, state, seconds=20):
-        wait_until(state, lambda: self.state() == state, seconds)
-
-    def away(self, path):
-        """Whether the mount refuses."""
-        try:
-            with open(path, "rb") as f:
-                f.read()
-            return False
-        except OSError as e:
-            if e.errno != ENOKEY:
-                raise
-            return True
 
     def touched(self, mapped):
         """How a process ends that reads the mapping."""

@@ -16,6 +16,7 @@ from keyd import OK, TIMEOUT
 
 COFFER = os.environ["COFFER"]
 REFUSED, UNREACHABLE = 13, 14
+ENOKEY = 126
 
 
 def wait_until(what, true, seconds=20):
@@ -130,6 +131,20 @@ class Commands:
 
     def lease(self):
         return self.status()["process"]["lease"]
+
+    def wait_state(self, state, seconds=20):
+        wait_until(state, lambda: self.lease()["state"] == state, seconds)
+
+    def away(self, path):
+        """Whether the mount refuses."""
+        try:
+            with open(path, "rb") as f:
+                f.read()
+            return False
+        except OSError as e:
+            if e.errno != ENOKEY:
+                raise
+            return True
 
     def put_protector(self, **members):
         """The keyring with other members of its protector, and the hash that belongs to it; its MAC is wrong then."""
