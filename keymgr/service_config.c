@@ -18,6 +18,7 @@ const struct server_kind server_key_service = {
 	.file = SERVICE_CONFIG_FILE,
 	.addresses = "service",
 	.options = {"--service URL", "--ca FILE", "--cert FILE", "--key FILE"},
+	.renews = true,
 };
 
 void service_config_free(struct service_config *c)
@@ -109,7 +110,7 @@ static int take(const char *name, const char *value, const char *file, struct se
 		return out->cert ? 0 : set_beside(&out->cert, value, file);
 	if (strcmp(name, "key") == 0)
 		return out->key ? 0 : set_beside(&out->key, value, file);
-	if (strcmp(name, "renew-days") == 0 && number_parse(value, RENEW_DAYS_MAX, &days) == 0) {
+	if (out->kind->renews && strcmp(name, "renew-days") == 0 && number_parse(value, RENEW_DAYS_MAX, &days) == 0) {
 		out->renew_days = (unsigned)days;
 		return 0;
 	}
@@ -131,8 +132,8 @@ static int parse(FILE *f, const char *file, struct service_config *out, struct f
 		ret = sign ? take(trim(text), trim(sign + 1), file, out) : -EINVAL;
 		if (ret == -EINVAL)
 			return fault_set(why, EXIT_USAGE, EINVAL,
-					 "%s, line %u: expected %s, ca, cert, key or renew-days, \"=\", and a value",
-					 file, number, out->kind->addresses);
+					 "%s, line %u: expected %s, ca, cert%s, \"=\", and a value", file, number,
+					 out->kind->addresses, out->kind->renews ? ", key or renew-days" : " or key");
 		if (ret < 0)
 			return fault_errno(why, EXIT_FAILED, ret, "cannot read %s", file);
 	}

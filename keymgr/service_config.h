@@ -24,6 +24,7 @@ struct server_kind {
 	const char *file;       /* where no other is named */
 	const char *addresses;  /* their name in the file */
 	const char *options[4]; /* of the command line: addresses, ca, cert, key */
+	bool renews;            /* it issues certificates: renew-days may be in the file */
 };
 extern const struct server_kind server_key_service;
 

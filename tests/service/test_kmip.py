@@ -257,6 +257,9 @@ class Protector(Case):
         self.bad(REFUSED, "key", "test", self.volume, "--kmip-config", self.config(self.at), env=env, says=root[:8])
         self.good("key", "test", self.volume, "--expect-root", root, env=env)
         self.bad(UNREACHABLE, "key", "test", self.volume, "--kmip-config", self.config("localhost:1"))
+        with open(self.config(self.at), "a") as f:
+            f.write("renew-days = 30\n")  # certificates come from elsewhere
+        self.bad(USAGE, "key", "test", self.volume, "--kmip-config", self.path("kmip.conf"), says="line 5: expected servers, ca, cert or key, ")
         good = self.path("good")
         shutil.copytree(self.volume, good, symlinks=True)
 
