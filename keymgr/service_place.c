@@ -10,7 +10,7 @@ int service_place_read(const struct service_place *p, struct service_config *out
 	int ret = p->urls ? service_config_set_urls(out, p->urls) : 0;
 
 	if (ret < 0)
-		return fault_errno(why, EXIT_FAILED, ret, "cannot ask the key service");
+		return fault_errno(why, EXIT_FAILED, ret, "cannot ask %s", out->kind->who);
 	out->of_host = true;
 	ret = take_path(&out->ca, p->ca, why);
 	if (ret == 0)
