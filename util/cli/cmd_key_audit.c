@@ -25,17 +25,14 @@ static int verify(struct key_work *w, void (*each)(void *context, const char *li
 	return audit_verify(w->volume.store, w->volume.dot, w->volume.keyring, &known, each, context, report, why);
 }
 
-static int open_work(const struct verb *v, int argc, char **argv, const struct option_spec *more, struct key_work *w,
+/* more: an option of the verb's own, or {0}. */
+static int open_work(const struct verb *v, int argc, char **argv, struct option_spec more, struct key_work *w,
 		     struct fault *why)
 {
-	struct option_spec specs[36] = {OPTIONS_UNLOCK(&w->unlock), {OPTION_FLAG, 0, 0, "json", &w->json}};
+	const struct option_spec specs[] = {
+		OPTIONS_UNLOCK(&w->unlock), {OPTION_FLAG, 0, 0, "json", &w->json}, more, {0}};
 	struct words words;
-	unsigned n = 0;
 
-	while (specs[n].kind)
-		n++;
-	for (; more && more->kind; more++)
-		specs[n++] = *more;
 	int r = options_parse(v, argc, argv, specs, 1, 1, &words, why);
 	return r ? r : key_open(w, words.at[0], why);
 }
@@ -100,7 +97,7 @@ int cmd_key_audit_show(const struct verb *v, int argc, char **argv, struct fault
 	_cleanup_key_work_ struct key_work w = KEY_WORK_NONE;
 	struct audit_report report = {0};
 
-	int r = open_work(v, argc, argv, NULL, &w, why);
+	int r = open_work(v, argc, argv, (struct option_spec){0}, &w, why);
 	if (r)
 		return r;
 	json_object *list = w.json ? json_object_new_array() : NULL;
@@ -117,7 +114,7 @@ int cmd_key_audit_verify(const struct verb *v, int argc, char **argv, struct fau
 	_cleanup_key_work_ struct key_work w = KEY_WORK_NONE;
 	struct audit_report report = {0};
 
-	int r = open_work(v, argc, argv, NULL, &w, why);
+	int r = open_work(v, argc, argv, (struct option_spec){0}, &w, why);
 	if (r)
 		return r;
 	r = verify(&w, NULL, NULL, &report, why);
@@ -175,7 +172,7 @@ int cmd_key_audit_export(const struct verb *v, int argc, char **argv, struct fau
 {
 	_cleanup_key_work_ struct key_work w = KEY_WORK_NONE;
 	const char *file = NULL;
-	const struct option_spec more[] = {{OPTION_TEXT, 'o', 0, "output", &file}, {0}};
+	const struct option_spec more = {OPTION_TEXT, 'o', 0, "output", &file};
 	struct audit_report report = {0};
 
 	int r = open_work(v, argc, argv, more, &w, why);
