@@ -1,24 +1,18 @@
-#include "fs/node.h"
+#include "fs/node_parts.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "fs/descriptor.h"
 #include "fs/dirty.h"
-#include "fs/file.h"
 #include "fs/ids.h"
 #include "fs/list.h"
-#include "fs/worker.h"
 #include "fs/zone.h"
 
-/* Invariants (all under table.lock):
+/* Invariants (all under table.lock; those of names are in node_names.c):
  *  (1) a node is in by_id from its making until lookups and refs are both 0; then it is freed.
  *  (2) every link is in by_name and on its node's list, and holds one reference on its parent: a node whose children are
- *      known never goes.
- *  (3) by_inode holds the nodes that were seen with more than one link; of a shared store all, so that what others rename stays the same
- *      node.  An inode number found there cannot belong to another file: an unlinked node keeps a descriptor, so the store cannot
- *      use its number again; and of what others have removed the time of birth tells.
- *  (4) no directory is above itself, though what the table knows of a shared store may be of different moments. */
+ *      known never goes. */
 
 static uint32_t hash_name(const struct node *parent, const char *name)
 {
@@ -35,7 +29,7 @@ static uint32_t hash_inode(uint64_t dev, uint64_t ino)
 	return (uint32_t)((ino ^ dev << 40) * UINT64_C(0x9E3779B97F4A7C15) >> 32);
 }
 
-static struct link **find_link(struct node_table *t, const struct node *parent, const char *name)
+struct link **table_find_link(struct node_table *t, const struct node *parent, const char *name)
 {
 	struct link **l = &t->by_name[hash_name(parent, name) & (t->size - 1)];
 
@@ -44,7 +38,7 @@ static struct link **find_link(struct node_table *t, const struct node *parent, 
 	return l;
 }
 
-static void add_link(struct node_table *t, struct node *n, struct node *parent, struct link *l)
+void table_add_link(struct node_table *t, struct node *n, struct node *parent, struct link *l)
 {
 	struct link **bucket = &t->by_name[hash_name(parent, l->name) & (t->size - 1)];
 
@@ -57,8 +51,7 @@ static void add_link(struct node_table *t, struct node *n, struct node *parent, 
 	n->links = l;
 }
 
-/* Takes *at out of the table; the caller frees it and drops the reference on its parent. */
-static struct link *take_link(struct link **at)
+struct link *table_take_link(struct link **at)
 {
 	struct link *l = *at;
 	struct link **s = &l->node->links;
@@ -70,7 +63,7 @@ static struct link *take_link(struct link **at)
 	return l;
 }
 
-static void index_inode(struct node_table *t, struct node *n)
+void table_index(struct node_table *t, struct node *n)
 {
 	struct node **bucket = &t->by_inode[hash_inode(n->dev, n->ino) & (t->size - 1)];
 
@@ -81,25 +74,30 @@ static void index_inode(struct node_table *t, struct node *n)
 	n->in_inodes = true;
 }
 
-static bool is_inode(const struct node *n, const struct store_stat *st)
+bool table_is_inode(const struct node *n, const struct store_stat *st)
 {
 	return n->ino == st->ino && n->dev == st->dev && n->btime_ns == st->btime_ns && n->type == (st->mode & S_IFMT);
 }
 
-static struct node *find_inode(struct node_table *t, const struct store_stat *st)
+struct node *table_find_inode(struct node_table *t, const struct store_stat *st)
 {
 	struct node *n = t->by_inode[hash_inode(st->dev, st->ino) & (t->size - 1)];
 
-	while (n && !is_inode(n, st))
+	while (n && !table_is_inode(n, st))
 		n = n->inode_chain;
 	return n;
 }
 
-static void remove_from_chain(struct node **bucket, struct node *n, bool by_id)
+void table_unindex(struct node_table *t, struct node *n)
 {
-	while (*bucket != n)
-		bucket = by_id ? &(*bucket)->id_chain : &(*bucket)->inode_chain;
-	*bucket = by_id ? n->id_chain : n->inode_chain;
+	struct node **at = &t->by_inode[hash_inode(n->dev, n->ino) & (t->size - 1)];
+
+	if (!n->in_inodes)
+		return;
+	while (*at != n)
+		at = &(*at)->inode_chain;
+	*at = n->inode_chain;
+	n->in_inodes = false;
 }
 
 /* Doubles the buckets once there are more nodes than those.  Without memory the chains just get longer. */
@@ -146,7 +144,7 @@ static void grow(struct node_table *t)
 	t->size = size;
 }
 
-static struct node *new_node(struct engine *e, const struct store_stat *st)
+struct node *table_new_node(struct engine *e, const struct store_stat *st)
 {
 	struct node_table *t = &e->table;
 	struct node *n = calloc(1, sizeof *n);
@@ -195,11 +193,13 @@ struct link *node_link_new(const char *backing)
 static void retire(struct engine *e, struct node *n)
 {
 	struct node_table *t = &e->table;
+	struct node **by_id = &t->by_id[n->id & (t->size - 1)];
 
 	ids_release(e, n);
-	remove_from_chain(&t->by_id[n->id & (t->size - 1)], n, true);
-	if (n->in_inodes)
-		remove_from_chain(&t->by_inode[hash_inode(n->dev, n->ino) & (t->size - 1)], n, false);
+	while (*by_id != n)
+		by_id = &(*by_id)->id_chain;
+	*by_id = n->id_chain;
+	table_unindex(t, n);
 	for (struct link *l = n->links; l; l = l->sibling) {
 		struct link **at = &t->by_name[hash_name(l->parent, l->name) & (t->size - 1)];
 
@@ -322,261 +322,6 @@ void node_forget(struct engine *e, uint64_t id, uint64_t count)
 	node_unref(e, n);
 }
 
-/* Takes a name that leads to something else now; drop_links() frees what was gathered, outside. */
-static void take_stale(struct link **at, struct link **gathered)
-{
-	struct link *l = take_link(at);
-
-	l->node->taken = !l->node->links;
-	l->sibling = *gathered;
-	*gathered = l;
-}
-
-static void drop_links(struct engine *e, struct link *gathered)
-{
-	for (struct link *l = gathered, *next; l; l = next) {
-		next = l->sibling;
-		node_unref(e, l->parent);
-		free(l);
-	}
-}
-
-static void take_all(struct node_table *t, struct node *n, struct link **gathered)
-{
-	while (n->links)
-		take_stale(find_link(t, n->links->parent, n->links->name), gathered);
-}
-
-/* A node that is found under a name of which nothing was known (3): others have renamed it, or made it another link.  False: it cannot be
- * that one. */
-static bool move_here(struct node_table *t, struct node *n, struct node *parent, const struct store_stat *st,
-		      struct link **gathered)
-{
-	struct node *below = NULL, *at = parent;
-
-	if (n == parent)
-		return false;
-	if (n->dir) {
-		/* (4) What would close a circle is older than what was just seen. */
-		for (; at && at != n; at = at->links ? at->links->parent : NULL)
-			below = at;
-		if (at)
-			take_all(t, below, gathered);
-	}
-	if (n->dir || st->nlink == 1)
-		take_all(t, n, gathered);
-	return true;
-}
-
-/* The node of an inode under a name of which nothing is known; NULL without memory.  *moved: it had other names before. */
-static struct node *enter_name(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st,
-			       bool count, struct link **gathered, bool *moved)
-{
-	struct node_table *t = &e->table;
-	bool shared = e->options.shared, stable = e->caps.stable_inodes && (shared || !S_ISDIR(st->mode));
-	struct node *n = stable ? find_inode(t, st) : NULL;
-
-	/* Who does not count walks below without a lock: what it sees may be older than what the table knows. */
-	if (n && shared && !count)
-		return n;
-
-	struct link *fresh = node_link_new(backing);
-
-	if (n && fresh && shared) {
-		*moved = n->links;
-		if (!move_here(t, n, parent, st, gathered))
-			n = NULL;
-	}
-	if (fresh && !n)
-		n = new_node(e, st);
-	if (!n || !fresh) {
-		free(fresh);
-		return NULL;
-	}
-	add_link(t, n, parent, fresh);
-	n->taken = false;
-	if (stable && (shared || st->nlink > 1))
-		index_inode(t, n);
-	return n;
-}
-
-struct node *node_enter(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st,
-			bool count)
-{
-	struct node_table *t = &e->table;
-	struct link *gathered = NULL;
-	struct node *n = NULL;
-	bool moved = false;
-
-	pthread_mutex_lock(&t->lock);
-
-	struct link **at = find_link(t, parent, backing);
-
-	if (*at && is_inode((*at)->node, st))
-		n = (*at)->node;
-	else if (*at)
-		take_stale(at, &gathered);
-	if (!n)
-		n = enter_name(e, parent, backing, st, count, &gathered, &moved);
-	if (n) {
-		n->refs++;
-		n->lookups += count;
-	}
-	pthread_mutex_unlock(&t->lock);
-	drop_links(e, gathered);
-	/* It may be in another scope now. */
-	if (moved && worker_keys(e)->zone_count)
-		zones_forget(e);
-	return n;
-}
-
-struct node *node_find_as(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st)
-{
-	struct link *gathered = NULL;
-	struct node *n = NULL;
-
-	pthread_mutex_lock(&e->table.lock);
-
-	struct link **at = find_link(&e->table, parent, backing);
-
-	if (*at && e->options.shared && !is_inode((*at)->node, st))
-		take_stale(at, &gathered);
-	else if (*at)
-		n = (*at)->node;
-	if (n)
-		n->refs++;
-	pthread_mutex_unlock(&e->table.lock);
-	drop_links(e, gathered);
-	return n;
-}
-
-void node_forsake(struct engine *e, struct node *n)
-{
-	struct node_table *t = &e->table;
-	struct link *gathered = NULL;
-
-	pthread_mutex_lock(&t->lock);
-	ids_release(e, n);
-	if (n->in_inodes)
-		remove_from_chain(&t->by_inode[hash_inode(n->dev, n->ino) & (t->size - 1)], n, false);
-	n->in_inodes = false;
-	take_all(t, n, &gathered);
-	n->taken = true;
-	pthread_mutex_unlock(&t->lock);
-	drop_links(e, gathered);
-}
-
-struct node *node_enter_nameless(struct engine *e, const struct store_stat *st)
-{
-	pthread_mutex_lock(&e->table.lock);
-
-	struct node *n = new_node(e, st);
-
-	if (n) {
-		n->refs++;
-		n->lookups++;
-		n->never_named = true;
-	}
-	pthread_mutex_unlock(&e->table.lock);
-	return n;
-}
-
-struct node *node_find(struct engine *e, struct node *parent, const char *backing)
-{
-	pthread_mutex_lock(&e->table.lock);
-
-	struct link *l = *find_link(&e->table, parent, backing);
-	struct node *n = l ? l->node : NULL;
-
-	if (n)
-		n->refs++;
-	pthread_mutex_unlock(&e->table.lock);
-	return n;
-}
-
-bool node_has_name(struct engine *e, struct node *n)
-{
-	pthread_mutex_lock(&e->table.lock);
-
-	bool has = n->links != NULL;
-
-	pthread_mutex_unlock(&e->table.lock);
-	return has;
-}
-
-struct node *node_first_parent(struct engine *e, struct node *n, char *backing)
-{
-	struct node *parent = NULL;
-
-	pthread_mutex_lock(&e->table.lock);
-	if (n->links) {
-		parent = n->links->parent;
-		parent->refs++;
-		if (backing)
-			strcpy(backing, n->links->name);
-	}
-	pthread_mutex_unlock(&e->table.lock);
-	return parent;
-}
-
-void node_unlinked(struct engine *e, struct node *parent, const char *backing)
-{
-	pthread_mutex_lock(&e->table.lock);
-
-	struct link **at = find_link(&e->table, parent, backing);
-	struct link *l = *at ? take_link(at) : NULL;
-
-	pthread_mutex_unlock(&e->table.lock);
-	if (l) {
-		node_unref(e, parent);
-		free(l);
-	}
-}
-
-void node_renamed(struct engine *e, struct node *from, const char *old_name, struct node *to, const char *new_name,
-		  bool exchange, struct link *spare[2])
-{
-	struct node_table *t = &e->table;
-
-	pthread_mutex_lock(&t->lock);
-
-	struct link **at = find_link(t, to, new_name);
-	struct link *there = *at ? take_link(at) : NULL;
-
-	at = find_link(t, from, old_name);
-
-	struct link *moved = *at ? take_link(at) : NULL;
-
-	if (moved) {
-		add_link(t, moved->node, to, spare[0]);
-		spare[0] = NULL;
-	}
-	if (there && exchange) {
-		add_link(t, there->node, from, spare[1]);
-		spare[1] = NULL;
-	}
-	pthread_mutex_unlock(&t->lock);
-	if (there)
-		node_unref(e, to);
-	if (moved)
-		node_unref(e, from);
-	free(there);
-	free(moved);
-	free(spare[0]);
-	free(spare[1]);
-}
-
-void node_linked(struct engine *e, struct node *n, struct node *parent, struct link *l)
-{
-	struct node_table *t = &e->table;
-
-	pthread_mutex_lock(&t->lock);
-	add_link(t, n, parent, l);
-	if (e->caps.stable_inodes)
-		index_inode(t, n);
-	pthread_mutex_unlock(&t->lock);
-}
-
 void node_became(struct engine *e, struct node *n, const struct store_stat *st)
 {
 	struct node_table *t = &e->table;
@@ -584,14 +329,12 @@ void node_became(struct engine *e, struct node *n, const struct store_stat *st)
 
 	pthread_mutex_lock(&t->lock);
 	indexed = n->in_inodes;
-	if (indexed)
-		remove_from_chain(&t->by_inode[hash_inode(n->dev, n->ino) & (t->size - 1)], n, false);
-	n->in_inodes = false;
+	table_unindex(t, n);
 	n->dev = st->dev;
 	n->ino = st->ino;
 	n->btime_ns = st->btime_ns;
 	if (indexed)
-		index_inode(t, n);
+		table_index(t, n);
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -607,7 +350,7 @@ int node_table_start(struct engine *e, const struct store_stat *root)
 	if (!t->by_id || !t->by_inode || !t->by_name)
 		return -ENOMEM;
 	pthread_mutex_init(&t->lock, NULL);
-	e->root = new_node(e, root);
+	e->root = table_new_node(e, root);
 	if (!e->root)
 		return -ENOMEM;
 	e->root->refs = 1;

@@ -7,7 +7,7 @@
  *  2. Nothing is changed through a node that its names below no longer lead to: -ESTALE.  It may still be read by who has it open.
  *  3. A directory is the one that its record says.  With another id in it, it is another directory: its node is forsaken, and whoever
  *     looks its name up gets a new one.
- *  4. What others rename stays the same node, if it stays the same inode (node.c): so there are no two nodes of one inode, and no two states of one
+ *  4. What others rename stays the same node, if it stays the same inode (node_names.c): so there are no two nodes of one inode, and no two states of one
  *     file.
  *
  * Between looking and doing others may still change something; what is read then does not authenticate, and what is written then is as if it had been
