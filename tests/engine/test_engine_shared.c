@@ -1,78 +1,11 @@
-/* Two engines on one store stand for two hosts, or for one and its sync client: neither knows what the other does but from what lies below. */
-#include "fixture.h"
+/* What others change below, and this engine meanwhile: one story each. */
+#include "shared_engines.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
 #include <time.h>
 
-#include "fs/file.h"
 #include "fs/node.h"
-
-static struct vol v, w;
-
-enum { LIMIT = 64, RESERVE = 64 }; /* descriptors of each (fs/descriptor.c) */
-
-/* Some stores keep no time of birth, and give the number of an inode that has gone to the next one. */
-static int stat_without_birth(struct store *s, int fd, struct store_stat *out)
-{
-	int r = v.plain->ops->stat(s, fd, out);
-
-	out->btime_ns = 0;
-	return r;
-}
-
-static int stat_at_without_birth(struct store *s, int dir, const char *name, struct store_stat *out)
-{
-	int r = v.plain->ops->stat_at(s, dir, name, out);
-
-	out->btime_ns = 0;
-	return r;
-}
-
-static bool births = true;
-
-static void two_engines(void)
-{
-	struct rlimit few = {LIMIT + RESERVE, LIMIT + RESERVE};
-
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
-	vol_new(&v, "vol", CIPHER_NONE, false);
-	v.options.journal = false;
-	v.options.shared = true;
-	if (!births) {
-		v.quick_ops.stat = stat_without_birth;
-		v.quick_ops.stat_at = stat_at_without_birth;
-	}
-	w = v;
-	vol_start(&v);
-	vol_start(&w);
-}
-
-static void end(void)
-{
-	vol_stop(&w);
-	vol_free(&v);
-}
-
-/* As the kernel does: from the root again when something on the way was not what it had been. */
-static int find(struct vol *x, const char *path, struct node_attr *out)
-{
-	int r = 0;
-
-	for (int tries = 0; tries < 3; tries++) {
-		char copy[2048], *rest = copy, *part;
-
-		snprintf(copy, sizeof(copy), "%s", path);
-		r = fs_getattr(x->e, ROOT_NODE, out);
-		while (r == 0 && (part = strsep(&rest, "/")))
-			r = fs_lookup(x->e, out->node, part, out);
-		if (r != -ESTALE)
-			break;
-	}
-	return r;
-}
 
 static uint64_t at(struct vol *x, const char *path)
 {
@@ -99,7 +32,7 @@ static void evict(struct vol *x)
 	}
 }
 
-/* ------------------------------------------------------------------ directed */
+/* ------------------------------------------------------------------ by others */
 
 START_TEST(replaced_and_removed)
 {
@@ -107,7 +40,7 @@ START_TEST(replaced_and_removed)
 	bool as_read, held;
 	uint8_t buf[16];
 
-	two_engines();
+	two_engines(true);
 	mine = make(&v, ROOT_NODE, "file");
 	put(&v, mine, "old", 3, 0);
 	ck_assert_int_eq(fs_open_shared(v.e, mine, &as_read, &held), 0);
@@ -175,7 +108,7 @@ START_TEST(replaced_and_removed)
 	ck_assert_int_eq(fs_rename(v.e, ROOT_NODE, "over", ROOT_NODE, "file", 0), 0);
 	put(&v, mine, "mine", 4, 0);
 	ck_assert_int_eq(fs_fsync(v.e, mine, false), 0);
-	end();
+	two_engines_end();
 }
 END_TEST
 
@@ -184,7 +117,7 @@ START_TEST(removed_here_after_them)
 {
 	uint64_t mine;
 
-	two_engines();
+	two_engines(true);
 	mine = make(&v, ROOT_NODE, "file");
 	put(&v, mine, "mine", 4, 0);
 	make(&w, ROOT_NODE, "theirs");
@@ -199,7 +132,7 @@ START_TEST(removed_here_after_them)
 	ck_assert_int_eq(fs_rename(v.e, ROOT_NODE, "over", ROOT_NODE, "file", 0), 0);
 	ck_assert_int_eq(fs_write(v.e, mine, "x", 1, 0, false), -ESTALE);
 	ck_assert_uint_eq(look(&w, ROOT_NODE, "over"), 0);
-	end();
+	two_engines_end();
 }
 END_TEST
 
@@ -207,7 +140,7 @@ START_TEST(renamed_below)
 {
 	uint64_t dir, file, deep, inner;
 
-	two_engines();
+	two_engines(true);
 	dir = make_dir(&v, ROOT_NODE, "dir");
 	deep = make_dir(&v, dir, "deep");
 	file = make(&v, dir, "file");
@@ -236,7 +169,7 @@ START_TEST(renamed_below)
 	evict(&v);
 	put(&v, file, "z", 1, 0);
 	assert_content(&w, at(&w, "link"), "z", 1);
-	end();
+	two_engines_end();
 }
 END_TEST
 
@@ -246,7 +179,7 @@ START_TEST(no_circle)
 	uint64_t x, y;
 	struct node_attr a;
 
-	two_engines();
+	two_engines(true);
 	x = make_dir(&v, ROOT_NODE, "x");
 	y = make_dir(&v, x, "y");
 	ck_assert_int_eq(fs_rename(w.e, at(&w, "x"), "y", ROOT_NODE, "y", 0), 0);
@@ -283,7 +216,7 @@ START_TEST(no_circle)
 	ck_assert_uint_eq(at(&v, "y/x"), x);
 	make(&v, x, "file");
 	at(&w, "y/x/file");
-	end();
+	two_engines_end();
 }
 END_TEST
 
@@ -294,7 +227,7 @@ START_TEST(copied_and_made_anew)
 	uint64_t old, fresh, file;
 	struct node_attr a;
 
-	two_engines();
+	two_engines(true);
 	old = make_dir(&v, ROOT_NODE, "dir");
 	file = make(&v, old, "file");
 	put(&v, file, "file", 4, 0);
@@ -347,7 +280,7 @@ START_TEST(copied_and_made_anew)
 	snprintf(command, sizeof(command), "mv .coffer-dir %s", copy);
 	ck_assert_int_eq(system(command), 0);
 	at(&v, "copy/mine");
-	end();
+	two_engines_end();
 }
 END_TEST
 
@@ -412,7 +345,7 @@ START_TEST(no_false_alarm)
 	const struct timespec while_ = {0, 150 * 1000 * 1000};
 	pthread_t ids[3];
 
-	two_engines();
+	two_engines(true);
 	busy.dirs[0] = make_dir(&v, ROOT_NODE, "one");
 	busy.dirs[1] = make_dir(&v, ROOT_NODE, "two");
 	busy.file = make(&v, busy.dirs[0], "file");
@@ -426,7 +359,7 @@ START_TEST(no_false_alarm)
 		ck_assert_int_eq(pthread_join(ids[i], NULL), 0);
 	ck_assert_uint_eq(atomic_load(&busy.wrong), 0);
 	ck_assert_uint_gt(atomic_load(&busy.done), 100);
-	end();
+	two_engines_end();
 }
 END_TEST
 
@@ -443,7 +376,7 @@ static void *remove_it(void *data)
 
 START_TEST(no_false_alarm_at_removal)
 {
-	two_engines();
+	two_engines(true);
 	for (unsigned i = 0; i < scaled(100); i++) {
 		pthread_t id;
 		uint64_t file = make(&v, ROOT_NODE, "file");
@@ -457,251 +390,7 @@ START_TEST(no_false_alarm_at_removal)
 		fs_forget(v.e, file, 1);
 	}
 	ck_assert_uint_eq(atomic_load(&busy.wrong), 0);
-	end();
-}
-END_TEST
-
-/* ------------------------------------------------------------------ anything */
-
-#define LONG_PART "longlonglonglonglonglonglonglonglonglonglong"
-#define LONG_NAME LONG_PART LONG_PART LONG_PART LONG_PART
-
-enum { SIZES_MAX = 400000 };
-
-static void some_path(uint64_t *seed, char out[1024])
-{
-	static const char *const names[] = {"a", "b", "c", LONG_NAME};
-	unsigned depth = 1 + (unsigned)below(seed, 3);
-
-	out[0] = 0;
-	for (unsigned i = 0; i < depth; i++) {
-		if (i)
-			strcat(out, "/");
-		strcat(out, names[below(seed, 4)]);
-	}
-}
-
-/* The directory of a path, and where its last part begins. */
-static int above(struct vol *x, const char *path, struct node_attr *dir, const char **last)
-{
-	const char *slash = strrchr(path, '/');
-	char up[1024] = "";
-
-	*last = slash ? slash + 1 : path;
-	if (!slash)
-		return fs_getattr(x->e, ROOT_NODE, dir);
-	memcpy(up, path, (size_t)(slash - path));
-	up[slash - path] = 0;
-	return find(x, up, dir);
-}
-
-static void plain_path(const char *path, char out[2048])
-{
-	snprintf(out, 2048, "plain/%s", path);
-}
-
-static int plain_write(const char *path, const uint8_t *buf, size_t n, uint64_t off)
-{
-	int fd = open(path, O_WRONLY);
-	int r = fd < 0 ? -errno : (pwrite(fd, buf, n, (off_t)off) == (ssize_t)n ? 0 : -EIO);
-
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
-/* One operation by its path, through an engine and on plain files; whether both did it. */
-static void act(struct vol *x, uint64_t *seed)
-{
-	static uint8_t buf[SIZES_MAX];
-	char path[1024], to[1024], plain[2048], plain_to[2048];
-	const char *name = "", *new_name = "";
-	struct node_attr dir, a, there;
-	uint64_t what = below(seed, 12), size = below(seed, 3) ? below(seed, 5000) : below(seed, SIZES_MAX / 2);
-	uint64_t off = below(seed, 2) ? 0 : below(seed, SIZES_MAX / 2);
-	int r, wanted = 0;
-
-	some_path(seed, path);
-	some_path(seed, to);
-	plain_path(path, plain);
-	plain_path(to, plain_to);
-	r = above(x, path, &dir, &name);
-	switch (what) {
-	case 0:
-	case 1:
-		r = r ? r : fs_mkdir(x->e, &me, dir.node, name, 0755, &a);
-		wanted = mkdir(plain, 0755) < 0 ? -errno : 0;
-		break;
-	case 2:
-	case 3:
-		r = r ? r : fs_mknod(x->e, &me, dir.node, name, S_IFREG | 0644, 0, &a);
-		wanted = mknod(plain, S_IFREG | 0644, 0) < 0 ? -errno : 0;
-		break;
-	case 4:
-		r = r ? r : fs_unlink(x->e, dir.node, name);
-		wanted = unlink(plain) < 0 ? -errno : 0;
-		break;
-	case 5:
-		r = r ? r : fs_rmdir(x->e, dir.node, name);
-		wanted = rmdir(plain) < 0 ? -errno : 0;
-		break;
-	case 6:
-	case 7:
-		r = r ? r : above(x, to, &there, &new_name);
-		r = r ? r : fs_rename(x->e, dir.node, name, there.node, new_name, 0);
-		wanted = rename(plain, plain_to) < 0 ? -errno : 0;
-		break;
-	case 8:
-		r = find(x, path, &a);
-		r = r ? r : (S_ISREG(a.st.mode) ? resize(x, a.node, off) : -EISDIR);
-		wanted = truncate(plain, (off_t)off) < 0 ? -errno : 0;
-		break;
-	case 9:
-		r = find(x, path, &a);
-		r = r || S_ISREG(a.st.mode) ? r : -EPERM;
-		r = r ? r : above(x, to, &there, &new_name);
-		r = r ? r : fs_link(x->e, &me, a.node, there.node, new_name, &a);
-		wanted = link(plain, plain_to) < 0 ? -errno : 0;
-		break;
-	default:
-		fill(buf, size, *seed);
-		r = find(x, path, &a);
-		r = r ? r : (S_ISREG(a.st.mode) ? (int)fs_write(x->e, a.node, buf, size, off, false) : -EISDIR);
-		r = r == (int)size ? 0 : r;
-		wanted = plain_write(plain, buf, size, off);
-		break;
-	}
-	/* Of several reasons to refuse either may be named. */
-	ck_assert_msg((r == 0) == (wanted == 0) && r != -EIO && r != -ESTALE, "operation %d of %s, %s: %s, wanted %s",
-		      (int)what, path, to, strerror(-r), strerror(-wanted));
-}
-
-static bool same_content(struct vol *x, uint64_t node, const char *plain)
-{
-	static uint8_t got[SIZES_MAX + 1];
-	struct text t = slurp(plain);
-	ssize_t n = fs_read(x->e, node, got, SIZES_MAX, 0);
-	bool same = n >= 0 && (size_t)n == t.n && memcmp(got, t.b, t.n) == 0 && attr(x, node).size == t.n;
-
-	free(t.b);
-	return same;
-}
-
-/* Everything that lies in a directory. */
-static void compare(struct vol *x, uint64_t node, const char *plain)
-{
-	DIR *d = opendir(plain);
-	struct shown s = list_dir(x, node);
-	struct dirent *entry;
-	size_t count = 0;
-
-	ck_assert_ptr_nonnull(d);
-	while ((entry = readdir(d))) {
-		char path[4096];
-		struct node_attr a;
-		struct stat st;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		count++;
-		snprintf(path, sizeof(path), "%s/%s", plain, entry->d_name);
-		ck_assert_msg(shows(&s, entry->d_name), "%s is not listed", path);
-		ck_assert_int_eq(fs_lookup(x->e, node, entry->d_name, &a), 0);
-		ck_assert_int_eq(lstat(path, &st), 0);
-		HOLD((st.st_mode & S_IFMT) == (a.st.mode & S_IFMT));
-		if (S_ISDIR(st.st_mode))
-			compare(x, a.node, path);
-		else
-			ck_assert_msg(same_content(x, a.node, path), "content of %s", path);
-		/* Some stay known, under names that they lose. */
-		if (a.node % 3)
-			fs_forget(x->e, a.node, 1);
-	}
-	ck_assert_uint_eq(s.count, count);
-	shown_free(&s);
-	closedir(d);
-}
-
-/* Where the file is now; false: nowhere. */
-static bool find_inode(struct vol *x, uint64_t node, const char *plain, uint64_t ino, char out[4096])
-{
-	DIR *d = opendir(plain);
-	struct dirent *entry;
-	bool found = false;
-
-	ck_assert_ptr_nonnull(d);
-	while (!found && (entry = readdir(d))) {
-		struct node_attr a;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(out, 4096, "%s/%s", plain, entry->d_name);
-		ck_assert_int_eq(fs_lookup(x->e, node, entry->d_name, &a), 0);
-		found = a.st.ino == ino;
-		if (!found && S_ISDIR(a.st.mode)) {
-			char deeper[4096];
-
-			found = find_inode(x, a.node, out, ino, deeper);
-			if (found)
-				strcpy(out, deeper);
-		}
-		fs_forget(x->e, a.node, 1);
-	}
-	closedir(d);
-	return found;
-}
-
-enum { HELD = 32 };
-
-static struct {
-	struct vol *x;
-	uint64_t node;
-} held[HELD];
-
-/* A program that has had a file open for long writes to it: to that file, wherever it is by now, or not at all. */
-static void write_to_held(uint64_t *seed)
-{
-	unsigned i = (unsigned)below(seed, HELD);
-	struct vol *x = held[i].x;
-	char path[1024], plain[4096];
-	struct node_attr a;
-
-	if (x) {
-		uint8_t byte = (uint8_t)rnd(seed);
-		uint64_t off = below(seed, 6000);
-		ssize_t r = fs_write(x->e, held[i].node, &byte, 1, off, false);
-
-		ck_assert_msg(r == 1 || r == -ESTALE, "write to what was open: %s", strerror((int)-r));
-		/* What was removed here is its openers' only. */
-		if (r == 1 && find_inode(x, ROOT_NODE, "plain", attr(x, held[i].node).ino, plain))
-			ck_assert_int_eq(plain_write(plain, &byte, 1, off), 0);
-	}
-	some_path(seed, path);
-	x = below(seed, 2) ? &v : &w;
-	if (below(seed, 4) == 0 && find(x, path, &a) == 0 && S_ISREG(a.st.mode)) {
-		if (held[i].x)
-			fs_forget(held[i].x->e, held[i].node, 1);
-		held[i].x = x;
-		held[i].node = a.node;
-	}
-}
-
-START_TEST(either_does_anything)
-{
-	uint64_t seed = first_seed(4711) + (uint64_t)_i;
-
-	births = _i % 2 == 0;
-	two_engines();
-	ck_assert_int_eq(mkdir("plain", 0755), 0);
-	for (unsigned i = 0; i < scaled(600); i++) {
-		act(below(&seed, 2) ? &v : &w, &seed);
-		write_to_held(&seed);
-		if (i % 8 == 0)
-			compare(below(&seed, 2) ? &v : &w, ROOT_NODE, "plain");
-	}
-	compare(&v, ROOT_NODE, "plain");
-	compare(&w, ROOT_NODE, "plain");
-	end();
+	two_engines_end();
 }
 END_TEST
 
@@ -716,6 +405,5 @@ int main(void)
 	tcase_add_test(t, copied_and_made_anew);
 	tcase_add_test(t, no_false_alarm);
 	tcase_add_test(t, no_false_alarm_at_removal);
-	tcase_add_loop_test(t, either_does_anything, 0, 4);
 	return run_engine_suite("engine_shared", t);
 }
