@@ -28,8 +28,8 @@ struct node *node_find(struct engine *e, struct node *parent, const char *backin
 struct node *node_find_as(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st);
 /* It is not what it was: no name leads to it, and whoever looks its names up gets another node. */
 void node_forsake(struct engine *e, struct node *n);
-/* One of its names below leads to it, and those of the table to the root, or it has lost them all by what was done here.  Else -ESTALE.  Its
- * descriptor is in use, and no lock held. */
+/* One of its names below leads to it, and from there those of the table to the root, or it has lost them all by what was done here.
+ * Else -ESTALE.  Its descriptor is in use, and no lock held. */
 int node_in_place(struct engine *e, struct node *n) MUST_CHECK;
 /* The same for who holds locks; also of what is just being removed here it may be told that it is in place no longer. */
 int node_is_named(struct engine *e, struct node *n) MUST_CHECK;

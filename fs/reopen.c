@@ -294,38 +294,41 @@ int node_stat(struct engine *e, struct node *n, struct store_stat *out)
 	return r;
 }
 
-/* 1: its names lead to the root; 0: it has none, by what was done here; -ESTALE. */
-static int is_placed(struct engine *e, const struct node *n)
+static bool has_lost_names_here(struct engine *e, const struct node *n)
 {
-	const struct node *at = n;
-
 	pthread_mutex_lock(&e->table.lock);
 
-	bool taken = n->taken;
-
-	while (at != e->root && at->links)
-		at = at->links->parent;
-
-	bool nameless = at == n && n != e->root;
+	bool has = !n->links && !n->taken;
 
 	pthread_mutex_unlock(&e->table.lock);
-	if (nameless)
-		return taken ? -ESTALE : 0;
-	return at == e->root ? 1 : -ESTALE;
+	return has;
 }
 
-static bool is_there(struct engine *e, struct node *n, struct node *dir, const char *name, int *error)
+/* By what the table knows. */
+static bool leads_to_root(struct engine *e, const struct node *dir)
+{
+	const struct node *at = dir;
+
+	pthread_mutex_lock(&e->table.lock);
+	while (at != e->root && at->links)
+		at = at->links->parent;
+	pthread_mutex_unlock(&e->table.lock);
+	return at == e->root;
+}
+
+/* -ESTALE: that name does not lead to it. */
+static int look_at_name(struct engine *e, struct node *n, struct node *dir, const char *name)
 {
 	struct store_stat st;
+	int r = leads_to_root(e, dir) ? use_directory(e, dir) : -ESTALE;
 
-	*error = use_directory(e, dir);
-	if (*error == 0) {
-		*error = store_stat_at(e->store, dir->fd, name, &st);
-		node_unuse(e, dir);
-	}
-	if (*error == -ENOENT || *error == -ENOTDIR || (*error == 0 && !is_inode_of(n, &st)))
-		*error = -ESTALE;
-	return *error == 0;
+	if (r < 0)
+		return r == -ENOENT || r == -ENOTDIR ? -ESTALE : r;
+	r = store_stat_at(e->store, dir->fd, name, &st);
+	node_unuse(e, dir);
+	if (r == -ENOENT || r == -ENOTDIR || (r == 0 && !is_inode_of(n, &st)))
+		return -ESTALE;
+	return r;
 }
 
 int node_is_named(struct engine *e, struct node *n)
@@ -336,18 +339,14 @@ int node_is_named(struct engine *e, struct node *n)
 
 	/* Nobody renames here meanwhile. */
 	pthread_rwlock_rdlock(&e->tree);
-	r = n == e->root ? 0 : is_placed(e, n);
-	for (unsigned i = 0; r == 1 && nth_link(e, n, i, &parent, name); i++) {
-		int error;
-
-		if (is_there(e, n, parent, name, &error))
-			r = 0;
-		else if (error != -ESTALE)
-			r = error;
+	r = n == e->root || has_lost_names_here(e, n) ? 0 : -ESTALE;
+	/* Each by itself: others may have taken away the directory of one of them. */
+	for (unsigned i = 0; r == -ESTALE && nth_link(e, n, i, &parent, name); i++) {
+		r = look_at_name(e, n, parent, name);
 		node_unref(e, parent);
 	}
 	pthread_rwlock_unlock(&e->tree);
-	return r == 1 ? -ESTALE : r;
+	return r;
 }
 
 int node_in_place(struct engine *e, struct node *n)

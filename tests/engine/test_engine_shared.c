@@ -173,6 +173,30 @@ START_TEST(renamed_below)
 }
 END_TEST
 
+/* Of two names others take one away, with the directory that held it: the file has the other one. */
+START_TEST(one_name_less)
+{
+	uint64_t dir, file;
+	struct node_attr a;
+
+	two_engines(true);
+	file = make(&v, ROOT_NODE, "file");
+	dir = make_dir(&v, ROOT_NODE, "dir");
+	ck_assert_int_eq(fs_link(v.e, &me, file, dir, "link", &a), 0);
+	ck_assert_int_eq(fs_unlink(w.e, at(&w, "dir"), "link"), 0);
+	ck_assert_int_eq(fs_rmdir(w.e, ROOT_NODE, "dir"), 0);
+	make_dir(&w, ROOT_NODE, "dir");
+	ck_assert_uint_ne(at(&v, "dir"), dir);
+	put(&v, file, "x", 1, 0);
+	evict(&v);
+	put(&v, at(&v, "file"), "y", 1, 0);
+	ck_assert_uint_eq(at(&v, "file"), file);
+	ck_assert_int_eq(fs_unlink(w.e, ROOT_NODE, "file"), 0);
+	ck_assert_int_eq(fs_write(v.e, file, "z", 1, 0, false), -ESTALE);
+	two_engines_end();
+}
+END_TEST
+
 /* Each below the other, one after the other, for who sees only the second. */
 START_TEST(no_circle)
 {
@@ -401,6 +425,7 @@ int main(void)
 	tcase_add_test(t, replaced_and_removed);
 	tcase_add_test(t, removed_here_after_them);
 	tcase_add_test(t, renamed_below);
+	tcase_add_test(t, one_name_less);
 	tcase_add_test(t, no_circle);
 	tcase_add_test(t, copied_and_made_anew);
 	tcase_add_test(t, no_false_alarm);
