@@ -74,7 +74,7 @@ void table_index(struct node_table *t, struct node *n)
 	n->in_inodes = true;
 }
 
-bool table_is_inode(const struct node *n, const struct store_stat *st)
+bool node_is_inode(const struct node *n, const struct store_stat *st)
 {
 	return n->ino == st->ino && n->dev == st->dev && n->btime_ns == st->btime_ns && n->type == (st->mode & S_IFMT);
 }
@@ -83,7 +83,7 @@ struct node *table_find_inode(struct node_table *t, const struct store_stat *st)
 {
 	struct node *n = t->by_inode[hash_inode(st->dev, st->ino) & (t->size - 1)];
 
-	while (n && !table_is_inode(n, st))
+	while (n && !node_is_inode(n, st))
 		n = n->inode_chain;
 	return n;
 }

@@ -34,6 +34,9 @@ int node_in_place(struct engine *e, struct node *n) MUST_CHECK;
 /* The same for who holds locks; also of what is just being removed here it may be told that it is in place no longer. */
 int node_is_named(struct engine *e, struct node *n) MUST_CHECK;
 
+/* True if it stands for the inode that `st` describes. */
+bool node_is_inode(const struct node *n, const struct store_stat *st);
+
 /* True while the table knows a name of the node. */
 bool node_has_name(struct engine *e, struct node *n);
 

@@ -102,7 +102,7 @@ struct node *node_enter(struct engine *e, struct node *parent, const char *backi
 
 	struct link **at = table_find_link(t, parent, backing);
 
-	if (*at && table_is_inode((*at)->node, st))
+	if (*at && node_is_inode((*at)->node, st))
 		n = (*at)->node;
 	else if (*at)
 		take_stale(at, &gathered);
@@ -129,7 +129,7 @@ struct node *node_find_as(struct engine *e, struct node *parent, const char *bac
 
 	struct link **at = table_find_link(&e->table, parent, backing);
 
-	if (*at && e->options.shared && !table_is_inode((*at)->node, st))
+	if (*at && e->options.shared && !node_is_inode((*at)->node, st))
 		take_stale(at, &gathered);
 	else if (*at)
 		n = (*at)->node;

@@ -10,9 +10,6 @@
 /* A new node that nothing leads to but its id, nor holds; NULL without memory. */
 struct node *table_new_node(struct engine *e, const struct store_stat *st);
 
-/* True if the node stands for the inode that `st` describes. */
-bool table_is_inode(const struct node *n, const struct store_stat *st);
-
 /* By inode: what was put there before.  Both of the others do nothing where it is so already. */
 struct node *table_find_inode(struct node_table *t, const struct store_stat *st);
 void table_index(struct node_table *t, struct node *n);

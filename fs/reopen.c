@@ -18,11 +18,6 @@ static int open_flags(const struct engine *e, const struct node *n)
 	return O_PATH;
 }
 
-static bool is_inode_of(const struct node *n, const struct store_stat *st)
-{
-	return st->ino == n->ino && st->dev == n->dev && st->btime_ns == n->btime_ns && (st->mode & S_IFMT) == n->type;
-}
-
 static int same_inode(struct engine *e, const struct node *n, int fd)
 {
 	struct store_stat st;
@@ -30,7 +25,7 @@ static int same_inode(struct engine *e, const struct node *n, int fd)
 
 	if (r < 0)
 		return r;
-	return is_inode_of(n, &st) ? 0 : -ESTALE;
+	return node_is_inode(n, &st) ? 0 : -ESTALE;
 }
 
 /* An object whose mode denies its owner to open it again (0444, 0000): the mode is lent.  Only the owner can; others keep their EACCES. */
@@ -270,7 +265,7 @@ static int stat_by_name(struct engine *e, struct node *n, struct store_stat *out
 		node_unref(e, parent);
 		if (r == -ENOENT || r == -ENOTDIR)
 			r = -ESTALE;
-		if (r == 0 && (out->ino != n->ino || out->dev != n->dev || out->btime_ns != n->btime_ns))
+		if (r == 0 && !node_is_inode(n, out))
 			r = -ESTALE;
 	}
 	return r;
@@ -326,7 +321,7 @@ static int look_at_name(struct engine *e, struct node *n, struct node *dir, cons
 		return r == -ENOENT || r == -ENOTDIR ? -ESTALE : r;
 	r = store_stat_at(e->store, dir->fd, name, &st);
 	node_unuse(e, dir);
-	if (r == -ENOENT || r == -ENOTDIR || (r == 0 && !is_inode_of(n, &st)))
+	if (r == -ENOENT || r == -ENOTDIR || (r == 0 && !node_is_inode(n, &st)))
 		return -ESTALE;
 	return r;
 }
