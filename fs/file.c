@@ -136,7 +136,7 @@ void file_note_zone(struct file *f, uint32_t zone)
 
 static bool is_changed_below(struct engine *e, struct node *n, struct file *f)
 {
-	return e->options.shared && f->loaded && !f->log.pinned && shared_is_changed(e, n, f);
+	return f->loaded && !f->log.pinned && shared_is_changed(e, n, f);
 }
 
 int file_lock_for_write(struct engine *e, struct node *n, struct file **out)
@@ -193,21 +193,12 @@ void file_unlock(struct file *f)
 	pthread_rwlock_unlock(&f->lock);
 }
 
-/* What others have put in place since is not cut. */
-static bool stands_in_place(struct engine *e, struct node *n, const struct file *f)
-{
-	uint8_t version[AEAD_TAG];
-
-	if (!e->options.shared || !f->has_head)
-		return true;
-	return file_version(e, n, version) == 0 && memcmp(version, f->log.base, sizeof version) == 0;
-}
-
 void file_fall_back(struct engine *e, struct node *n, struct file *f)
 {
 	if (f->log.pinned)
 		return;
-	if (!stands_in_place(e, n, f))
+	/* What others have put in place since is not cut. */
+	if (shared_is_theirs(e, n, f))
 		log_warning("a file that others have changed at the same time keeps its size");
 	else if (e->store->ops->truncate(e->store, n->fd, layout_physical_size(f->size_below, f->has_head)) < 0)
 		log_warning("cannot give a file its size back after a change that failed");

@@ -12,17 +12,28 @@
 
 /* ------------------------------------------------------------------ files */
 
-bool shared_is_changed(struct engine *e, struct node *n, const struct file *f)
+static bool has_version(struct engine *e, struct node *n, const struct file *f)
 {
 	uint8_t version[AEAD_TAG];
+
+	return file_version(e, n, version) == 0 && memcmp(version, f->log.base, sizeof version) == 0;
+}
+
+bool shared_is_changed(struct engine *e, struct node *n, const struct file *f)
+{
 	struct store_stat st;
 
+	if (!e->options.shared)
+		return false;
 	/* With an unexpected size it may be the old version, half written over: load() judges. */
 	if (store_stat(e->store, n->fd, &st) < 0 || st.size != layout_physical_size(f->size_below, f->has_head))
 		return true;
-	if (!f->has_head)
-		return false;
-	return file_version(e, n, version) < 0 || memcmp(version, f->log.base, sizeof version) != 0;
+	return f->has_head && !has_version(e, n, f);
+}
+
+bool shared_is_theirs(struct engine *e, struct node *n, const struct file *f)
+{
+	return e->options.shared && f->has_head && !has_version(e, n, f);
 }
 
 /* ------------------------------------------------------------------ directories */

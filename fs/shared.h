@@ -28,5 +28,7 @@ bool shared_gets_id(struct engine *e, struct node *dir);
 
 /* (1) True if another version of a loaded file stands in place than memory knows.  The file is locked. */
 bool shared_is_changed(struct engine *e, struct node *n, const struct file *f);
+/* The same of a file that a change which failed has left with any size. */
+bool shared_is_theirs(struct engine *e, struct node *n, const struct file *f);
 
 #endif
