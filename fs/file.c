@@ -193,13 +193,22 @@ void file_unlock(struct file *f)
 	pthread_rwlock_unlock(&f->lock);
 }
 
+static void warn_of_others(struct engine *e, struct node *n)
+{
+	char path[1024], escaped[2048];
+
+	names_path(e, n, path, sizeof path);
+	log_warning("%s: others have changed it while a change here failed; it keeps the size they gave it",
+		    log_escape(path, escaped, sizeof escaped));
+}
+
 void file_fall_back(struct engine *e, struct node *n, struct file *f)
 {
 	if (f->log.pinned)
 		return;
 	/* What others have put in place since is not cut. */
 	if (shared_is_theirs(e, n, f))
-		log_warning("a file that others have changed at the same time keeps its size");
+		warn_of_others(e, n);
 	else if (e->store->ops->truncate(e->store, n->fd, layout_physical_size(f->size_below, f->has_head)) < 0)
 		log_warning("cannot give a file its size back after a change that failed");
 	maps_drop(e, f);
