@@ -70,8 +70,8 @@ struct file {
 	bool has_head; /* false: physical size 0, and no file id yet */
 	bool newborn;  /* its head was written first in this mount, and nothing of it has been synced (B1 to B5) */
 	int refused;   /* negative errno: recovery could not use the records that continue it */
-	atomic_bool
-		as_read; /* all that the kernel was given of it since it was told to forget is of this version (shared.h) */
+	/* All that the kernel was given of it since it was told to forget is of this version (shared.h). */
+	atomic_bool as_read;
 	uint64_t size_below; /* of the head in place; head.size runs ahead of it within an operation */
 	struct head head;
 	union {
