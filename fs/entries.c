@@ -13,6 +13,7 @@
 #include "fs/moved.h"
 #include "fs/names.h"
 #include "fs/node.h"
+#include "fs/shared.h"
 #include "fs/side.h"
 #include "fs/symlink.h"
 #include "fs/worker.h"
@@ -402,7 +403,9 @@ int fs_link(struct engine *e, const struct caller *c, uint64_t node, uint64_t pa
 		node_unref(e, m.old);
 		return r;
 	}
-	r = directory_begin(e, parent, DIR_WRITE, &m.dir);
+	r = shared_look(e, m.old);
+	if (r == 0)
+		r = directory_begin(e, parent, DIR_WRITE, &m.dir);
 	if (r == 0) {
 		r = refuse_link(e, m.old, m.dir);
 		if (r == 0)

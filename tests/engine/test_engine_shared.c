@@ -37,6 +37,7 @@ static void evict(struct vol *x)
 START_TEST(replaced_and_removed)
 {
 	uint64_t mine, theirs, other;
+	struct node_attr a;
 	bool as_read, held;
 	uint8_t buf[16];
 
@@ -79,6 +80,7 @@ START_TEST(replaced_and_removed)
 	ck_assert_int_eq(fs_fallocate(v.e, mine, 0, 0, 10), -ESTALE);
 	ck_assert_int_eq(fs_copy_range(v.e, at(&v, "file"), 0, mine, 0, 1), -ESTALE);
 	ck_assert_int_eq(fs_fsync(v.e, mine, false), -ESTALE);
+	ck_assert_int_eq(fs_link(v.e, &me, mine, ROOT_NODE, "link", &a), -ESTALE);
 	evict(&v);
 	assert_content(&v, mine, "New", 3);
 	ck_assert_uint_ne(at(&v, "file"), mine);
@@ -139,6 +141,7 @@ END_TEST
 START_TEST(renamed_below)
 {
 	uint64_t dir, file, deep, inner;
+	struct node_attr a;
 
 	two_engines(true);
 	dir = make_dir(&v, ROOT_NODE, "dir");
@@ -150,6 +153,7 @@ START_TEST(renamed_below)
 	ck_assert_int_eq(fs_rename(w.e, at(&w, "dir"), "file", at(&w, "to"), "file2", 0), 0);
 	ck_assert_int_eq(fs_rename(w.e, at(&w, "dir"), "deep", at(&w, "to"), "deep2", 0), 0);
 	ck_assert_int_eq(fs_write(v.e, file, "x", 1, 0, false), -ESTALE);
+	ck_assert_int_eq(fs_link(v.e, &me, file, ROOT_NODE, "wrong", &a), -ESTALE);
 	ck_assert_uint_eq(at(&v, "to/file2"), file);
 	ck_assert_uint_eq(at(&v, "to/deep2"), deep);
 	put(&v, file, "x", 1, 0);
@@ -160,8 +164,6 @@ START_TEST(renamed_below)
 	make(&v, deep, "more");
 	at(&w, "to/deep2/more");
 	/* One more name of a file, in two directories, and less of them. */
-	struct node_attr a;
-
 	ck_assert_int_eq(fs_link(w.e, &me, at(&w, "to/file2"), ROOT_NODE, "link", &a), 0);
 	ck_assert_uint_eq(at(&v, "link"), file);
 	ck_assert_int_eq(fs_unlink(w.e, at(&w, "to"), "file2"), 0);
