@@ -173,6 +173,12 @@ def test_at_once(h):
         h.sync()  # new files in the place of the old ones
         for n in names:
             equal(read_file(f"{a}/{n}") == read_file(f"{b}/{n}"), True, f"{n}, round {round_}")
+    write_file(f"{b}/small", b"to be linked")
+    os.stat(f"{a}/small")
+    h.sync()
+    os.link(f"{a}/small", f"{a}/linked")
+    equal(read_file(f"{a}/linked"), b"to be linked")
+    os.unlink(f"{a}/linked")
     write_file(f"{b}/small", b"longer than it was before")
     os.stat(f"{a}/small")
     h.sync()
