@@ -24,7 +24,8 @@ struct node *node_enter_nameless(struct engine *e, const struct store_stat *st);
 /* The node known under a name, with a reference; NULL if the kernel does not know it. */
 struct node *node_find(struct engine *e, struct node *parent, const char *backing);
 
-/* Of a shared store (shared.h; on any other these change nothing): the node known under a name, if it is the inode that `st` describes. */
+/* Of a shared store (shared.h; on any other these change nothing): the node known under a name that is about to go, if it is the inode that
+ * `st` describes; with as many names as that has. */
 struct node *node_find_as(struct engine *e, struct node *parent, const char *backing, const struct store_stat *st);
 /* It is not what it was: no name leads to it, and whoever looks its names up gets another node. */
 void node_forsake(struct engine *e, struct node *n);

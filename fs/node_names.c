@@ -31,10 +31,14 @@ static void drop_links(struct engine *e, struct link *gathered)
 	}
 }
 
-static void take_all(struct node_table *t, struct node *n, struct link **gathered)
+/* All of its names but `kept` (NULL: all). */
+static void take_names(struct node_table *t, struct node *n, const struct link *kept, struct link **gathered)
 {
-	while (n->links)
-		take_stale(table_find_link(t, n->links->parent, n->links->name), gathered);
+	for (struct link *l = n->links, *next; l; l = next) {
+		next = l->sibling;
+		if (l != kept)
+			take_stale(table_find_link(t, l->parent, l->name), gathered);
+	}
 }
 
 /* A node that is found under a name of which nothing was known (1): others have renamed it, or made it another link.  False: it cannot be
@@ -51,10 +55,10 @@ static bool move_here(struct node_table *t, struct node *n, struct node *parent,
 		for (; at && at != n; at = at->links ? at->links->parent : NULL)
 			below = at;
 		if (at)
-			take_all(t, below, gathered);
+			take_names(t, below, NULL, gathered);
 	}
 	if (n->dir || st->nlink == 1)
-		take_all(t, n, gathered);
+		take_names(t, n, NULL, gathered);
 	return true;
 }
 
@@ -133,6 +137,9 @@ struct node *node_find_as(struct engine *e, struct node *parent, const char *bac
 		take_stale(at, &gathered);
 	else if (*at)
 		n = (*at)->node;
+	/* It is its last one: what else the table knows others have taken away. */
+	if (n && e->options.shared && st->nlink == 1)
+		take_names(&e->table, n, *at, &gathered);
 	if (n)
 		n->refs++;
 	pthread_mutex_unlock(&e->table.lock);
@@ -148,7 +155,7 @@ void node_forsake(struct engine *e, struct node *n)
 	pthread_mutex_lock(&t->lock);
 	ids_release(e, n);
 	table_unindex(t, n);
-	take_all(t, n, &gathered);
+	take_names(t, n, NULL, &gathered);
 	n->taken = true;
 	pthread_mutex_unlock(&t->lock);
 	drop_links(e, gathered);
