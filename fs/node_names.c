@@ -31,10 +31,15 @@ static void drop_links(struct engine *e, struct link *gathered)
 	}
 }
 
-/* All of its names but `kept` (NULL: all). */
-static void take_names(struct node_table *t, struct node *n, const struct link *kept, struct link **gathered)
+static void take_all(struct node_table *t, struct node *n, struct link **gathered)
 {
-	for (struct link *l = n->links, *next; l; l = next) {
+	while (n->links)
+		take_stale(table_find_link(t, n->links->parent, n->links->name), gathered);
+}
+
+static void take_others(struct node_table *t, const struct link *kept, struct link **gathered)
+{
+	for (struct link *l = kept->node->links, *next; l; l = next) {
 		next = l->sibling;
 		if (l != kept)
 			take_stale(table_find_link(t, l->parent, l->name), gathered);
@@ -55,10 +60,10 @@ static bool move_here(struct node_table *t, struct node *n, struct node *parent,
 		for (; at && at != n; at = at->links ? at->links->parent : NULL)
 			below = at;
 		if (at)
-			take_names(t, below, NULL, gathered);
+			take_all(t, below, gathered);
 	}
 	if (n->dir || st->nlink == 1)
-		take_names(t, n, NULL, gathered);
+		take_all(t, n, gathered);
 	return true;
 }
 
@@ -139,7 +144,7 @@ struct node *node_find_as(struct engine *e, struct node *parent, const char *bac
 		n = (*at)->node;
 	/* It is its last one: what else the table knows others have taken away. */
 	if (n && e->options.shared && st->nlink == 1)
-		take_names(&e->table, n, *at, &gathered);
+		take_others(&e->table, *at, &gathered);
 	if (n)
 		n->refs++;
 	pthread_mutex_unlock(&e->table.lock);
@@ -155,7 +160,7 @@ void node_forsake(struct engine *e, struct node *n)
 	pthread_mutex_lock(&t->lock);
 	ids_release(e, n);
 	table_unindex(t, n);
-	take_names(t, n, NULL, &gathered);
+	take_all(t, n, &gathered);
 	n->taken = true;
 	pthread_mutex_unlock(&t->lock);
 	drop_links(e, gathered);
