@@ -13,7 +13,7 @@
 #include "util/base/encode.h"
 #include "util/base/log.h"
 
-enum { KEPT_MAX = 45000, WORD_MAX = 64, NAME_TEXT = 160 };
+enum { PART_MAX = 45000, WORD_MAX = 64, NAME_TEXT = 160 };
 
 /* The service takes letters, digits and ._@- in words. */
 static void host_name(char out[WORD_MAX + 1])
@@ -102,24 +102,48 @@ int lease_report_put(json_object *o, struct live_keys *keys, struct reencrypt *r
 
 /* ------------------------------------------------------------------ the sealed keyring */
 
-static int send_text(struct service_client *c, const char *key, const char *volume, const char *text, size_t n,
-		     uint64_t sequence, struct fault *why)
+struct sealed_part {
+	uint64_t sequence, number, parts; /* numbers from 0 on */
+	const char *text;
+	size_t size;
+};
+
+/* A part of the keyring, or the whole of it where that is one.  -EAGAIN: somebody else has sent one meanwhile. */
+static int send_part(struct service_client *c, const char *path, const struct sealed_part *part, struct fault *why)
 {
 	_cleanup_json_ json_object *o = json_object_new_object();
-	_cleanup_free_ char *encoded = malloc(base64url_size(n) + 1);
+	_cleanup_free_ char *encoded = malloc(base64url_size(part->size) + 1);
 	_cleanup_service_answer_ struct service_answer a = {0};
-	char path[NAME_TEXT];
-	int r = o && encoded ? put_number(o, "sequence", sequence) : -ENOMEM;
+	int r = o && encoded ? put_number(o, "sequence", part->sequence) : -ENOMEM;
 
+	if (r == 0 && part->parts > 1)
+		r = put_number(o, "part", part->number);
+	if (r == 0 && part->parts > 1)
+		r = put_number(o, "parts", part->parts);
 	if (r == 0) {
-		base64url_encode(text, n, encoded);
+		base64url_encode(part->text, part->size, encoded);
 		r = put_string(o, "text", encoded);
 	}
 	if (r < 0)
 		return fault_errno(why, EXIT_FAILED, r, "cannot send it");
-	snprintf(path, sizeof path, "keys/%s/volumes/%s/keyring", key, volume);
 	r = service_call(c, SERVICE_ASK, path, o, &a, why);
+	if (r == 0 && strcmp(a.code, "out_of_order") == 0)
+		return -EAGAIN;
 	return r == 0 ? service_check(&a, why) : r;
+}
+
+static int send_text(struct service_client *c, const char *path, const char *text, size_t n, uint64_t sequence,
+		     struct fault *why)
+{
+	struct sealed_part part = {.sequence = sequence, .parts = (n + PART_MAX - 1) / PART_MAX};
+	int r = 0;
+
+	for (; r == 0 && part.number < part.parts; part.number++) {
+		part.text = text + part.number * PART_MAX;
+		part.size = part.number + 1 < part.parts ? PART_MAX : n - part.number * PART_MAX;
+		r = send_part(c, path, &part, why);
+	}
+	return r;
 }
 
 void lease_report_keyring(struct service_client *c, const char *key, const char *volume, const struct opened *opened,
@@ -128,6 +152,7 @@ void lease_report_keyring(struct service_client *c, const char *key, const char 
 	struct fault why = {.status = EXIT_OK};
 	_cleanup_free_ char *text = NULL;
 	struct facts f = {0};
+	char path[NAME_TEXT];
 	size_t n = 0;
 	int r;
 
@@ -135,13 +160,14 @@ void lease_report_keyring(struct service_client *c, const char *key, const char 
 	if (!f.known || f.sequence == *sent)
 		return;
 	/* It may be newer than what we know: then it is sent again. */
-	r = atomic_file_read(opened->store, opened->dot, "keyring.json", KEPT_MAX, &text, &n);
+	r = atomic_file_read(opened->store, opened->dot, "keyring.json", KEYRING_MAX, &text, &n);
+	snprintf(path, sizeof path, "keys/%s/volumes/%s/keyring", key, volume);
 	if (r < 0)
 		(void)fault_errno(&why, EXIT_STORE, r, "cannot read it");
 	else
-		r = send_text(c, key, volume, text, n, f.sequence, &why);
+		r = send_text(c, path, text, n, f.sequence, &why);
 	/* Who cannot be reached is asked again. */
-	if (r == -EHOSTUNREACH || r == -ECANCELED)
+	if (r == -EHOSTUNREACH || r == -ECANCELED || r == -EAGAIN)
 		return;
 	*sent = f.sequence;
 	if (r < 0)

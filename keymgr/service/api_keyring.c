@@ -1,28 +1,14 @@
-/* The API's calls that keep the sealed keyring of a volume: a copy for the day on which the volume's own is lost.
- *
- * It is what lies on the volume's disk: every key in it is wrapped by the root, and the root by keys of the service.  Whoever may use the key may put
- * one there; a forged one does not open.  It lies in pieces, as a row is small. */
+/* The API's calls that keep the sealed keyring of a volume (kept_keyring.h). */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "keymgr/service/api_internal.h"
+#include "keymgr/service/kept_keyring.h"
 #include "util/base/encode.h"
 
-enum { TEXT_MAX = 45000, PIECE = 8192 };
-
-static void row_of(const char *key, const char *volume, char out[ROW_NAME_MAX + 1])
-{
-	snprintf(out, ROW_NAME_MAX + 1, "keyring/%s/%s", key, volume);
-}
-
-static void piece_of(const char *row, unsigned number, char out[ROW_NAME_MAX + 1])
-{
-	snprintf(out, ROW_NAME_MAX + 1, "%.200s/%u", row, number);
-}
-
 /* The key, and a volume whose root it has wrapped. */
-static bool take_volume(struct call *c, struct kek *k, char row[ROW_NAME_MAX + 1], int *ret)
+static bool take_volume(struct call *c, struct kek *k, int *ret)
 {
 	_cleanup_(volume_pin_free) struct volume_pin v = {0};
 	uint8_t id[VOLUME_ID_SIZE];
@@ -36,7 +22,6 @@ static bool take_volume(struct call *c, struct kek *k, char row[ROW_NAME_MAX + 1
 	*ret = volume_get(c->api->ledger, k->name, c->segment[3], &v);
 	if (*ret == -ENOENT)
 		*ret = call_refuse(c, 404, "not_found", "no root of that volume was ever wrapped by this key");
-	row_of(k->name, c->segment[3], row);
 	return *ret == 0 && !c->code;
 }
 
@@ -54,46 +39,6 @@ static int note(struct call *c, const char *event, const struct kek *k, uint64_t
 	return call_note(c, event, more);
 }
 
-/* 0 if there is none yet. */
-static int known_sequence(struct call *c, const char *row, uint64_t *sequence)
-{
-	_cleanup_json_ json_object *o = NULL;
-	struct problem p = {0};
-	int ret = ledger_get(c->api->ledger, row, &o);
-
-	*sequence = 0;
-	if (ret == -ENOENT)
-		return 0;
-	return ret == 0 ? member_number(o, "sequence", 1, DOCUMENT_NUMBER_MAX, sequence, &p) : ret;
-}
-
-static int put_piece(struct call *c, const char *row, unsigned number, const uint8_t *text, size_t n)
-{
-	_cleanup_json_ json_object *o = json_object_new_object();
-	char name[ROW_NAME_MAX + 1];
-	int ret = o ? put_blob(o, "text", text, n) : -ENOMEM;
-
-	piece_of(row, number, name);
-	return ret == 0 ? ledger_put(c->api->ledger, name, o) : ret;
-}
-
-static int put_all(struct call *c, const char *row, uint64_t sequence, const uint8_t *text, size_t n)
-{
-	_cleanup_json_ json_object *o = json_object_new_object();
-	unsigned pieces = (unsigned)((n + PIECE - 1) / PIECE);
-	int ret = o ? put_number(o, "sequence", sequence) : -ENOMEM;
-
-	if (ret == 0)
-		ret = put_number(o, "pieces", pieces);
-	if (ret == 0)
-		ret = put_now(o, "at");
-	if (ret == 0)
-		ret = put_string(o, "client", c->client.fingerprint);
-	for (unsigned i = 0; ret == 0 && i < pieces; i++)
-		ret = put_piece(c, row, i, text + i * PIECE, i + 1 < pieces ? PIECE : n - i * PIECE);
-	return ret == 0 ? ledger_put(c->api->ledger, row, o) : ret;
-}
-
 static int answer_sequence(struct call *c, uint64_t sequence)
 {
 	_cleanup_json_ json_object *o = json_object_new_object();
@@ -104,90 +49,76 @@ static int answer_sequence(struct call *c, uint64_t sequence)
 	return ret == 0 ? answer_json(c->answer, 200, o) : ret;
 }
 
-int api_keyring_put(struct call *c)
+/* False: the body is no part of a keyring. */
+static bool parse_part(json_object *body, struct keyring_part *p, uint8_t *room)
 {
-	static const char *const members[] = {"sequence", "text", NULL};
-	_cleanup_(kek_free) struct kek k = {0};
-	_cleanup_free_ uint8_t *text = malloc(TEXT_MAX);
-	char row[ROW_NAME_MAX + 1];
-	uint64_t sequence = 0, known;
-	struct problem p = {0};
-	size_t n = 0;
-	int ret;
+	struct problem ignored = {0};
 
-	if (!text)
-		return -ENOMEM;
-	if (!call_members(c, members, &ret) || !take_volume(c, &k, row, &ret))
-		return ret;
-	if (!c->body || member_number(c->body, "sequence", 1, DOCUMENT_NUMBER_MAX, &sequence, &p) < 0 ||
-	    member_bytes_between(c->body, "text", text, 1, TEXT_MAX, &n, &p) < 0)
-		return call_refuse(c, 400, "bad_value", "a keyring wants \"sequence\" and \"text\", 1 to %d bytes",
-				   TEXT_MAX);
-	ret = known_sequence(c, row, &known);
-	if (ret < 0)
-		return ret;
-	if (sequence < known)
-		return call_refuse(c, 409, "older_keyring", "a newer keyring of that volume is here");
-	/* The same again, as after a mount. */
-	if (sequence == known)
-		return answer_sequence(c, known);
-	ret = put_all(c, row, sequence, text, n);
-	if (ret == 0)
-		ret = note(c, "volume.keyring", &k, sequence);
-	return ret == 0 ? answer_sequence(c, sequence) : ret;
+	if (!body || member_number(body, "sequence", 1, DOCUMENT_NUMBER_MAX, &p->sequence, &ignored) < 0 ||
+	    member_bytes_between(body, "text", room, 1, KEYRING_PART_MAX, &p->size, &ignored) < 0)
+		return false;
+	p->text = room;
+	p->parts = 1;
+	if (!json_object_object_get_ex(body, "part", NULL) && !json_object_object_get_ex(body, "parts", NULL))
+		return true;
+	return member_number(body, "parts", 2, KEYRING_PARTS_MAX, &p->parts, &ignored) == 0 &&
+	       member_number(body, "part", 0, p->parts - 1, &p->part, &ignored) == 0;
 }
 
-static int read_piece(struct call *c, const char *row, unsigned number, uint8_t *text, size_t *used)
+int api_keyring_put(struct call *c)
 {
-	_cleanup_json_ json_object *o = NULL;
-	char name[ROW_NAME_MAX + 1];
-	struct problem p = {0};
-	size_t n = 0;
+	static const char *const members[] = {"sequence", "text", "part", "parts", NULL};
+	_cleanup_(kek_free) struct kek k = {0};
+	_cleanup_free_ uint8_t *room = malloc(KEYRING_PART_MAX);
+	struct keyring_part p = {.client = c->client.fingerprint};
+	enum keyring_took took;
 	int ret;
 
-	piece_of(row, number, name);
-	ret = ledger_get(c->api->ledger, name, &o);
-	if (ret == 0)
-		ret = member_bytes_between(o, "text", text + *used, 1, TEXT_MAX - *used, &n, &p);
-	*used += n;
-	return ret == -ENOENT ? -EBADMSG : ret;
+	if (!room)
+		return -ENOMEM;
+	if (!call_members(c, members, &ret) || !take_volume(c, &k, &ret))
+		return ret;
+	if (!parse_part(c->body, &p, room))
+		return call_refuse(c, 400, "bad_value",
+				   "a keyring wants \"sequence\" and \"text\", 1 to %d bytes; in parts, \"part\" below "
+				   "\"parts\", 2 to %d of them",
+				   KEYRING_PART_MAX, KEYRING_PARTS_MAX);
+	ret = kept_keyring_take(c->api->ledger, k.name, c->segment[3], &p, &took);
+	if (ret < 0)
+		return ret;
+	if (took == KEYRING_OLDER)
+		return call_refuse(c, 409, "older_keyring", "a newer keyring of that volume is here");
+	if (took == KEYRING_OUT_OF_ORDER)
+		return call_refuse(c, 409, "out_of_order",
+				   "that is not the next part of that keyring; begin with part 0");
+	if (took == KEYRING_WHOLE || took == KEYRING_PART)
+		ret = note(c, took == KEYRING_WHOLE ? "volume.keyring" : "volume.keyring.part", &k, p.sequence);
+	return ret == 0 ? answer_sequence(c, p.sequence) : ret;
 }
 
 int api_keyring_get(struct call *c)
 {
-	_cleanup_json_ json_object *o = NULL, *out = json_object_new_object();
+	_cleanup_json_ json_object *out = json_object_new_object();
 	_cleanup_(kek_free) struct kek k = {0};
-	_cleanup_free_ uint8_t *text = malloc(TEXT_MAX);
-	char row[ROW_NAME_MAX + 1], at[TIME_TEXT + 1] = "";
-	uint64_t sequence = 0, pieces = 0;
-	struct problem p = {0};
-	size_t n = 0;
+	_cleanup_(kept_keyring_free) struct kept_keyring kept = {0};
 	int ret;
 
-	if (!text || !out)
+	if (!out)
 		return -ENOMEM;
-	if (!take_volume(c, &k, row, &ret))
+	if (!take_volume(c, &k, &ret))
 		return ret;
-	ret = ledger_get(c->api->ledger, row, &o);
+	ret = kept_keyring_get(c->api->ledger, k.name, c->segment[3], &kept);
 	if (ret == -ENOENT)
 		return call_refuse(c, 404, "not_found", "no keyring of that volume is kept here");
 	if (ret == 0)
-		ret = member_number(o, "sequence", 1, DOCUMENT_NUMBER_MAX, &sequence, &p);
-	if (ret == 0)
-		ret = member_number(o, "pieces", 1, TEXT_MAX / PIECE + 1, &pieces, &p);
-	if (ret == 0)
-		ret = member_time(o, "at", at, &p);
-	for (unsigned i = 0; ret == 0 && i < pieces; i++)
-		ret = read_piece(c, row, i, text, &n);
-	if (ret == 0)
 		ret = put_string(out, "volume", c->segment[3]);
 	if (ret == 0)
-		ret = put_number(out, "sequence", sequence);
+		ret = put_number(out, "sequence", kept.sequence);
 	if (ret == 0)
-		ret = put_string(out, "at", at);
+		ret = put_string(out, "at", kept.at);
 	if (ret == 0)
-		ret = put_blob(out, "text", text, n);
+		ret = put_blob(out, "text", kept.text, kept.size);
 	if (ret == 0)
-		ret = note(c, "volume.keyring.read", &k, sequence);
+		ret = note(c, "volume.keyring.read", &k, kept.sequence);
 	return ret == 0 ? answer_json(c->answer, 200, out) : ret;
 }

@@ -440,6 +440,34 @@ class Lease(Case):
         self.good("umount", point)
 
     @unittest.skipUnless(LONG, "most of it is waiting")
+    def test_a_long_keyring(self):
+        """One that takes several requests is kept and put back like any other."""
+        self.make_volume()
+        point = self.mount("lease=1s")
+        with open(point + "/f", "w") as f:
+            f.write("kept")
+        for i in range(6):
+            cert, _ = self.self_signed(f"long-{i}", "nsComment=" + "x" * 7500)
+            self.good("key", "add", self.volume, "--certificate", cert)
+        names = [self.volume + "/.coffer/keyring.json" + end for end in ("", ".bak")]
+        with open(names[0], "rb") as f:
+            text = f.read()
+        self.assertGreater(len(text), 45000)
+        path = f"keys/db/volumes/{self.service_verb('volumes', 'db')['volumes'][0]['volume']}/keyring"
+        admin = self.admin(self.running)
+        wait_until("the keyring", lambda: keyd.unb64(admin.get(path)[1].get("text", "")) == text)
+        self.good("umount", point)
+        for name in names:
+            os.remove(name)
+        self.assertIn("the keyring is back", self.good("service", "volume", "restore", "db", self.volume, "--config", self.host))
+        for name in names:
+            with open(name, "rb") as f:
+                self.assertEqual(f.read(), text)
+        self.mount("lease=1s")
+        with open(point + "/f") as f:
+            self.assertEqual(f.read(), "kept")
+        self.good("umount", point)
+
     def test_a_lock_of_somebody_else(self):
         """What a user has locked stays locked, whatever the lease says; another protector has no lease."""
         self.make_volume()
