@@ -55,8 +55,7 @@ static int line_mac(const struct audit_keys *keys, const struct audit_link *befo
 static int append_members(json_object *o, char out[AUDIT_LINE_MAX], size_t *n)
 {
 	size_t size;
-	const char *text =
-		json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+	const char *text = document_render_compact(o, &size);
 
 	if (!text)
 		return -ENOMEM;

@@ -108,6 +108,11 @@ const char *document_render(json_object *o, size_t *n)
 		o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE, n);
 }
 
+const char *document_render_compact(json_object *o, size_t *n)
+{
+	return json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, n);
+}
+
 static int member(json_object *o, const char *name, enum json_type type, json_object **out, struct problem *p)
 {
 	*out = NULL;

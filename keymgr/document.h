@@ -34,6 +34,8 @@ enum { TIME_TEXT = 20 }; /* 2026-11-28T01:49:14Z */
 int document_parse(const char *text, size_t n, json_object **out, struct problem *p) MUST_CHECK;
 /* Readable text without a newline at the end, in memory that belongs to o; NULL without memory. */
 const char *document_render(json_object *o, size_t *n);
+/* The same without white space, for programs. */
+const char *document_render_compact(json_object *o, size_t *n);
 
 /* The objects, arrays and strings that come out belong to o. */
 int member_object(json_object *o, const char *name, json_object **out, struct problem *p) MUST_CHECK;

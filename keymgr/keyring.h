@@ -12,7 +12,7 @@
 #include "util/base/store.h"
 
 enum {
-	KEYRING_MAX = 1 << 20, /* bytes */
+	KEYRING_MAX = 4 << 20, /* bytes */
 	PROTECTORS_MAX = 32,
 	INSTANCE_ID_SIZE = 16,
 	DIRECTORY_ID_SIZE = 16,

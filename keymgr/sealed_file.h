@@ -7,7 +7,7 @@
 #include "util/base/fault.h"
 #include "util/base/store.h"
 
-enum { SEALED_FILE_MAX = 1 << 20 };
+enum { SEALED_FILE_MAX = 4 << 20 };
 
 enum seal_kind {
 	SEAL_HASH,     /* tells damage */

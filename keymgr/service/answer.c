@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keymgr/document.h"
 #include "util/base/secret.h"
 
 void answer_free(struct answer *a)
@@ -30,8 +31,7 @@ int answer_room(struct answer *a, int status, size_t n)
 int answer_json(struct answer *a, int status, json_object *o)
 {
 	size_t n;
-	const char *text =
-		json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+	const char *text = document_render_compact(o, &n);
 	int ret = text ? answer_room(a, status, n + 1) : -ENOMEM;
 
 	if (ret == 0) {

@@ -219,7 +219,7 @@ int ledger_put(struct ledger *l, const char *name, json_object *body)
 		return -ENOBUFS;
 	if (strlen(name) > ROW_NAME_MAX)
 		return -ENAMETOOLONG;
-	text = json_object_to_json_string_length(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+	text = document_render_compact(body, &n);
 	if (!text)
 		return -ENOMEM;
 	if (n + 1 > ROW_BODY_MAX)

@@ -105,7 +105,7 @@ static int add(struct rekeying *r, const char *name, json_object *body)
 
 	if (r->ahead.row_count == r->ahead.row_room && more_room(&r->ahead) < 0)
 		return -ENOMEM;
-	text = json_object_to_json_string_length(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+	text = document_render_compact(body, &n);
 	if (!text)
 		return -ENOMEM;
 	if (n + 1 > ROW_BODY_MAX)

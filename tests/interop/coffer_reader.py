@@ -128,7 +128,7 @@ def aead_open(cipher: str, key: bytes, nonce: bytes, ad: bytes, sealed: bytes, t
 
 STATES = ("pre-active", "active", "suspended", "deactivated", "compromised", "destroyed")
 OPENING_STATES = ("active", "deactivated", "compromised")
-FILE_MAX = 1 << 20
+FILE_MAX = 4 << 20
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 

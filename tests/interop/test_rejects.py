@@ -1469,8 +1469,8 @@ def test_documents():
             ("sequence minus zero", ring.seal(re.sub(rb'("sequence": ?)\d+', rb"\g<1>-0", text), True), DAMAGE),
             ("16 deep", ring.seal(b'{"x":' + b"[" * 15 + b"]" * 15 + b"," + inner + b"\n", True), GOOD),
             ("17 deep", ring.seal(b'{"x":' + b"[" * 16 + b"]" * 16 + b"," + inner + b"\n", True), DAMAGE),
-            ("1 MiB", ring.seal(text + b" " * (1048576 - len(sealed) - 1) + b"\n", True), GOOD),
-            ("1 MiB and a byte", ring.seal(text + b" " * (1048576 - len(sealed)) + b"\n", True), DAMAGE),
+            ("4 MiB", ring.seal(text + b" " * (4194304 - len(sealed) - 1) + b"\n", True), GOOD),
+            ("4 MiB and a byte", ring.seal(text + b" " * (4194304 - len(sealed)) + b"\n", True), DAMAGE),
         ):
             ring.put("keyring.json", data)
             check(wrong, what, volume, wanted)

@@ -387,6 +387,59 @@ START_TEST(destroyed_is_wiped)
 }
 END_TEST
 
+/* As many as there may be, each with a whole life behind it. */
+static void fill(struct keyring *k)
+{
+	static const char *const states[] = {"pre-active", "active", "suspended", "deactivated"};
+	struct fault why = {0};
+	json_object *array, *o, *history, *step;
+
+	ck_assert(json_object_object_get_ex(k->doc, "generations", &array));
+	for (uint32_t n = k->next_generation; json_object_array_length(array) < GENERATIONS_MAX; n++) {
+		o = NULL;
+		ck_assert_int_eq(json_object_deep_copy(generation_find(k, 1)->json, &o, NULL), 0);
+		history = json_object_new_array();
+		for (size_t i = 0; i < 4; i++) {
+			step = json_object_new_object();
+			ck_assert_int_eq(put_string(step, "state", states[i]), 0);
+			ck_assert_int_eq(put_now(step, "at"), 0);
+			ck_assert_int_eq(put_element(history, step), 0);
+		}
+		ck_assert_int_eq(put_value(o, "history", history), 0);
+		ck_assert_int_eq(put_string(o, "state", "deactivated"), 0);
+		ck_assert_int_eq(put_number(o, "generation", n), 0);
+		ck_assert_int_eq(put_element(array, o), 0);
+		ck_assert_int_eq(put_number(k->doc, "next_generation", n + 1), 0);
+	}
+	ck_assert_msg(generation_reload(k, 0, &why) == 0, "%s", why.text);
+}
+
+/* A full keyring is written, read and changed like any other; the only thing it refuses is one generation more. */
+START_TEST(full)
+{
+	struct work w;
+	uint32_t n;
+
+	start(&w);
+	fill(w.k);
+	commit(&w);
+	keyring_free(&w.k);
+	w.k = open_volume(&w.v);
+	ck_assert_uint_eq(w.k->generation_count, GENERATIONS_MAX);
+	begin(&w);
+	ck_assert_int_eq(keyring_rotate(w.k, SCOPE_DEFAULT, &n, &w.why), -ENOSPC);
+	ck_assert_ptr_nonnull(strstr(w.why.text, "no room for another one"));
+	w.why = (struct fault){0};
+	ck_assert_int_eq(destroy(&w, GENERATIONS_MAX, true, nobody), 0);
+	commit(&w);
+	keyring_free(&w.k);
+	w.k = open_volume(&w.v);
+	ck_assert_int_eq(state_of(&w, GENERATIONS_MAX), KEY_DESTROYED);
+	ck_assert_int_eq(state_of(&w, GENERATIONS_MAX - 1), KEY_DEACTIVATED);
+	end(&w);
+}
+END_TEST
+
 START_TEST(locked_keyring)
 {
 	struct work w;
@@ -413,6 +466,7 @@ int main(void)
 	tcase_add_test(t, a_domain_keeps_its_generation);
 	tcase_add_test(t, floors);
 	tcase_add_test(t, destroyed_is_wiped);
+	tcase_add_test(t, full);
 	tcase_add_test(t, locked_keyring);
 	return run_suite("generation", t);
 }

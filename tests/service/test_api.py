@@ -498,7 +498,7 @@ class Volumes(Api):
         self.refused(self.host.post(path, sequence=7, text=b64(text)), 409, "older_keyring")
         for bad in ({"sequence": 0, "text": "QQ"}, {"sequence": 9, "text": ""}, {"sequence": 9, "text": b64(bytes(45001))}, {"text": "QQ"},
                     {"sequence": 9, "text": "QQ", "part": 0}, {"sequence": 9, "text": "QQ", "parts": 2}, {"sequence": 9, "text": "QQ", "part": 0, "parts": 1},
-                    {"sequence": 9, "text": "QQ", "part": 2, "parts": 2}, {"sequence": 9, "text": "QQ", "part": 0, "parts": 25}):
+                    {"sequence": 9, "text": "QQ", "part": 2, "parts": 2}, {"sequence": 9, "text": "QQ", "part": 0, "parts": 95}):
             self.refused(self.host.post(path, **bad), 400, "bad_value")
         self.refused(self.host.get("keys/k/volumes/xyz/keyring"), 400, "bad_value")
         self.refused(self.stranger_of_k().get(path), 403, "not_granted")
@@ -509,7 +509,7 @@ class Volumes(Api):
         path, other = f"keys/k/volumes/{self.ID.hex()}/keyring", self.thief
         self.good(self.wrap(self.host, self.roots[0]))
 
-        def send(client, sequence, text, part, parts=24):
+        def send(client, sequence, text, part, parts=94):
             return client.post(path, sequence=sequence, text=b64(text), part=part, parts=parts)
 
         def kept(sequence, text):
@@ -522,17 +522,17 @@ class Volumes(Api):
 
         self.refused(send(self.host, 1, b"x", 1), 409, "out_of_order")
         self.good(self.host.post(path, sequence=1, text=b64(b"one")))
-        long, parts = parts_of(1 << 20)
+        long, parts = parts_of(4 << 20)
         for i, part in enumerate(parts):
             self.good(send(self.host, 2, part, i))
-            if i in (0, 22):
+            if i in (0, 92):
                 kept(1, b"one")
                 self.good(send(self.host, 2, part, i))  # as of who heard no answer
-                wrong = (self.host, 2, 1, 23), (self.host, 3, i + 1, 24), (self.host, 2, 5, 24), (other, 2, i + 1, 24)
+                wrong = (self.host, 2, 1, 93), (self.host, 3, i + 1, 94), (self.host, 2, 5, 94), (other, 2, i + 1, 94)
                 for client, sequence, number, of in wrong:
                     self.refused(send(client, sequence, part, number, of), 409, "out_of_order")
         kept(2, long)
-        self.good(send(self.host, 2, parts[-1], 23))
+        self.good(send(self.host, 2, parts[-1], 93))
         self.refused(send(self.host, 1, b"x", 0), 409, "older_keyring")
         # Begun anew; by another, a short one between.
         again, parts = parts_of(100000)
@@ -547,9 +547,9 @@ class Volumes(Api):
         self.good(send(self.host, 5, parts[2], 2, 3))
         kept(5, again)
         # More than a keyring can have.
-        for i in range(23):
+        for i in range(93):
             self.good(send(self.host, 6, b"z" * 45000, i))
-        self.refused(send(self.host, 6, b"z" * 45000, 23), 409, "out_of_order")
+        self.refused(send(self.host, 6, b"z" * 45000, 93), 409, "out_of_order")
         kept(5, again)
         self.s.stop()
         self.assertEqual(keyd.run("check", self.dir)[0], keyd.OK)
