@@ -198,7 +198,8 @@ static void end(struct schedule *s)
 		s->state.failed++;
 		wait = wait < RETRY_S ? wait : RETRY_S;
 	}
-	s->state.failing = s->result < 0;
+	/* Who has asked meanwhile waits for the one behind it, and must not take this one's failure for that one's. */
+	s->state.failing = s->result < 0 && !s->asked;
 	s->next = document_now() + (time_t)wait;
 	ret = record(s);
 	if (ret < 0) {
