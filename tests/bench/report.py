@@ -122,6 +122,18 @@ def aims_table(b):
     print_table(lines)
 
 
+def polls_before_halting():
+    """For how many nanoseconds an idle processor of this virtual machine does; None: it is none, or another driver decides."""
+    try:
+        with open("/sys/devices/system/cpu/cpuidle/current_driver") as f:
+            if f.read().strip() != "haltpoll":
+                return None
+        with open("/sys/module/haltpoll/parameters/guest_halt_poll_ns") as f:
+            return int(f.read())
+    except OSError:
+        return None
+
+
 def conditions(b, args):
     sizes = [f"The large file has {args.size // MIB} MiB"]
     if "tree" in b.inputs.bytes:
@@ -135,6 +147,10 @@ def conditions(b, args):
     print(f"Medians of {args.rounds} rounds. Ratios are speeds (above 1, the first is the faster one): the median of the rounds' own, the "
           f"lowest and the highest. {', '.join(sizes)}; {args.commits} commits or synced files. Load at the start {args.load:.1f}, "
           f"at the end {os.getloadavg()[0]:.1f}; {os.cpu_count()} processors.")
+    polls = polls_before_halting()
+    if polls is not None:
+        does = f"polls for {polls / 1000:.0f} us before it halts" if polls else "halts at once"
+        print(f"An idle processor of this virtual machine {does} (guest_halt_poll_ns).")
     if not ROOT:
         print("Not root: the caches of the store were not dropped, so that \"cold\" is cold for the mounts only.")
     peaks = [f"{t.name} {t.peak_kib / 1024:.0f} MiB" for t in b.targets if t.peak_kib]
@@ -167,6 +183,7 @@ def save(b, args):
         "root": ROOT,
         "load": args.load,
         "kernel": os.uname().release,
+        "halt_poll_ns": polls_before_halting(),
         "rows": [
             {
                 "key": row.key,
