@@ -10,7 +10,8 @@
  *  (1) by_inode holds the nodes that were seen with more than one link; of a shared store all, so that what others rename stays the same
  *      node.  An inode number found there cannot belong to another file: an unlinked node keeps a descriptor, so the store cannot
  *      use its number again; and of what others have removed the time of birth tells.
- *  (2) no directory is above itself, though what the table knows of a shared store may be of different moments. */
+ *  (2) no directory is above itself, though what the table knows of a shared store may be of different moments.
+ *  (3) a name leads to one node at most. */
 
 /* Takes a name that leads to something else now; drop_links() frees what was gathered, outside. */
 static void take_stale(struct link **at, struct link **gathered)
@@ -269,10 +270,18 @@ void node_renamed(struct engine *e, struct node *from, const char *old_name, str
 void node_linked(struct engine *e, struct node *n, struct node *parent, struct link *l)
 {
 	struct node_table *t = &e->table;
+	struct link *gathered = NULL;
 
 	pthread_mutex_lock(&t->lock);
+
+	struct link **at = table_find_link(t, parent, l->name);
+
+	/* (3) Others have taken away what the table knows here. */
+	if (*at)
+		take_stale(at, &gathered);
 	table_add_link(t, n, parent, l);
 	if (e->caps.stable_inodes)
 		table_index(t, n);
 	pthread_mutex_unlock(&t->lock);
+	drop_links(e, gathered);
 }

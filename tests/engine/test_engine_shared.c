@@ -199,6 +199,40 @@ START_TEST(one_name_less)
 }
 END_TEST
 
+/* A name that others have taken away is given to another file here: each keeps what it has, in whatever order names go
+ * (node_names.c (3)). */
+START_TEST(name_given_anew)
+{
+	bool renamed = _i;
+	uint64_t old, new;
+	struct node_attr a;
+
+	two_engines(true);
+	old = make(&v, ROOT_NODE, "a");
+	put(&v, old, "old", 3, 0);
+	if (renamed) {
+		ck_assert_int_eq(fs_rename(w.e, ROOT_NODE, "a", ROOT_NODE, "b", 0), 0);
+	} else {
+		ck_assert_int_eq(fs_link(v.e, &me, old, ROOT_NODE, "b", &a), 0);
+		ck_assert_int_eq(fs_unlink(w.e, ROOT_NODE, "a"), 0);
+	}
+	new = make(&v, ROOT_NODE, "n");
+	put(&v, new, "new", 3, 0);
+	ck_assert_int_eq(fs_link(v.e, &me, new, ROOT_NODE, "a", &a), 0);
+	if (renamed) {
+		ck_assert_uint_eq(at(&v, "b"), old);
+		ck_assert_int_eq(fs_unlink(w.e, ROOT_NODE, "n"), 0);
+	} else {
+		ck_assert_int_eq(fs_unlink(v.e, ROOT_NODE, "b"), 0);
+	}
+	evict(&v);
+	assert_content(&v, old, "old", 3);
+	assert_content(&v, new, "new", 3);
+	put(&v, new, "N", 1, 0);
+	two_engines_end();
+}
+END_TEST
+
 /* Each below the other, one after the other, for who sees only the second. */
 START_TEST(no_circle)
 {
@@ -438,6 +472,7 @@ int main(void)
 	tcase_add_test(t, removed_here_after_them);
 	tcase_add_test(t, renamed_below);
 	tcase_add_test(t, one_name_less);
+	tcase_add_loop_test(t, name_given_anew, 0, 2);
 	tcase_add_test(t, no_circle);
 	tcase_add_test(t, copied_and_made_anew);
 	tcase_add_test(t, no_false_alarm);
