@@ -9,11 +9,12 @@
 #include "keymgr/backup.h"
 #include "keymgr/document.h"
 #include "keymgr/managed_policy.h"
+#include "keymgr/sealed_file.h"
 #include "util/base/atomic_file.h"
 #include "util/base/encode.h"
 #include "util/base/log.h"
 
-enum { PART_MAX = 45000, WORD_MAX = 64, NAME_TEXT = 160 };
+enum { PART_MAX = 45000, SEND_SECONDS = 10, STATUS_TOO_MANY = 429, WORD_MAX = 64, NAME_TEXT = 160 };
 
 /* The service takes letters, digits and ._@- in words. */
 static void host_name(char out[WORD_MAX + 1])
@@ -102,74 +103,104 @@ int lease_report_put(json_object *o, struct live_keys *keys, struct reencrypt *r
 
 /* ------------------------------------------------------------------ the sealed keyring */
 
-struct sealed_part {
-	uint64_t sequence, number, parts; /* numbers from 0 on */
-	const char *text;
-	size_t size;
-};
-
-/* A part of the keyring, or the whole of it where that is one.  -EAGAIN: somebody else has sent one meanwhile. */
-static int send_part(struct service_client *c, const char *path, const struct sealed_part *part, struct fault *why)
+/* What is on the disk, with its own number: it may be newer than what we know. */
+static int read_keyring(const struct opened *opened, struct sealed_text *t, uint64_t *sequence, struct fault *why)
 {
-	_cleanup_json_ json_object *o = json_object_new_object();
-	_cleanup_free_ char *encoded = malloc(base64url_size(part->size) + 1);
-	_cleanup_service_answer_ struct service_answer a = {0};
-	int r = o && encoded ? put_number(o, "sequence", part->sequence) : -ENOMEM;
+	_cleanup_json_ json_object *o = NULL;
+	struct problem p = {0};
+	int r = atomic_file_read(opened->store, opened->dot, "keyring.json", KEYRING_MAX, &t->text, &t->size);
 
-	if (r == 0 && part->parts > 1)
-		r = put_number(o, "part", part->number);
-	if (r == 0 && part->parts > 1)
-		r = put_number(o, "parts", part->parts);
+	if (r == 0)
+		r = seal_check(t, SEAL_MAC_HASH, &p);
+	if (r == 0)
+		r = document_parse(t->text, t->document_size, &o, &p);
+	if (r == 0)
+		r = member_number(o, "sequence", 1, DOCUMENT_NUMBER_MAX, sequence, &p);
+	return r < 0 ? fault_errno(why, EXIT_STORE, r, "cannot read it%s%s", *p.text ? ": " : "", p.text) : 0;
+}
+
+/* -EAGAIN: not now; *kept: the service has all of it. */
+static int judge(const struct service_answer *a, bool *kept, struct fault *why)
+{
+	json_object *o;
+
+	if (strcmp(a->code, "out_of_order") == 0 || a->status == STATUS_TOO_MANY || service_took_away(a))
+		return -EAGAIN;
+	*kept = json_object_object_get_ex(a->body, "kept", &o) && json_object_get_boolean(o);
+	return service_check(a, why);
+}
+
+/* Part `number` of `parts`; one of one is the whole. */
+static int send_part(struct service_client *c, const char *path, const struct sealed_text *t, struct keyring_sending *s,
+		     unsigned parts, struct fault *why)
+{
+	const size_t at = (size_t)s->part * PART_MAX, n = t->size - at < PART_MAX ? t->size - at : PART_MAX;
+	_cleanup_json_ json_object *o = json_object_new_object();
+	_cleanup_free_ char *encoded = malloc(base64url_size(n) + 1);
+	_cleanup_service_answer_ struct service_answer a = {0};
+	int r = o && encoded ? put_number(o, "sequence", s->sequence) : -ENOMEM;
+
+	if (r == 0 && parts > 1)
+		r = put_number(o, "part", s->part);
+	if (r == 0 && parts > 1)
+		r = put_number(o, "parts", parts);
 	if (r == 0) {
-		base64url_encode(part->text, part->size, encoded);
+		base64url_encode(t->text + at, n, encoded);
 		r = put_string(o, "text", encoded);
 	}
 	if (r < 0)
 		return fault_errno(why, EXIT_FAILED, r, "cannot send it");
 	r = service_call(c, SERVICE_ASK, path, o, &a, why);
-	if (r == 0 && strcmp(a.code, "out_of_order") == 0)
-		return -EAGAIN;
-	return r == 0 ? service_check(&a, why) : r;
+	if (r == 0)
+		r = judge(&a, &s->settled, why);
+	/* Somebody else has sent one meanwhile, or the service did not keep what came. */
+	if (r == -EAGAIN && strcmp(a.code, "out_of_order") == 0)
+		s->part = 0;
+	return r;
 }
 
-static int send_text(struct service_client *c, const char *path, const char *text, size_t n, uint64_t sequence,
-		     struct fault *why)
+static int send_parts(struct service_client *c, const char *path, const struct sealed_text *t,
+		      struct keyring_sending *s, struct fault *why)
 {
-	struct sealed_part part = {.sequence = sequence, .parts = (n + PART_MAX - 1) / PART_MAX};
+	const unsigned parts = (unsigned)((t->size + PART_MAX - 1) / PART_MAX);
+	struct timespec began, now;
 	int r = 0;
 
-	for (; r == 0 && part.number < part.parts; part.number++) {
-		part.text = text + part.number * PART_MAX;
-		part.size = part.number + 1 < part.parts ? PART_MAX : n - part.number * PART_MAX;
-		r = send_part(c, path, &part, why);
+	clock_gettime(CLOCK_BOOTTIME, &began);
+	now = began;
+	while (r == 0 && !s->settled && now.tv_sec - began.tv_sec < SEND_SECONDS) {
+		r = send_part(c, path, t, s, parts, why);
+		if (r == 0 && ++s->part == parts && !s->settled)
+			r = fault_set(why, EXIT_FAILED, EPROTO, "the key service took all parts and did not keep it");
+		clock_gettime(CLOCK_BOOTTIME, &now);
 	}
 	return r;
 }
 
 void lease_report_keyring(struct service_client *c, const char *key, const char *volume, const struct opened *opened,
-			  struct live_keys *keys, uint64_t *sent)
+			  struct live_keys *keys, struct keyring_sending *s)
 {
+	_cleanup_(sealed_text_free) struct sealed_text t = {0};
 	struct fault why = {.status = EXIT_OK};
-	_cleanup_free_ char *text = NULL;
 	struct facts f = {0};
 	char path[NAME_TEXT];
-	size_t n = 0;
+	uint64_t sequence = 0;
 	int r;
 
 	live_keys_look(keys, look, &f);
-	if (!f.known || f.sequence == *sent)
+	if (!f.known || (s->settled && s->sequence == f.sequence))
 		return;
-	/* It may be newer than what we know: then it is sent again. */
-	r = atomic_file_read(opened->store, opened->dot, "keyring.json", KEYRING_MAX, &text, &n);
+	r = read_keyring(opened, &t, &sequence, &why);
+	if (r < 0)
+		sequence = f.sequence;
+	if (sequence != s->sequence)
+		*s = (struct keyring_sending){.sequence = sequence};
+	s->settled = false;
 	snprintf(path, sizeof path, "keys/%s/volumes/%s/keyring", key, volume);
-	if (r < 0)
-		(void)fault_errno(&why, EXIT_STORE, r, "cannot read it");
-	else
-		r = send_text(c, path, text, n, f.sequence, &why);
-	/* Who cannot be reached is asked again. */
-	if (r == -EHOSTUNREACH || r == -ECANCELED || r == -EAGAIN)
+	if (r == 0)
+		r = send_parts(c, path, &t, s, &why);
+	if (r == 0 || r == -EHOSTUNREACH || r == -ECANCELED || r == -EAGAIN)
 		return;
-	*sent = f.sequence;
-	if (r < 0)
-		log_warning("the key service has no copy of the volume's keyring: %s", why.text);
+	s->settled = true;
+	log_warning("the key service has no copy of the volume's keyring: %s", why.text);
 }

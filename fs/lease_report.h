@@ -10,8 +10,16 @@
 /* Adds members to the question. */
 int lease_report_put(json_object *o, struct live_keys *keys, struct reencrypt *reencrypt) MUST_CHECK;
 
-/* Sends the sealed keyring, if it is not the one of *sent any more.  What cannot be done is said through log_warning, once for each keyring. */
+/* How far the sealed keyring has been sent. */
+struct keyring_sending {
+	uint64_t sequence; /* which one */
+	unsigned part;     /* the next one to send */
+	bool settled;      /* it is there, or will not be taken */
+};
+
+/* Sends the sealed keyring, if that is not settled.  A long one goes in parts, for so long that the next question for the lease is not late; it goes on with the
+ * rest behind that.  What is refused for good is said through log_warning, once for each keyring. */
 void lease_report_keyring(struct service_client *c, const char *key, const char *volume, const struct opened *opened,
-			  struct live_keys *keys, uint64_t *sent);
+			  struct live_keys *keys, struct keyring_sending *s);
 
 #endif

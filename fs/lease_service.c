@@ -23,7 +23,7 @@ struct by_service {
 	char volume[2 * VOLUME_ID_SIZE + 1];
 	struct service_answer answer; /* the last one */
 	time_t certificate_seen;
-	uint64_t sent;       /* the keyring of this sequence */
+	struct keyring_sending sending;
 	bool policy_refused; /* and that was said */
 };
 
@@ -190,7 +190,7 @@ static void after_yes(struct lease_source *s, bool open)
 	if (open)
 		keep_version(b, number_in(b->answer.body, "latest"));
 	if (open && s->p->opened->how != OPENED_OLD_COPY)
-		lease_report_keyring(b->client, s->key, b->volume, s->p->opened, s->p->keys, &b->sent);
+		lease_report_keyring(b->client, s->key, b->volume, s->p->opened, s->p->keys, &b->sending);
 	look_at_certificate(b);
 }
 

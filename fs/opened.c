@@ -24,7 +24,7 @@ int opened_prepare(struct fault *why)
 {
 	int r = secret_start(ARENA_SIZE);
 
-	/* A plain user may lock little; a key file of a megabyte does not fit then, everything else does. */
+	/* A plain user may lock little; a key file of a megabyte does not fit then, nor do the keys of more than some 1,900 generations. */
 	if (r < 0)
 		r = secret_start(ARENA_SMALL);
 	if (r < 0)

@@ -39,13 +39,15 @@ static int note(struct call *c, const char *event, const struct kek *k, uint64_t
 	return call_note(c, event, more);
 }
 
-static int answer_sequence(struct call *c, uint64_t sequence)
+static int answer_sequence(struct call *c, uint64_t sequence, bool kept)
 {
 	_cleanup_json_ json_object *o = json_object_new_object();
 	int ret = o ? put_string(o, "volume", c->segment[3]) : -ENOMEM;
 
 	if (ret == 0)
 		ret = put_number(o, "sequence", sequence);
+	if (ret == 0)
+		ret = put_value(o, "kept", json_object_new_boolean(kept));
 	return ret == 0 ? answer_json(c->answer, 200, o) : ret;
 }
 
@@ -83,6 +85,10 @@ int api_keyring_put(struct call *c)
 				   "a keyring wants \"sequence\" and \"text\", 1 to %d bytes; in parts, \"part\" below "
 				   "\"parts\", 2 to %d of them",
 				   KEYRING_PART_MAX, KEYRING_PARTS_MAX);
+	/* Who sends many parts hears of it at the next one. */
+	ret = kek_usable(&k);
+	if (ret < 0)
+		return call_refuse_use(c, ret);
 	ret = kept_keyring_take(c->api->ledger, k.name, c->segment[3], &p, &took);
 	if (ret < 0)
 		return ret;
@@ -93,7 +99,7 @@ int api_keyring_put(struct call *c)
 				   "that is not the next part of that keyring; begin with part 0");
 	if (took == KEYRING_WHOLE || took == KEYRING_PART)
 		ret = note(c, took == KEYRING_WHOLE ? "volume.keyring" : "volume.keyring.part", &k, p.sequence);
-	return ret == 0 ? answer_sequence(c, p.sequence) : ret;
+	return ret == 0 ? answer_sequence(c, p.sequence, took == KEYRING_WHOLE || took == KEYRING_SAME) : ret;
 }
 
 int api_keyring_get(struct call *c)
@@ -120,5 +126,8 @@ int api_keyring_get(struct call *c)
 		ret = put_blob(out, "text", kept.text, kept.size);
 	if (ret == 0)
 		ret = note(c, "volume.keyring.read", &k, kept.sequence);
+	/* It costs as much as so many requests. */
+	if (ret == 0)
+		rate_charge(&c->api->rates, c->client.fingerprint, kept.size / KEYRING_PART_MAX);
 	return ret == 0 ? answer_json(c->answer, 200, out) : ret;
 }

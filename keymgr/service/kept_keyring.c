@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "keymgr/keyring.h"
 #include "keymgr/service/authority.h"
 #include "util/base/encode.h"
 
@@ -28,7 +27,7 @@ struct kept {
 
 /* What has come of one that is sent in parts. */
 struct coming {
-	uint64_t sequence, parts, next, pieces, size;
+	uint64_t sequence, parts, next, pieces;
 	const char *client; /* in `row` */
 	json_object *row;
 };
@@ -116,8 +115,6 @@ static int read_coming(const struct place *at, struct coming *out)
 		ret = member_number(out->row, "next", 1, KEYRING_PARTS_MAX, &out->next, &p);
 	if (ret == 0)
 		ret = member_number(out->row, "pieces", 1, PIECES_MAX, &out->pieces, &p);
-	if (ret == 0)
-		ret = member_number(out->row, "size", 1, KEYRING_MAX, &out->size, &p);
 	return ret == 0 ? member_string(out->row, "client", &out->client, &p) : ret;
 }
 
@@ -133,8 +130,6 @@ static int write_coming(const struct place *at, const struct coming *c, const ch
 		ret = put_number(o, "next", c->next);
 	if (ret == 0)
 		ret = put_number(o, "pieces", c->pieces);
-	if (ret == 0)
-		ret = put_number(o, "size", c->size);
 	if (ret == 0)
 		ret = put_string(o, "client", client);
 	return ret == 0 ? ledger_put(at->ledger, coming_row(at, name), o) : ret;
@@ -187,16 +182,15 @@ static int take_part(const struct place *at, const struct kept *now, const struc
 		*out = KEYRING_SAID_AGAIN;
 		return 0;
 	}
-	if (p->part && (!is_coming(&c, p) || c.next != p->part || c.size + p->size > KEYRING_MAX)) {
+	if (p->part && (!is_coming(&c, p) || c.next != p->part)) {
 		*out = KEYRING_OUT_OF_ORDER;
 		return 0;
 	}
 	if (!p->part)
-		c.pieces = c.size = 0;
+		c.pieces = 0;
 	c.sequence = p->sequence;
 	c.parts = p->parts;
 	c.next = p->part + 1;
-	c.size += p->size;
 	*out = c.next == c.parts ? KEYRING_WHOLE : KEYRING_PART;
 	ret = put_pieces(at, k.place, &c.pieces, p);
 	k.pieces = c.pieces;

@@ -10,7 +10,7 @@
 
 #include "keymgr/service/ledger.h"
 
-enum { KEYRING_PART_MAX = 45000, KEYRING_PARTS_MAX = 94 };
+enum { KEYRING_PART_MAX = 45000, KEYRING_PARTS_MAX = 8 };
 
 struct keyring_part {
 	uint64_t sequence;    /* of the keyring */

@@ -88,3 +88,12 @@ int rate_take(struct rates *r, const char *client, uint64_t now_ms, struct rate_
 	b->told = true;
 	return 0;
 }
+
+void rate_charge(struct rates *r, const char *client, uint64_t more)
+{
+	struct bucket key = {.client = (char *)client};
+	struct bucket **at = tfind(&key, &r->index, compare);
+
+	if (at)
+		(*at)->level -= (*at)->level < more * TOKEN ? (*at)->level : more * TOKEN;
+}

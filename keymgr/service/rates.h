@@ -24,5 +24,7 @@ struct rate_refusal {
 /* One request of this client, at a time in milliseconds that does not go back.  1: it is served; 0: it is refused, *out
  * says how; -ENOMEM. */
 int rate_take(struct rates *r, const char *client, uint64_t now_ms, struct rate_refusal *out) MUST_CHECK;
+/* What was served cost as much as `more` requests besides: they are taken off what this client has left, as far as that goes. */
+void rate_charge(struct rates *r, const char *client, uint64_t more);
 
 #endif

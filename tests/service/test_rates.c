@@ -38,6 +38,21 @@ START_TEST(test_a_steady_one_is_served)
 }
 END_TEST
 
+START_TEST(test_what_costs_more)
+{
+	_cleanup_(rates_free) struct rates r = {.per_second = 10};
+
+	rate_charge(&r, "a", 5); /* nobody yet */
+	ck_assert_int_eq(take(&r, "a", 0, 5), 5);
+	rate_charge(&r, "a", 7);
+	ck_assert_int_eq(take(&r, "a", 0, 100), 8);
+	ck_assert_int_eq(take(&r, "a", 1000, 3), 3);
+	rate_charge(&r, "a", 100);
+	ck_assert_int_eq(take(&r, "a", 1000, 1), 0);
+	ck_assert_int_eq(take(&r, "a", 1100, 2), 1);
+}
+END_TEST
+
 START_TEST(test_told_once_a_minute)
 {
 	struct rates r = {.per_second = 1};
@@ -77,6 +92,7 @@ int main(void)
 
 	tcase_add_test(c, test_each_has_its_own);
 	tcase_add_test(c, test_a_steady_one_is_served);
+	tcase_add_test(c, test_what_costs_more);
 	tcase_add_test(c, test_told_once_a_minute);
 	tcase_add_test(c, test_no_limit);
 	suite_add_tcase(s, c);
