@@ -34,6 +34,13 @@ struct link {
 	char name[];                /* the backing name */
 };
 
+/* Who is listing a directory: begun, and the end not read.  Who has left off does not say so, and an end that the kernel shows out of its own memory is not
+ * seen. */
+struct listers {
+	atomic_uint count;
+	atomic_int_fast64_t at_ms; /* when one of them read last */
+};
+
 /* What a directory has besides. */
 struct dir {
 	pthread_rwlock_t lock;    /* written by whoever adds, removes or renames entries */
@@ -45,10 +52,9 @@ struct dir {
 	bool duplicate; /* another live directory has this id: changes are refused */
 	bool claimed;   /* stands in engine->ids, by claim_chain (ids.c) */
 	struct node *claim_chain;
-	atomic_bool listing;           /* somebody has read a part of it, and not its end */
-	atomic_int_fast64_t listed_ms; /* when a part was read last */
-	struct name_list *shown;       /* what it is listed from while its names move below; under lock (list.c) */
-	bool shown_over;               /* they have moved: it serves listings that began with it, until the node goes */
+	struct listers of_store, of_shown; /* change under the lock, held by anybody */
+	struct name_list *shown;           /* what it is listed from while its names move below; under lock (list.c) */
+	bool shown_over; /* they have moved: it serves listings that began with it, until the node goes */
 };
 
 /* An inode that the kernel or an operation knows. */

@@ -293,14 +293,25 @@ void name_list_free(struct name_list *l)
 
 /* ------------------------------------------------------------------ the operation */
 
-/* A listing ends with an answer that has nothing in it; whoever wants to change what all are called below waits for that. */
-static void note_listing(struct dir *d, bool some)
+static void one_less(struct listers *l)
+{
+	unsigned n = atomic_load(&l->count);
+
+	while (n > 0 && !atomic_compare_exchange_weak(&l->count, &n, n - 1)) {
+	}
+}
+
+/* A listing ends with an answer that has nothing in it. */
+static void note_listing(struct listers *l, bool first, bool some)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	atomic_store(&d->listed_ms, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
-	atomic_store(&d->listing, some);
+	atomic_store(&l->at_ms, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+	if (first && some)
+		atomic_fetch_add(&l->count, 1);
+	else if (!first && !some)
+		one_less(l);
 }
 
 struct counted_emit {
@@ -326,11 +337,15 @@ int fs_readdir(struct engine *e, uint64_t node, int64_t cookie, bool plus, fs_em
 
 	if (r < 0)
 		return r;
-	if (l.dir->dir->shown && (is_shown_cookie(cookie) || (cookie == 0 && !l.dir->dir->shown_over)))
+	if (l.dir->dir->shown && (is_shown_cookie(cookie) || (cookie == 0 && !l.dir->dir->shown_over))) {
 		r = list_shown(&l, l.dir->dir->shown, cookie);
-	else
-		r = is_shown_cookie(cookie) ? -ESTALE : list_batches(&l, cookie);
-	note_listing(l.dir->dir, counted.count > 0);
+		note_listing(&l.dir->dir->of_shown, cookie == 0, counted.count > 0);
+	} else if (is_shown_cookie(cookie)) {
+		r = -ESTALE;
+	} else {
+		r = list_batches(&l, cookie);
+		note_listing(&l.dir->dir->of_store, cookie == 0, counted.count > 0);
+	}
 	if (plus)
 		ahead_listing_done(e);
 	directory_end(e, l.dir);

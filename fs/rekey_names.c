@@ -2,9 +2,10 @@
  *
  * 1. While names move the record says both generations, and everybody looks under both.  It says so, durably, before the first name moves, and says
  *    the new one alone only when every name has moved, durably.
- * 2. The names of a small directory move while nobody else is in it.  Those of a large one move a few at a time, and while they do it is
- *    listed from a list that was made before, so that no listing misses a name or shows one twice (list.c).  Both wait for a listing that is under
- *    way, for a while. */
+ * 2. The names of a small directory move while nobody else is in it.  Those of a large one move a few at a time.  Before the first one moves a list is made
+ *    from which the directory is listed from then on, so that no listing misses a name or shows one twice (list.c); and the listings of the store
+ *    itself that had begun by then are waited for, and so are those of an older list before this one takes its place.  In both cases no new ones
+ *    begin, and who does not go on for a while has left off. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -104,16 +105,15 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Waits for the end of a listing, or until nobody has gone on with it for a while. */
-static void wait_for_listings(struct dir *d)
+/* Until they have come to their end, or nobody has gone on for a while (2). */
+static void wait_for(struct listers *l)
 {
 	const struct timespec step = {0, QUIET_STEP_MS * 1000000L};
 
-	for (int i = 0; i < QUIET_TRIES; i++) {
-		if (!atomic_load(&d->listing) || now_ms() - atomic_load(&d->listed_ms) > QUIET_MS)
-			return;
+	for (int i = 0; i < QUIET_TRIES && atomic_load(&l->count) > 0 && now_ms() - atomic_load(&l->at_ms) <= QUIET_MS;
+	     i++)
 		nanosleep(&step, NULL);
-	}
+	atomic_store(&l->count, 0);
 }
 
 /* Moves some names, from *at of the list on, which becomes SIZE_MAX at its end; the directory is locked. */
@@ -131,29 +131,21 @@ static int move_some(struct engine *e, struct node *dir, size_t *at)
 	return r;
 }
 
-/* The list belongs to the directory from then on. */
-static void show(struct dir *d, struct name_list *names)
+/* Makes the list, which belongs to the directory from then on. */
+static int show(struct rekey *k, struct node *dir)
 {
-	name_list_free(d->shown);
-	d->shown = names;
-	d->shown_over = names->count <= AT_ONCE;
-}
-
-/* The first of them, under the lock under which the list is made. */
-static int begin_moving(struct rekey *k, struct node *dir, size_t *at)
-{
+	struct dir *d = dir->dir;
 	struct name_list *names;
 	struct timespec mtime;
-	int r;
+	int r = rekey_hold(k, dir, &mtime);
 
-	wait_for_listings(dir->dir);
-	r = rekey_hold(k, dir, &mtime);
 	if (r != 0)
 		return r;
 	r = list_gather(k->e, dir, &names);
 	if (r == 0) {
-		show(dir->dir, names);
-		r = move_some(k->e, dir, at);
+		name_list_free(d->shown);
+		d->shown = names;
+		d->shown_over = false;
 	}
 	rekey_let_go(k, dir, &mtime);
 	return r;
@@ -164,16 +156,20 @@ static int move_all(struct rekey *k, struct node *dir)
 {
 	struct timespec mtime;
 	size_t at = 0;
-	int r = begin_moving(k, dir, &at);
+	int r;
 
+	wait_for(&dir->dir->of_shown);
+	r = show(k, dir);
+	if (r == 0)
+		wait_for(&dir->dir->of_store);
 	while (r == 0 && at != SIZE_MAX) {
-		r = k->rest ? k->rest(k->data, 0) : 0;
-		if (r == 0)
-			r = rekey_hold(k, dir, &mtime);
+		r = rekey_hold(k, dir, &mtime);
 		if (r != 0)
 			break;
 		r = move_some(k->e, dir, &at);
 		rekey_let_go(k, dir, &mtime);
+		if (r == 0 && at != SIZE_MAX && k->rest)
+			r = k->rest(k->data, 0);
 	}
 	/* Also where it was broken off: names are found under either generation. */
 	pthread_rwlock_wrlock(&dir->dir->lock);

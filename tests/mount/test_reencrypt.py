@@ -528,6 +528,31 @@ def test_touch_and_suspect(volume):
     volume.umount()
 
 
+def test_names_wait_for_listings(volume):
+    """A listing that has begun shows every name, though another one of the same directory has ended meanwhile (rekey_names.c (2))."""
+    need_mount()
+    volume.mount()
+    d = f"{volume.mnt}/d"
+    os.mkdir(d)
+    names = {f"name {i}" for i in range(3000)}
+    for n in names:
+        write_file(f"{d}/{n}", b"")
+    volume.remount()
+    key(volume, "rotate")
+    with os.scandir(d) as entries:
+        shown = [next(entries).name]
+        equal(set(os.listdir(d)), names)
+        write_file(f"{d}/new", b"")  # or the kernel lists the rest from its own memory
+        os.unlink(f"{d}/new")
+        key(volume, "reencrypt", "start")
+        time.sleep(1)
+        shown += [e.name for e in entries]
+    equal((len(shown), set(shown) ^ names), (len(names), set()))
+    wait_until(lambda: state(volume)["phase"] == "none", 60, "the end of the re-encryption")
+    equal(set(os.listdir(d)), names)
+    volume.umount()
+
+
 def test_listing_while_names_move(volume):
     """Each listing shows every name once, however many move meanwhile."""
     need_mount()
