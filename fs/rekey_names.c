@@ -105,15 +105,21 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Until they have come to their end, or nobody has gone on for a while (2). */
-static void wait_for(struct listers *l)
+/* Until they have come to their end, or nobody has gone on for a while (2).  Not 0: what `rest` returned. */
+static int wait_for(const struct rekey *k, struct listers *l)
 {
 	const struct timespec step = {0, QUIET_STEP_MS * 1000000L};
 
 	for (int i = 0; i < QUIET_TRIES && atomic_load(&l->count) > 0 && now_ms() - atomic_load(&l->at_ms) <= QUIET_MS;
-	     i++)
+	     i++) {
+		int r = k->rest ? k->rest(k->data, 0) : 0;
+
+		if (r != 0)
+			return r;
 		nanosleep(&step, NULL);
+	}
 	atomic_store(&l->count, 0);
+	return 0;
 }
 
 /* Moves some names, from *at of the list on, which becomes SIZE_MAX at its end; the directory is locked. */
@@ -156,12 +162,12 @@ static int move_all(struct rekey *k, struct node *dir)
 {
 	struct timespec mtime;
 	size_t at = 0;
-	int r;
+	int r = wait_for(k, &dir->dir->of_shown);
 
-	wait_for(&dir->dir->of_shown);
-	r = show(k, dir);
 	if (r == 0)
-		wait_for(&dir->dir->of_store);
+		r = show(k, dir);
+	if (r == 0)
+		r = wait_for(k, &dir->dir->of_store);
 	while (r == 0 && at != SIZE_MAX) {
 		r = rekey_hold(k, dir, &mtime);
 		if (r != 0)
