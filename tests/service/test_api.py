@@ -698,7 +698,7 @@ class Metrics(Api):
         self.assertEqual(grown, {"answers_ok_total": 5, "answers_refused_total": 1, "audit_lines": 5, "calls_refused_total": 1,
                                  "commits_total": 6, "connections_open": 1, "connections_total": 2, "leases_renewed_total": 1,
                                  "peers_refused_total": 1, "rewraps_total": 1, "unwraps_total": 1, "wraps_total": 1})
-        self.assertEqual(after["certificate_days_left"], 396)
+        self.assertIn(after["certificate_days_left"], (396, 397))  # as long as its first second lasts
 
     def test_what_the_port_answers(self):
         self.a.close()
