@@ -130,7 +130,7 @@ static int judge(const struct service_answer *a, bool *kept, struct fault *why)
 	return service_check(a, why);
 }
 
-/* Part `number` of `parts`; one of one is the whole. */
+/* The next of `parts`, which there is; one of one is the whole. */
 static int send_part(struct service_client *c, const char *path, const struct sealed_text *t, struct keyring_sending *s,
 		     unsigned parts, struct fault *why)
 {
@@ -166,6 +166,9 @@ static int send_parts(struct service_client *c, const char *path, const struct s
 	struct timespec began, now;
 	int r = 0;
 
+	/* Another one has come under the same number, as with an older copy of the volume. */
+	if (s->part >= parts)
+		s->part = 0;
 	clock_gettime(CLOCK_BOOTTIME, &began);
 	now = began;
 	while (r == 0 && !s->settled && now.tv_sec - began.tv_sec < SEND_SECONDS) {
@@ -195,7 +198,8 @@ void lease_report_keyring(struct service_client *c, const char *key, const char 
 		sequence = f.sequence;
 	if (sequence != s->sequence)
 		*s = (struct keyring_sending){.sequence = sequence};
-	s->settled = false;
+	if (s->settled)
+		return;
 	snprintf(path, sizeof path, "keys/%s/volumes/%s/keyring", key, volume);
 	if (r == 0)
 		r = send_parts(c, path, &t, s, &why);
