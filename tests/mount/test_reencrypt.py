@@ -528,8 +528,8 @@ def test_touch_and_suspect(volume):
     volume.umount()
 
 
-def test_names_wait_for_listings(volume):
-    """A listing that has begun shows every name, though another one of the same directory has ended meanwhile (rekey_names.c (2))."""
+def many_names(volume):
+    """A mount with a directory of 3000 empty files, none of which the kernel knows, and a new generation: the directory and their names."""
     need_mount()
     volume.mount()
     d = f"{volume.mnt}/d"
@@ -539,6 +539,12 @@ def test_names_wait_for_listings(volume):
         write_file(f"{d}/{n}", b"")
     volume.remount()
     key(volume, "rotate")
+    return d, names
+
+
+def test_names_wait_for_listings(volume):
+    """A listing that has begun shows every name, though another one of the same directory has ended meanwhile (rekey_names.c (2))."""
+    d, names = many_names(volume)
     with os.scandir(d) as entries:
         shown = [next(entries).name]
         equal(set(os.listdir(d)), names)
@@ -554,15 +560,7 @@ def test_names_wait_for_listings(volume):
 
 def test_listing_while_names_move(volume):
     """Each listing shows every name once, however many move meanwhile."""
-    need_mount()
-    volume.mount()
-    d = f"{volume.mnt}/d"
-    os.mkdir(d)
-    names = {f"name {i}" for i in range(3000)}
-    for n in names:
-        write_file(f"{d}/{n}", b"")
-    volume.remount()
-    key(volume, "rotate")
+    d, names = many_names(volume)
     key(volume, "reencrypt", "start")
     count = 0
     while state(volume)["phase"] != "none":
